@@ -1,0 +1,24 @@
+# One object library per instruction set, made of the same units.
+# Never -ffast-math: it would change NaN handling here and, at link time, flush denormals for all of JavaScript.
+set(GROUPCONV_KERNEL_FLAGS -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-signed-zeros
+                           -fno-predictive-commoning)
+
+function(groupconv_isa name width)
+  add_library(groupconv_${name} OBJECT ${GROUPCONV_ISA_UNITS})
+  target_include_directories(groupconv_${name} PRIVATE native)
+  target_compile_options(groupconv_${name} PRIVATE ${GROUPCONV_KERNEL_FLAGS} ${ARGN} -Wall -Wextra -Wno-psabi)
+  target_compile_definitions(groupconv_${name} PRIVATE GROUPCONV_ISA=${name} GROUPCONV_SIMD_WIDTH=${width})
+  target_link_libraries(groupconv_core PUBLIC $<TARGET_OBJECTS:groupconv_${name}>)
+  add_dependencies(groupconv_core groupconv_${name})
+endfunction()
+
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+if(processor MATCHES "^(x86_64|amd64)$" AND NOT CMAKE_OSX_ARCHITECTURES MATCHES "arm64")
+  groupconv_isa(baseline 4)
+  groupconv_isa(avx2 8 -mavx2 -mfma -mf16c)
+  groupconv_isa(avx512 16 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512)
+elseif(processor MATCHES "^(aarch64|arm64)$")
+  groupconv_isa(neon 4)
+else()
+  groupconv_isa(baseline 4)
+endif()

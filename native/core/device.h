@@ -1,0 +1,15 @@
+// A device is a kind and an index: cpu, cuda, cuda:1.
+#pragma once
+#include <cstdint>
+
+namespace groupconv {
+
+enum class DeviceKind : uint8_t { Cpu, Cuda };
+
+struct Device {
+  DeviceKind kind = DeviceKind::Cpu;
+  int index = 0;
+  friend bool operator==(Device a, Device b) { return a.kind == b.kind && a.index == b.index; }
+};
+
+}  // namespace groupconv

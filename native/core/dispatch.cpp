@@ -1,0 +1,29 @@
+#include "core/dispatch.h"
+
+namespace groupconv {
+namespace {
+
+std::vector<AnyRegistry*>& all() {
+  static std::vector<AnyRegistry*> registries;
+  return registries;
+}
+
+}  // namespace
+
+AnyRegistry::AnyRegistry(const char* op) : op_(op) { all().push_back(this); }
+
+AnyRegistry& AnyRegistry::find(const std::string& op) {
+  for (AnyRegistry* registry : all())
+    if (op == registry->op()) return *registry;
+  fail(ErrorCode::InvalidArgument, "solvers: no operator ", op);
+}
+
+void AnyRegistry::force(const std::string& solver) {
+  bool known = solver.empty();
+  for (DeviceKind device : {DeviceKind::Cpu, DeviceKind::Cuda})
+    for (const std::string& name : solver_names(device)) known = known || name == solver;
+  require(known, ErrorCode::InvalidArgument, op_, ": no solver ", solver);
+  forced_ = solver;
+}
+
+}  // namespace groupconv

@@ -1,0 +1,88 @@
+// From a checked problem to queued work: the registry of an operator's solver lists, choosing, and enqueueing.
+#pragma once
+#include <array>
+#include <cstring>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/solver.h"
+#include "core/stream.h"
+
+namespace groupconv {
+
+template <class Problem, class Buffers>
+using SolverList = std::vector<const Solver<Problem, Buffers>*>;
+
+template <class Problem, class Buffers>
+SolverList<Problem, Buffers> join(std::initializer_list<SolverTable<Problem, Buffers>> tables) {
+  SolverList<Problem, Buffers> list;
+  for (const auto& table : tables)
+    for (int i = 0; i < table.count; ++i) list.push_back(table.first + i);
+  return list;
+}
+
+// What tests, benchmarks and bindings can ask of any operator without knowing its types.
+class AnyRegistry {
+ public:
+  explicit AnyRegistry(const char* op);
+  AnyRegistry(const AnyRegistry&) = delete;
+  virtual ~AnyRegistry() = default;
+  const char* op() const { return op_; }
+  virtual std::vector<std::string> solver_names(DeviceKind device) const = 0;
+  // Empty: choose freely. A name that no list has is an INVALID_ARGUMENT.
+  void force(const std::string& solver);
+  const std::string& forced() const { return forced_; }
+  static AnyRegistry& find(const std::string& op);
+
+ private:
+  const char* op_;
+  std::string forced_;
+};
+
+// One operator's lists. A device registers a function that returns its list, which may differ per instruction set.
+template <class Problem, class Buffers>
+class Registry final : public AnyRegistry {
+ public:
+  using List = SolverList<Problem, Buffers>;
+  using ListFunction = const List& (*)();
+  using AnyRegistry::AnyRegistry;
+
+  bool add(DeviceKind device, ListFunction list) {
+    lists_[static_cast<size_t>(device)] = list;
+    return true;
+  }
+  const List& list(DeviceKind device) const {
+    const ListFunction list = lists_[static_cast<size_t>(device)];
+    require(list, ErrorCode::Unsupported, op(), ": not built for this device");
+    return list();
+  }
+  std::vector<std::string> solver_names(DeviceKind device) const override {
+    std::vector<std::string> names;
+    if (lists_[static_cast<size_t>(device)])
+      for (const auto* solver : list(device)) names.push_back(solver->name);
+    return names;
+  }
+  // The first that accepts, or the forced one. Solvers of one name (passes, shapes) form a family.
+  const Solver<Problem, Buffers>& choose(DeviceKind device, const Problem& problem) const {
+    for (const auto* solver : list(device))
+      if ((forced().empty() || forced() == solver->name) && solver->accepts(problem)) return *solver;
+    fail(ErrorCode::Unsupported, op(), ": no solver ", forced(), " accepts ", problem);
+  }
+
+ private:
+  std::array<ListFunction, 2> lists_{};
+};
+
+// Queues one solver's run. `buffers.workspace` is filled in here.
+template <class Problem, class Buffers>
+void enqueue(Stream& stream, const Solver<Problem, Buffers>& solver, const Problem& problem, Buffers buffers) {
+  const Workspace workspace(stream, solver.workspace_bytes ? solver.workspace_bytes(problem) : 0);
+  buffers.workspace = workspace.data();
+  stream.submit([run = solver.run, problem, buffers](const ExecutionContext& context) {
+    run(problem, buffers, context);
+  });
+}
+
+}  // namespace groupconv

@@ -1,0 +1,65 @@
+// An in-order queue on one device: the only door to execution and to memory.
+//
+// Memory is stream-ordered: a block released now may be handed out again at once, because whoever receives it can
+// only use it in work submitted later. So queued work holds plain pointers, and nothing waits for a release.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "core/device.h"
+#include "core/error.h"
+#include "core/task.h"
+
+namespace groupconv {
+
+class Tensor;
+
+class Stream {
+ public:
+  using Ticket = uint64_t;  // the number of the last task submitted before it was taken
+
+  virtual ~Stream() = default;
+  virtual Device device() const = 0;
+
+  // Queues work and returns at once. A full queue (tasks, or `host_bytes` held by them) slows the caller down.
+  // After a task has failed, later ones are skipped until a wait has told the error.
+  virtual void submit(Task task, size_t host_bytes = 0) = 0;
+  // `done` is called on the queue's thread, always, after all that was submitted before; with the first error since
+  // the last notify or wait, or null.
+  virtual void notify(std::function<void(const Error*)> done) = 0;
+  virtual Ticket record() = 0;
+  // Blocks until everything before the ticket is done; throws the first error since the last wait.
+  virtual void wait(Ticket ticket) = 0;
+  void synchronize() { wait(record()); }
+
+  // At least `bytes`, 64-byte aligned, uninitialised. Throws OUT_OF_MEMORY.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* block, size_t bytes) noexcept = 0;
+
+  // Channel block B of the device's layout N C/B H W B for a 4-D activation; 1 means plain N C H W.
+  virtual int activation_block(int64_t channels) const = 0;
+  // Copies the elements of `from` into `to`, whose block may differ; pad lanes of `to` become zero.
+  virtual void relayout(const Tensor& from, Tensor& to) = 0;
+};
+
+// Scratch memory that work submitted during this object's life may use.
+class Workspace {
+ public:
+  Workspace(Stream& stream, size_t bytes)
+      : stream_(stream), data_(bytes ? stream.allocate(bytes) : nullptr), bytes_(bytes) {}
+  ~Workspace() {
+    if (data_) stream_.release(data_, bytes_);
+  }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  Stream& stream_;
+  void* data_;
+  size_t bytes_;
+};
+
+}  // namespace groupconv

@@ -1,0 +1,79 @@
+#include "core/tensor.h"
+
+#include <atomic>
+
+namespace groupconv {
+
+Tensor::Tensor(std::shared_ptr<Stream> stream, const Shape& shape, DType dtype)
+    : stream_(std::move(stream)), shape_(shape), dtype_(dtype) {
+  static std::atomic<uint64_t> made{0};
+  id_ = ++made;
+}
+
+int64_t Tensor::physical_size(const Shape& shape, int block) {
+  if (block == 1) return shape.size();
+  const int64_t blocks = (shape[1] + block - 1) / block;
+  return shape[0] * blocks * block * shape[2] * shape[3];  // [N, C/B, H, W, B]
+}
+
+void Tensor::bring_into(int block) const {
+  require(has_memory(), ErrorCode::DeviceFailure, "tensor ", shape_, " is read before it was written");
+  if (block == block_) return;
+  Tensor converted(stream_, shape_, dtype_);
+  converted.prepare_to_overwrite(block);
+  stream_->relayout(*this, converted);
+  storage_ = std::move(converted.storage_);
+  block_ = block;
+}
+
+void Tensor::prepare_to_overwrite(int block) {
+  const size_t bytes = static_cast<size_t>(physical_size(shape_, block)) * size_of(dtype_);
+  // Memory shared with a view is left to the view.
+  if (!storage_ || storage_.use_count() > 1 || storage_->bytes() != bytes) {
+    storage_.reset();
+    storage_ = std::make_shared<Storage>(stream_, bytes);
+  }
+  block_ = block;
+  touch();
+}
+
+TensorPtr Tensor::view(const Shape& shape) const {
+  require(shape.size() == size(), ErrorCode::InvalidShape, "reshape: ", shape_, " has ", size(),
+          " elements, ", shape, " has ", shape.size());
+  bring_into(1);
+  auto result = std::make_shared<Tensor>(stream_, shape, dtype_);
+  result->storage_ = storage_;
+  return result;
+}
+
+const float* Tensor::derived(const std::string& key, const std::string& stamp, size_t bytes,
+                             const std::function<void(float*)>& make) const {
+  Derived& entry = derived_[key];
+  if (!entry.storage || entry.stamp != stamp) {
+    if (!entry.storage || entry.storage->bytes() != bytes) {
+      entry.storage.reset();
+      entry.storage = std::make_unique<Storage>(stream_, bytes);
+    }
+    make(static_cast<float*>(entry.storage->data()));
+    entry.stamp = stamp;
+  }
+  return static_cast<const float*>(entry.storage->data());
+}
+
+size_t Tensor::derived_bytes() const {
+  size_t bytes = 0;
+  for (const auto& [key, entry] : derived_) bytes += entry.storage ? entry.storage->bytes() : 0;
+  return bytes;
+}
+
+TensorPtr make_tensor(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype, int block) {
+  auto tensor = std::make_shared<Tensor>(stream, shape, dtype);
+  tensor->target_in_layout<void>(block);
+  return tensor;
+}
+
+TensorPtr make_activation(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype) {
+  return make_tensor(stream, shape, dtype, shape.rank() == 4 ? stream->activation_block(shape[1]) : 1);
+}
+
+}  // namespace groupconv

@@ -1,0 +1,119 @@
+// A tensor: logical shape (N C H W above the kernels), element type, and memory on one stream.
+//
+// `block` is the physical layout. 1: row-major. B > 1, 4-D only: N C/B H W B, where the lanes past C are zero.
+// The layout may change under a tensor (`in_layout`), its value never does.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+#include "core/stream.h"
+
+namespace groupconv {
+
+class Tensor;
+using TensorPtr = std::shared_ptr<Tensor>;
+
+// Whether a backward operator replaces its target or adds to it.
+enum class GradMode : uint8_t { Overwrite, Accumulate };
+
+class Storage {
+ public:
+  Storage(std::shared_ptr<Stream> stream, size_t bytes)
+      : stream_(std::move(stream)), data_(stream_->allocate(bytes)), bytes_(bytes) {}
+  ~Storage() { stream_->release(data_, bytes_); }
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<Stream> stream_;
+  void* data_;
+  size_t bytes_;
+};
+
+class Tensor {
+ public:
+  // Memory comes with the first writer, which decides the layout.
+  Tensor(std::shared_ptr<Stream> stream, const Shape& shape, DType dtype);
+
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  Stream& stream() const { return *stream_; }
+  const std::shared_ptr<Stream>& shared_stream() const { return stream_; }
+  int block() const { return block_; }
+  bool has_memory() const { return storage_ != nullptr; }
+  int64_t size() const { return shape_.size(); }
+  size_t logical_bytes() const { return static_cast<size_t>(size()) * size_of(dtype_); }
+  // Elements in memory, pad lanes included.
+  int64_t physical_size() const { return physical_size(shape_, block_); }
+  static int64_t physical_size(const Shape& shape, int block);
+
+  // The block in which activation operators want this tensor: the device's for 4-D, 1 otherwise.
+  int activation_block() const { return shape_.rank() == 4 ? stream_->activation_block(shape_[1]) : 1; }
+
+  // Readers: brings the tensor into the layout (once) and returns its memory.
+  template <class T = float>
+  const T* in_layout(int block) const {
+    bring_into(block);
+    return static_cast<const T*>(storage_->data());
+  }
+  // In-place writers: keeps the value, raises the version.
+  template <class T = float>
+  T* update_in_layout(int block) {
+    bring_into(block);
+    touch();
+    return static_cast<T*>(storage_->data());
+  }
+  // Writers of a whole tensor: old contents are lost unless `mode` accumulates onto them.
+  template <class T = float>
+  T* target_in_layout(int block, GradMode mode = GradMode::Overwrite) {
+    if (mode == GradMode::Accumulate) return update_in_layout<T>(block);
+    prepare_to_overwrite(block);
+    return static_cast<T*>(storage_->data());
+  }
+
+  // A tensor of another shape on the same memory; both row-major, same number of elements.
+  TensorPtr view(const Shape& shape) const;
+
+  // Never used twice in a process.
+  uint64_t id() const { return id_; }
+  // Raised by every write; derived forms (packed, folded) are kept only for the version they were made from.
+  uint64_t version() const { return version_; }
+  void touch() { ++version_; }
+
+  // Memory of a derived form of this parameter, cached under `key` until any of the versions in `stamp` changes.
+  // `make` submits the work that fills it.
+  const float* derived(const std::string& key, const std::string& stamp, size_t bytes,
+                       const std::function<void(float*)>& make) const;
+  size_t derived_bytes() const;
+
+ private:
+  struct Derived {
+    std::string stamp;
+    std::unique_ptr<Storage> storage;
+  };
+  void bring_into(int block) const;
+  void prepare_to_overwrite(int block);
+
+  std::shared_ptr<Stream> stream_;
+  Shape shape_;
+  DType dtype_;
+  uint64_t id_;
+  uint64_t version_ = 0;
+  // The physical form is a cache of the logical value: readers may change it.
+  mutable int block_ = 1;
+  mutable std::shared_ptr<Storage> storage_;
+  mutable std::map<std::string, Derived> derived_;
+};
+
+// The output of an operator: a fresh tensor with memory in the given layout.
+TensorPtr make_tensor(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype, int block = 1);
+// The same, in the device's layout for its shape.
+TensorPtr make_activation(const std::shared_ptr<Stream>& stream, const Shape& shape,
+                          DType dtype = DType::Float32);
+
+}  // namespace groupconv

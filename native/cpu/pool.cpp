@@ -1,0 +1,150 @@
+#include "cpu/pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "cpu/context.h"
+
+namespace groupconv {
+namespace {
+
+constexpr int kMostThreads = 256;
+constexpr int kSpins = 4000;  // about 40 us: longer than the gap between two operators of one network
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+int affinity_count() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+// Whole processors granted by the cgroup (version 2), or `most` without a quota.
+int cgroup_count(int most) {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return most;
+  return std::clamp(static_cast<int>(std::stod(quota) / period + 0.999), 1, most);
+}
+
+int default_count() {
+  const char* wanted = std::getenv("GROUPCONV_NUM_THREADS");
+  if (!wanted || !*wanted) return std::min(cgroup_count(affinity_count()), kMostThreads);
+  char* end = nullptr;
+  const long count = std::strtol(wanted, &end, 10);
+  require(*end == 0 && count >= 1 && count <= kMostThreads, ErrorCode::InvalidArgument,
+          "GROUPCONV_NUM_THREADS=", wanted, ": expected a whole number from 1 to ", kMostThreads);
+  return static_cast<int>(count);
+}
+
+std::atomic<int> wanted_threads{0};
+
+// One region at a time; a second stream that comes meanwhile runs its region on its own thread alone, which gives
+// the same results. Never destroyed: workers may still sleep in it when the process ends.
+class Pool {
+ public:
+  static Pool& shared() {
+    static Pool* pool = new Pool;
+    return *pool;
+  }
+
+  void run(int threads, ParallelBody call, const void* body) {
+    std::unique_lock<std::mutex> busy(region_, std::try_to_lock);
+    if (threads <= 1 || !busy.owns_lock()) return call(body, 0, 1);
+    grow(threads - 1);
+    call_ = call;
+    body_ = body;
+    threads_ = threads;
+    // Every worker answers, with or without a share: none can lag behind into the next region.
+    pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    {
+      std::lock_guard<std::mutex> lock(sleep_);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    if (sleepers_.load(std::memory_order_acquire) > 0) wake_.notify_all();
+    call(body, 0, threads);
+    for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+      if (spins < kSpins) relax();
+      else std::this_thread::yield();
+    }
+  }
+
+ private:
+  void grow(int workers) {
+    while (static_cast<int>(workers_.size()) < workers) {
+      const int index = static_cast<int>(workers_.size()) + 1;
+      const uint64_t seen = generation_.load(std::memory_order_acquire);
+      workers_.emplace_back([this, index, seen] { work(index, seen); });
+      workers_.back().detach();
+    }
+  }
+
+  void work(int index, uint64_t seen) {
+    for (;;) {
+      seen = await_next(seen);
+      if (index < threads_) call_(body_, index, threads_);
+      pending_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  uint64_t await_next(uint64_t seen) {
+    for (int spins = 0; spins < kSpins; ++spins) {
+      const uint64_t now = generation_.load(std::memory_order_acquire);
+      if (now != seen) return now;
+      relax();
+    }
+    std::unique_lock<std::mutex> lock(sleep_);
+    sleepers_.fetch_add(1, std::memory_order_release);
+    wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+    sleepers_.fetch_sub(1, std::memory_order_release);
+    return generation_.load(std::memory_order_acquire);
+  }
+
+  std::mutex region_, sleep_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> pending_{0}, sleepers_{0};
+  ParallelBody call_ = nullptr;
+  const void* body_ = nullptr;
+  int threads_ = 0;
+};
+
+}  // namespace
+
+int thread_count() {
+  int threads = wanted_threads.load(std::memory_order_relaxed);
+  if (threads == 0) wanted_threads.store(threads = default_count(), std::memory_order_relaxed);
+  return threads;
+}
+
+void set_thread_count(int threads) {
+  require(threads >= 1 && threads <= kMostThreads, ErrorCode::InvalidArgument,
+          "setNumThreads: expected a whole number from 1 to ", kMostThreads, ", found ", threads);
+  wanted_threads.store(threads, std::memory_order_relaxed);
+}
+
+void run_parallel(const CpuContext& context, ParallelBody call, const void* body) {
+  Pool::shared().run(context.threads, call, body);
+}
+
+}  // namespace groupconv

@@ -1,0 +1,57 @@
+// The CPU as a device: one thread runs the queue in order, the worker pool helps inside an operator.
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "core/arena.h"
+#include "core/stream.h"
+
+namespace groupconv {
+
+class CpuStream final : public Stream {
+ public:
+  CpuStream();
+  ~CpuStream() override;
+
+  Device device() const override { return {DeviceKind::Cpu, 0}; }
+  void submit(Task task, size_t host_bytes = 0) override;
+  void notify(std::function<void(const Error*)> done) override;
+  Ticket record() override;
+  void wait(Ticket ticket) override;
+  void* allocate(size_t bytes) override;
+  void release(void* block, size_t bytes) noexcept override;
+  int activation_block(int64_t channels) const override;
+  void relayout(const Tensor& from, Tensor& to) override;
+
+  // Finishes the task that runs, drops the rest and joins the thread. Later work is dropped, too.
+  void stop();
+  const Arena& arena() const { return arena_; }
+
+ private:
+  struct Entry {
+    Task task;
+    size_t host_bytes = 0;
+    std::function<void(const Error*)> notify;
+  };
+  void push(Entry entry);
+  void loop();
+  void run(Entry& entry);
+
+  Arena arena_;
+  std::mutex mutex_;
+  std::condition_variable work_, progress_;
+  std::deque<Entry> queue_;
+  Ticket submitted_ = 0, finished_ = 0;
+  size_t host_bytes_ = 0;
+  bool stopping_ = false;
+  std::unique_ptr<Error> error_;  // the first since it was last told; guarded by mutex_
+  std::thread thread_;            // started by the first task
+};
+
+// Bytes of memory this process may use: the smaller of the machine's and the cgroup's.
+size_t memory_limit();
+
+}  // namespace groupconv

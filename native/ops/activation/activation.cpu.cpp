@@ -1,0 +1,32 @@
+#include <cmath>
+
+#include "cpu/isa.h"
+#include "ops/activation/activation.h"
+
+namespace groupconv {
+
+GROUPCONV_PER_ISA(ActivationTable, activation_solvers)
+
+namespace {
+
+void reference(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext&) {
+  const float top = p.kind == Activation::Relu6 ? 6.0f : INFINITY;
+  for (int64_t i = 0; i < p.size; ++i) {
+    if (!p.backward) {
+      b.y[i] = b.x[i] < 0 ? 0 : b.x[i] > top ? top : b.x[i];
+    } else {
+      const float dx = b.y[i] > 0 && b.y[i] < top ? b.dy[i] : 0;
+      b.dx[i] = p.accumulate ? b.dx[i] + dx : dx;
+    }
+  }
+}
+
+constexpr ActivationSolver references[] = {{"reference", [](const ActivationProblem&) { return true; }, reference}};
+
+const bool registered =
+    activation_registry().add(DeviceKind::Cpu, []() -> const SolverList<ActivationProblem, ActivationBuffers>& {
+      return for_active_isa([](Isa isa) { return join<ActivationProblem, ActivationBuffers>({activation_solvers_for(isa), {references, 1}}); });
+    });
+
+}  // namespace
+}  // namespace groupconv

@@ -1,0 +1,19 @@
+// Times every solver that accepts a problem, on random data, weights prepared beforehand.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "cpu/measure.h"
+#include "ops/conv2d/conv2d.h"
+
+namespace groupconv {
+
+struct Conv2dMeasurement {
+  std::string solver;
+  Timing timing;
+};
+
+// In the order of the solver list; the first is what conv2d would choose. "reference" is left out.
+std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem problem, int threads, double budget_seconds);
+
+}  // namespace groupconv

@@ -1,0 +1,9 @@
+#include "cpu/context.h"
+#include "cpu/simd.h"
+#include "ops/conv2d/conv2d.h"
+
+namespace groupconv {
+namespace GROUPCONV_ISA {
+extern const Conv2dTable conv2d_direct = {nullptr, 0};
+}
+}  // namespace groupconv

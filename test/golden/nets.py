@@ -1,0 +1,47 @@
+"""resnext50, mobilenet_v1, resnext_review: logits, loss and part of the input's gradient of whole networks with hashed states."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golden_file import as_float64, write_cases, write_tensors
+from hashed import Input, fill_state
+from networks import ResNeXt, mobilenet_v1
+from torchvision_nets import build
+
+STATE, X, LABEL, HEAD = 20000, 30000, 3, 512
+
+NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and their parameter counts
+    "resnext50": (lambda: build("resnext50_32x4d"), 25_028_904),
+    "mobilenet_v1": (mobilenet_v1, 4_231_976),
+    "resnext_review": (ResNeXt, 25_032_808),
+}
+
+
+def make() -> None:
+    descriptions = []
+    for name, (make_net, expected) in NETS.items():
+        net = make_net()
+        fill_state(net, STATE)
+        net.eval()
+        spec = Input((1, 3, 64, 64), X)
+        x = spec.tensor().requires_grad_()
+        logits = net(x)
+        loss = F.cross_entropy(logits, torch.tensor([LABEL]))
+        loss.backward()
+        parameters = sum(parameter.numel() for parameter in net.parameters())
+        assert parameters == expected, f"{name}: {parameters} parameters"
+        print(f"{name}: logits' deviation {logits.std():.4g}, loss {loss:.6g}, |dx| {x.grad.norm():.4g}")
+        descriptions.append({
+            "name": name, "x": spec.json(), "state": STATE, "labels": [LABEL], "training": False,
+            "parameters": parameters, "entries": len(net.state_dict()),
+        })
+        write_tensors(name, {
+            "logits": as_float64(logits), "loss": as_float64(loss),
+            "dxHead": as_float64(x.grad.flatten()[:HEAD]), "dxNorm": as_float64(x.grad.norm()), "dxSum": as_float64(x.grad.sum()),
+        })
+    write_cases("nets", descriptions)
