@@ -3,6 +3,7 @@
 // Memory is stream-ordered: a block released now may be handed out again at once, because whoever receives it can
 // only use it in work submitted later. So queued work holds plain pointers, and nothing waits for a release.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,12 @@
 namespace groupconv {
 
 class Tensor;
+
+// What tensors hold on a stream, in logical bytes (elements times their size: no padding, no size classes).
+struct MemoryUse {
+  std::atomic<int64_t> bytes{0}, peak_bytes{0};
+  std::atomic<int64_t> derived_bytes{0};  // packed and folded forms of parameters
+};
 
 class Stream {
  public:
@@ -42,6 +49,12 @@ class Stream {
   virtual int activation_block(int64_t channels) const = 0;
   // Copies the elements of `from` into `to`, whose block may differ; pad lanes of `to` become zero.
   virtual void relayout(const Tensor& from, Tensor& to) = 0;
+  // Row-major elements from and to the host. `host` of an upload is read before the call returns; that of a download
+  // is written in stream order and must live until then.
+  virtual void upload(const void* host, Tensor& to) = 0;
+  virtual void download(const Tensor& from, void* host) = 0;
+
+  MemoryUse use;
 };
 
 // Scratch memory that work submitted during this object's life may use.

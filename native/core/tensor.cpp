@@ -4,6 +4,26 @@
 
 namespace groupconv {
 
+Storage::Storage(std::shared_ptr<Stream> stream, size_t bytes, size_t logical_bytes, Kind kind)
+    : stream_(std::move(stream)),
+      data_(stream_->allocate(bytes)),
+      bytes_(bytes),
+      logical_bytes_(logical_bytes),
+      kind_(kind) {
+  MemoryUse& use = stream_->use;
+  if (kind_ == Kind::Derived) {
+    use.derived_bytes += static_cast<int64_t>(logical_bytes_);
+    return;
+  }
+  const int64_t now = use.bytes += static_cast<int64_t>(logical_bytes_);
+  if (now > use.peak_bytes) use.peak_bytes = now;  // only the thread that owns the stream allocates
+}
+
+Storage::~Storage() {
+  (kind_ == Kind::Derived ? stream_->use.derived_bytes : stream_->use.bytes) -= static_cast<int64_t>(logical_bytes_);
+  stream_->release(data_, bytes_);
+}
+
 Tensor::Tensor(std::shared_ptr<Stream> stream, const Shape& shape, DType dtype)
     : stream_(std::move(stream)), shape_(shape), dtype_(dtype) {
   static std::atomic<uint64_t> made{0};
@@ -31,7 +51,7 @@ void Tensor::prepare_to_overwrite(int block) {
   // Memory shared with a view is left to the view.
   if (!storage_ || storage_.use_count() > 1 || storage_->bytes() != bytes) {
     storage_.reset();
-    storage_ = std::make_shared<Storage>(stream_, bytes);
+    storage_ = std::make_shared<Storage>(stream_, bytes, logical_bytes());
   }
   block_ = block;
   touch();
@@ -52,18 +72,12 @@ const float* Tensor::derived(const std::string& key, const std::string& stamp, s
   if (!entry.storage || entry.stamp != stamp) {
     if (!entry.storage || entry.storage->bytes() != bytes) {
       entry.storage.reset();
-      entry.storage = std::make_unique<Storage>(stream_, bytes);
+      entry.storage = std::make_unique<Storage>(stream_, bytes, bytes, Storage::Kind::Derived);
     }
     make(static_cast<float*>(entry.storage->data()));
     entry.stamp = stamp;
   }
   return static_cast<const float*>(entry.storage->data());
-}
-
-size_t Tensor::derived_bytes() const {
-  size_t bytes = 0;
-  for (const auto& [key, entry] : derived_) bytes += entry.storage ? entry.storage->bytes() : 0;
-  return bytes;
 }
 
 TensorPtr make_tensor(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype, int block) {

@@ -19,11 +19,18 @@ using TensorPtr = std::shared_ptr<Tensor>;
 // Whether a backward operator replaces its target or adds to it.
 enum class GradMode : uint8_t { Overwrite, Accumulate };
 
+// Where a backward operator writes one of its gradients; a null tensor: this gradient isn't wanted.
+struct GradTarget {
+  Tensor* tensor = nullptr;
+  GradMode mode = GradMode::Overwrite;
+};
+
 class Storage {
  public:
-  Storage(std::shared_ptr<Stream> stream, size_t bytes)
-      : stream_(std::move(stream)), data_(stream_->allocate(bytes)), bytes_(bytes) {}
-  ~Storage() { stream_->release(data_, bytes_); }
+  enum class Kind { Tensor, Derived };
+  // `logical_bytes` is what it counts for in the stream's MemoryUse.
+  Storage(std::shared_ptr<Stream> stream, size_t bytes, size_t logical_bytes, Kind kind = Kind::Tensor);
+  ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
   void* data() const { return data_; }
@@ -32,7 +39,8 @@ class Storage {
  private:
   std::shared_ptr<Stream> stream_;
   void* data_;
-  size_t bytes_;
+  size_t bytes_, logical_bytes_;
+  Kind kind_;
 };
 
 class Tensor {
@@ -89,7 +97,6 @@ class Tensor {
   // `make` submits the work that fills it.
   const float* derived(const std::string& key, const std::string& stamp, size_t bytes,
                        const std::function<void(float*)>& make) const;
-  size_t derived_bytes() const;
 
  private:
   struct Derived {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstring>
 #include <fstream>
 #include <new>
 
@@ -144,5 +145,23 @@ int CpuStream::activation_block(int64_t channels) const {
 }
 
 void CpuStream::relayout(const Tensor& from, Tensor& to) { queue_relayout(*this, from, to); }
+
+void CpuStream::upload(const void* host, Tensor& to) {
+  const size_t bytes = to.logical_bytes();
+  auto staged = std::make_unique_for_overwrite<char[]>(bytes);
+  std::memcpy(staged.get(), host, bytes);
+  void* target = to.target_in_layout<void>(1);
+  submit([staged = std::move(staged), target, bytes](
+             const ExecutionContext&) { std::memcpy(target, staged.get(), bytes); },
+         bytes);
+}
+
+void CpuStream::download(const Tensor& from, void* host) {
+  const int block = from.block();
+  const void* source = from.in_layout<void>(block);
+  submit([=, shape = from.shape(), bytes = size_of(from.dtype())](const ExecutionContext& context) {
+    groupconv::relayout(context, shape, bytes, source, block, host, 1);
+  });
+}
 
 }  // namespace groupconv

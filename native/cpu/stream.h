@@ -25,6 +25,8 @@ class CpuStream final : public Stream {
   void release(void* block, size_t bytes) noexcept override;
   int activation_block(int64_t channels) const override;
   void relayout(const Tensor& from, Tensor& to) override;
+  void upload(const void* host, Tensor& to) override;
+  void download(const Tensor& from, void* host) override;
 
   // Finishes the task that runs, drops the rest and joins the thread. Later work is dropped, too.
   void stop();

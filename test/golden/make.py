@@ -35,7 +35,7 @@ def main() -> None:
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         parser.error(f"unknown parts: {', '.join(unknown)}")
-    torch.set_num_threads(1)  # one order of summation: the same bytes on every machine with this PyTorch
+    torch.set_num_threads(1)  # one order of summation
     for part in parts:
         PARTS[part]()
 

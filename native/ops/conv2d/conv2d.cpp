@@ -164,7 +164,7 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
   if (bias) check_like("conv2d", "bias", *bias, {problem.k});
   if (norm)
     for (const Tensor* tensor : {norm->weight, norm->bias, norm->mean, norm->variance})
-      check_like("conv2d", "norm", *tensor, {problem.k});
+      if (tensor) check_like("conv2d", "norm", *tensor, {problem.k});
   const Shape y_shape{problem.n, problem.k, problem.p, problem.q};
   if (residual) check_like("conv2d", "residual", *residual, y_shape);
 

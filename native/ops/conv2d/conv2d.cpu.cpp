@@ -114,8 +114,8 @@ void fold(const Conv2dFoldProblem& p, const Conv2dFoldBuffers& b, const Executio
   for (int64_t k = 0; k < lanes; ++k) {
     double shift = k < p.k && p.has_bias ? b.bias[k] : 0;
     if (p.has_norm && k < p.k) {
-      const double scale = b.norm_weight[k] / std::sqrt(double{b.variance[k]} + p.eps);
-      shift = (shift - b.mean[k]) * scale + b.norm_bias[k];
+      const double scale = (b.norm_weight ? b.norm_weight[k] : 1) / std::sqrt(double{b.variance[k]} + p.eps);
+      shift = (shift - b.mean[k]) * scale + (b.norm_bias ? b.norm_bias[k] : 0);
       for (int64_t i = k * p.per_output; i < (k + 1) * p.per_output; ++i)
         b.folded_weight[i] = static_cast<float>(b.weight[i] * scale);
     }

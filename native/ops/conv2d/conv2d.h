@@ -78,7 +78,7 @@ struct Conv2dGeometry {
 // Checks everything; throws INVALID_SHAPE or INVALID_ARGUMENT with what was given and what it implies.
 Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 
-// BatchNorm in evaluation: y = (conv - mean) / sqrt(var + eps) * weight + bias. All [K].
+// BatchNorm in evaluation: y = (conv - mean) / sqrt(var + eps) * weight + bias. All [K]; weight and bias may be null.
 struct FoldedNorm {
   const Tensor *weight, *bias, *mean, *variance;
   float eps;

@@ -1,9 +1,203 @@
-#include "cpu/context.h"
-#include "cpu/simd.h"
-#include "ops/conv2d/conv2d.h"
+// 1x1 convolutions with one group, both sides blocked: y = weight * x as a blocked matrix product over pixels.
+//
+// Loops: chunk of tiles (its x fits in L2) -> up to kDepth input blocks (their weights fit in L2 too) -> pair of
+// output blocks -> tile. While one chunk is worked on, the next one, or the next pair's weights, is prefetched.
+// gradInput is the same product with transposed weights. A stride or padding goes through the sampled pixels alone:
+// gathered into the workspace (forward), or computed there and scattered (gradInput).
+#include "ops/conv2d/pointwise.kernels.h"
 
 namespace groupconv {
-namespace GROUPCONV_ISA {
-extern const Conv2dTable conv2d_pointwise = {nullptr, 0};
+namespace {
+
+constexpr int64_t kDepth = 1024 / W;            // input blocks whose weights are walked per tile
+constexpr int64_t kChunkBytes = 320 * 1024;     // of x: best of 160-640 KB in the prototype (1 MB L2)
+
+bool is_pointwise(const Conv2dProblem& p) {
+  return p.r == 1 && p.s == 1 && p.groups == 1 && p.x_block == W && p.y_block == W;
 }
+// Every input pixel is an output pixel.
+bool is_dense(const Conv2dProblem& p) {
+  return p.stride_h == 1 && p.stride_w == 1 && p.p == p.h && p.q == p.w && p.pad_top == 0 && p.pad_left == 0;
+}
+
+// y[n, k, pixel] = sum over c of weight[k, c] * x[n, c, pixel], all blocked.
+struct Product {
+  const float *x, *weight;
+  float* y;
+  int64_t images, pixels, input_blocks, output_blocks;
+  bool accumulate;
+  Epilogue epilogue;
+};
+
+struct TilePlace {
+  int64_t image, first, count;  // pixels of one image
+};
+GROUPCONV_INLINE TilePlace place(const Product& m, int64_t tile) {
+  const int64_t tiles = ceil_div(m.pixels, kTilePixels);
+  const Range pixels = part(m.pixels, tile % tiles, tiles);
+  return {tile / tiles, pixels.begin, pixels.end - pixels.begin};
+}
+GROUPCONV_INLINE const float* input_of(const Product& m, const TilePlace& at, int64_t c) {
+  return m.x + ((at.image * m.input_blocks + c) * m.pixels + at.first) * W;  // [N, C/W, pixels, W]
+}
+
+// One panel of weights (pair of output blocks, range of input blocks) against the tiles of a chunk.
+struct Panel {
+  Range chunk, depth;
+  int64_t output, next_chunk_end;       // the next chunk is [chunk.end, next_chunk_end)
+  int64_t turn, turns;                  // which of the chunk's panels this is
+  const float* next_weight;             // null: none
+};
+
+void run_panel(const Product& m, const Panel& panel) {
+  const int64_t plane = m.pixels * W, o = panel.output, blocks = min_of(2, m.output_blocks - o);
+  const int64_t depth = panel.depth.end - panel.depth.begin, tiles = panel.chunk.end - panel.chunk.begin;
+  const bool first = panel.depth.begin == 0, last = panel.depth.end == m.input_blocks;
+  // The next pair's weights come in during the first 16 tiles.
+  const int64_t weight_lines = ceil_div(blocks * W * W / kLine, min_of(tiles, 16));
+  // The next chunk's tiles come in bit by bit, one bit per panel.
+  const int64_t tile_lines = ceil_div(kTilePixels * W, kLine), bit = ceil_div(tile_lines, panel.turns);
+  const float* next_weight = panel.next_weight;
+  PointwiseTile tile;
+  tile.x_plane = tile.y_plane = plane;
+  tile.weight = m.weight + (o * m.input_blocks + panel.depth.begin * blocks) * W * W;
+  tile.input_blocks = depth;
+  tile.bias = first && m.epilogue.bias ? m.epilogue.bias + o * W : nullptr;
+  tile.resume = !first || m.accumulate;
+  tile.activation = last ? m.epilogue.activation : Activation::None;
+  for (int64_t t = panel.chunk.begin; t < panel.chunk.end; ++t) {
+    const TilePlace at = place(m, t);
+    const int64_t offset = ((at.image * m.output_blocks + o) * m.pixels + at.first) * W;  // [N, K/W, pixels, W]
+    tile.x = input_of(m, at, panel.depth.begin);
+    tile.y = m.y + offset;
+    tile.residual = last && m.epilogue.residual ? m.epilogue.residual + offset : nullptr;
+    tile.prefetch_lines = 0;
+    tile.prefetch = nullptr;
+    tile.prefetch_step = 0;
+    if (t + tiles < panel.next_chunk_end) {
+      const TilePlace next = place(m, t + tiles);
+      const int64_t line = panel.turn * bit;
+      tile.prefetch = input_of(m, next, panel.depth.begin) + line * kLine;
+      tile.prefetch_step = plane;
+      tile.prefetch_lines = max_of(0, min_of(bit, ceil_div(next.count * W, kLine) - line));
+    } else if (panel.next_chunk_end == panel.chunk.end && next_weight && t - panel.chunk.begin < 16) {
+      tile.prefetch = next_weight;
+      tile.prefetch_step = weight_lines * kLine;
+      tile.prefetch_lines = weight_lines;
+      next_weight += depth * weight_lines * kLine;
+    }
+    if (blocks == 2) pointwise_tile<2>(at.count, tile);
+    else pointwise_tile<1>(at.count, tile);
+  }
+}
+
+// `outputs` counts pairs of output blocks.
+void run_part(const Product& m, Range tiles, Range outputs) {
+  if (outputs.begin == outputs.end) return;
+  const int64_t depths = ceil_div(m.input_blocks, kDepth), depth = ceil_div(m.input_blocks, depths);
+  const int64_t count = tiles.end - tiles.begin;
+  int64_t chunk_tiles = max_of(1, kChunkBytes / (depth * W * 4 * kTilePixels));
+  if (count <= chunk_tiles * 5 / 4) chunk_tiles = max_of(1, count);
+  for (int64_t t = tiles.begin; t < tiles.end; t += chunk_tiles) {
+    const Range chunk{t, min_of(tiles.end, t + chunk_tiles)};
+    for (int64_t d = 0; d < depths; ++d) {
+      const Range range = part(m.input_blocks, d, depths);
+      for (int64_t o = outputs.begin; o < outputs.end; ++o) {
+        Panel panel{chunk, range, 2 * o, min_of(tiles.end, chunk.end + chunk_tiles), o - outputs.begin,
+                    outputs.end - outputs.begin, nullptr};
+        if (2 * o + 3 < m.output_blocks && o + 1 < outputs.end)
+          panel.next_weight = m.weight + ((2 * o + 2) * m.input_blocks + range.begin * 2) * W * W;
+        run_panel(m, panel);
+      }
+    }
+  }
+}
+
+// Threads take output blocks where the weights are what has to be read most, else pixels.
+void multiply(const Product& m, const ExecutionContext& context) {
+  const int64_t tiles = m.images * ceil_div(m.pixels, kTilePixels), outputs = ceil_div(m.output_blocks, 2);
+  parallel(context, [&](int thread, int threads) {
+    const bool weights_outweigh = m.output_blocks * W > m.images * m.pixels || tiles < 4 * threads;
+    const Rectangle mine = weights_outweigh ? rectangle(outputs, tiles, thread, threads)
+                                            : rectangle(tiles, outputs, thread, threads);
+    if (weights_outweigh) run_part(m, mine.minor, mine.major);
+    else run_part(m, mine.major, mine.minor);
+  });
+}
+
+// sampled[plane, p, q] = x[plane, p * stride_h - top, …], zero in the padding. planes: N * C/W.
+void gather(const Conv2dProblem& p, const float* x, int64_t planes, float* sampled, const ExecutionContext& context) {
+  parallel_for(context, planes * p.p, [&](int64_t i) {
+    const int64_t h = i % p.p * p.stride_h - p.pad_top;
+    const float* from = x + (i / p.p * p.h + h) * p.w * W;
+    float* to = sampled + i * p.q * W;
+    for (int64_t q = 0; q < p.q; ++q) {
+      const int64_t w = q * p.stride_w - p.pad_left;
+      store(to + q * W, h >= 0 && h < p.h && w >= 0 && w < p.w ? load(from + w * W) : zero());
+    }
+  });
+}
+
+// The adjoint: dx at the sampled pixels, zero (or, accumulating, nothing) elsewhere.
+void scatter(const Conv2dProblem& p, const float* sampled, int64_t planes, float* dx, const ExecutionContext& context) {
+  parallel_for(context, planes * p.h, [&](int64_t i) {
+    float* to = dx + i * p.w * W;
+    if (!p.accumulate)
+      for (int64_t w = 0; w < p.w; ++w) store(to + w * W, zero());
+    const int64_t up = i % p.h + p.pad_top;
+    if (up % p.stride_h || up / p.stride_h >= p.p) return;
+    const float* from = sampled + (i / p.h * p.p + up / p.stride_h) * p.q * W;
+    for (int64_t q = 0; q < p.q; ++q) {
+      const int64_t w = q * p.stride_w - p.pad_left;
+      if (w < 0 || w >= p.w) continue;
+      store(to + w * W, p.accumulate ? load(to + w * W) + load(from + q * W) : load(from + q * W));
+    }
+  });
+}
+
+size_t sampled_bytes(const Conv2dProblem& p) {
+  return is_dense(p) ? 0 : sizeof(float) * p.n * ceil_div(p.c, W) * W * p.p * p.q;
+}
+
+void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
+  const int64_t input_blocks = ceil_div(p.c, W);
+  const float* x = b.x;
+  if (!is_dense(p)) {
+    gather(p, b.x, p.n * input_blocks, static_cast<float*>(b.workspace), context);
+    x = static_cast<const float*>(b.workspace);
+  }
+  multiply({x, b.weight, b.y, p.n, int64_t{p.p} * p.q, input_blocks, ceil_div(p.k, W), false,
+            {b.bias, b.residual, p.activation}}, context);
+}
+
+void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
+  const int64_t output_blocks = ceil_div(p.c, W);
+  const bool dense = is_dense(p);
+  float* dx = dense ? b.dx : static_cast<float*>(b.workspace);
+  multiply({b.dy, b.weight, dx, p.n, int64_t{p.p} * p.q, ceil_div(p.k, W), output_blocks, dense && p.accumulate,
+            {nullptr, nullptr, Activation::None}}, context);
+  if (!dense) scatter(p, dx, p.n * output_blocks, b.dx, context);
+}
+
+size_t prepared_bytes(const Conv2dProblem& p) { return sizeof(float) * packed_pointwise_size(p.c, p.k); }
+void prepare_forward(const Conv2dProblem& p, const float* weight, float* packed, const ExecutionContext& context) {
+  pack_pointwise(weight, p.c, p.k, 1, p.c, packed, context);
+}
+void prepare_grad_input(const Conv2dProblem& p, const float* weight, float* packed, const ExecutionContext& context) {
+  pack_pointwise(weight, p.k, p.c, p.c, 1, packed, context);
+}
+
+constexpr Conv2dSolver solvers[] = {
+    {"pointwise", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::Forward && is_pointwise(p); }, forward,
+     sampled_bytes, prepared_bytes, prepare_forward},
+    {"pointwise", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradInput && is_pointwise(p); },
+     grad_input, sampled_bytes, prepared_bytes, prepare_grad_input},
+};
+
+}  // namespace
+
+namespace GROUPCONV_ISA {
+extern const Conv2dTable conv2d_pointwise = {solvers, 2};
+}
+
 }  // namespace groupconv

@@ -1,0 +1,52 @@
+// Makes a JavaScript function of a C++ function: converts the arguments by their types, the result by its type, and
+// errors in one place.
+#pragma once
+#include <tuple>
+#include <type_traits>
+
+#include "convert.h"
+
+namespace groupconv {
+
+constexpr size_t kMostArguments = 24;
+
+template <class Result, class... Parameters>
+napi_value convert_and_call(Arguments& arguments, Result (*function)(Parameters...)) {
+  // Braces: evaluated from left to right, each taking the next argument.
+  std::tuple<decltype(From<Parameters>::read(arguments))...> converted{From<Parameters>::read(arguments)...};
+  if constexpr (std::is_void_v<Result>) {
+    std::apply(function, converted);
+    return nullptr;
+  } else {
+    return to_js(arguments.env, std::apply(function, converted));
+  }
+}
+
+template <auto Function>
+napi_value call(napi_env env, napi_callback_info info) {
+  napi_value values[kMostArguments];
+  Arguments arguments{env, values, kMostArguments};
+  napi_get_cb_info(env, info, &arguments.count, values, nullptr, nullptr);
+  arguments.count = std::min(arguments.count, kMostArguments);
+  try {
+    return convert_and_call(arguments, +Function);
+  } catch (const Error& error) {
+    Environment::of(env).throw_error(error);
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  } catch (const std::bad_alloc&) {
+    Environment::of(env).throw_error(Error(ErrorCode::OutOfMemory, "out of memory"));
+  } catch (const std::exception& error) {
+    Environment::of(env).throw_error(Error(ErrorCode::DeviceFailure, error.what()));
+  }
+  return nullptr;
+}
+
+template <auto Function>
+void bind(Napi::Env env, Napi::Object exports, const char* name) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<Function>, nullptr, &function);
+  exports.Set(name, Napi::Value(env, function));
+}
+
+}  // namespace groupconv

@@ -1,0 +1,159 @@
+#include "device_api.h"
+
+#include "bind.h"
+#include "core/dispatch.h"
+#include "cpu/isa.h"
+#include "cpu/measure.h"
+#include "cpu/pool.h"
+#include "cpu/stream.h"
+#include "ops/conv2d/conv2d.measure.h"
+
+namespace groupconv {
+
+// The elements of a Float32Array, an Int32Array or (for 16-bit dtypes) a Uint16Array.
+struct HostArray {
+  napi_value value;
+  void* data;
+  size_t bytes;
+};
+
+template <>
+struct From<HostArray> {
+  static HostArray read(Arguments& a) {
+    HostArray array{a.take(), nullptr, 0};
+    size_t length = 0;
+    napi_typedarray_type type;
+    require(napi_get_typedarray_info(a.env, array.value, &type, &length, &array.data, nullptr, nullptr) == napi_ok,
+            ErrorCode::InvalidArgument, "expected a typed array");
+    require(type == napi_uint16_array || type == napi_float32_array || type == napi_int32_array,
+            ErrorCode::InvalidArgument, "expected a Float32Array, an Int32Array or a Uint16Array");
+    array.bytes = length * (type == napi_uint16_array ? 2 : 4);
+    return array;
+  }
+};
+
+namespace {
+
+
+void check_bytes(const Tensor& tensor, const HostArray& array) {
+  require(array.bytes == tensor.logical_bytes(), ErrorCode::InvalidShape, "tensor ", tensor.shape(), " of ",
+          name_of(tensor.dtype()), " takes ", tensor.logical_bytes(), " bytes, the array has ", array.bytes);
+}
+
+TensorPtr empty(Environment& environment, Device device, const Shape& shape, DType dtype) {
+  return std::make_shared<Tensor>(environment.stream(device), shape, dtype);
+}
+
+TensorPtr upload(Environment& environment, Device device, const Shape& shape, DType dtype, HostArray host) {
+  TensorPtr tensor = empty(environment, device, shape, dtype);
+  check_bytes(*tensor, host);
+  tensor->stream().upload(host.data, *tensor);
+  return tensor;
+}
+
+napi_value read(Environment& environment, const Tensor& tensor, HostArray host) {
+  check_bytes(tensor, host);
+  tensor.stream().download(tensor, host.data);
+  return environment.settle_after_queue(tensor.stream(), host.value);
+}
+
+void read_sync(const Tensor& tensor, HostArray host) {
+  check_bytes(tensor, host);
+  tensor.stream().download(tensor, host.data);
+  tensor.stream().synchronize();
+}
+
+void write(Tensor& tensor, HostArray host) {
+  check_bytes(tensor, host);
+  tensor.touch();
+  tensor.stream().upload(host.data, tensor);
+}
+
+std::vector<double> shape_of(const Tensor& tensor) {
+  return {tensor.shape().begin(), tensor.shape().end()};
+}
+
+napi_value synchronize(Environment& environment, Device device, napi_value nothing) {
+  return environment.settle_after_queue(*environment.stream(device), nothing);
+}
+
+// tensors, bytes, peak bytes, derived bytes, bytes reserved from the system
+std::vector<double> memory(Environment& environment, Device device) {
+  environment.sweep();
+  const auto& stream = static_cast<const CpuStream&>(*environment.stream(device));
+  return {static_cast<double>(environment.live_handles()), static_cast<double>(stream.use.bytes),
+          static_cast<double>(stream.use.peak_bytes), static_cast<double>(stream.use.derived_bytes),
+          static_cast<double>(stream.arena().reserved_bytes())};
+}
+
+void reset_peak(Environment& environment, Device device) {
+  MemoryUse& use = environment.stream(device)->use;
+  use.peak_bytes = use.bytes.load();
+}
+
+std::vector<std::string> available_isa_names() {
+  std::vector<std::string> names;
+  for (Isa isa : available_isas()) names.push_back(isa_name(isa));
+  return names;
+}
+
+// n, c, h, w, k, r, s, groups, pass, then the geometry's stride, dilation and padding.
+// One row per solver: name, minimum and median seconds.
+napi_value measure_solvers(Environment& environment, std::array<int32_t, 17> f, int threads, double budget_seconds) {
+  Conv2dProblem problem = conv2d_problem({f[0], f[1], f[2], f[3]}, {f[4], f[1] / f[7], f[5], f[6]},
+                                         {{f[9], f[10]}, {f[11], f[12]}, {f[13], f[14], f[15], f[16]}, f[7]});
+  problem.pass = static_cast<Conv2dPass>(f[8]);
+  const Napi::Env env = environment.env();
+  const Napi::Array rows = Napi::Array::New(env);
+  for (const Conv2dMeasurement& measured : measure_conv2d(problem, threads, budget_seconds)) {
+    const Napi::Array row = Napi::Array::New(env, 3);
+    row.Set(0u, measured.solver);
+    row.Set(1u, measured.timing.min_seconds);
+    row.Set(2u, measured.timing.median_seconds);
+    rows.Set(rows.Length(), row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void bind_device_api(Napi::Env env, Napi::Object exports) {
+  // setErrorClass(class): void. Called once, before anything else.
+  bind<[](Environment& e, napi_value c) { e.set_error_class(c); }>(env, exports, "setErrorClass");
+  // empty(device, shape, dtype): handle. Memory comes with the first write.
+  bind<empty>(env, exports, "empty");
+  // upload(device, shape, dtype, array): handle
+  bind<upload>(env, exports, "upload");
+  // read(handle, array): Promise<array>; readSync(handle, array); write(handle, array)
+  bind<read>(env, exports, "read");
+  bind<read_sync>(env, exports, "readSync");
+  bind<write>(env, exports, "write");
+  // release(handle)
+  bind<[](Environment& e, napi_value handle) { e.release(handle); }>(env, exports, "release");
+  // shapeOf(handle): number[]
+  bind<shape_of>(env, exports, "shapeOf");
+  // reshape(handle, shape): handle on the same memory
+  bind<[](const Tensor& x, const Shape& shape) { return x.view(shape); }>(env, exports, "reshape");
+  // synchronize(device, undefined): Promise<undefined>
+  bind<synchronize>(env, exports, "synchronize");
+  // memory(device): [tensors, bytes, peakBytes, derivedBytes, reservedBytes]; resetPeak(device)
+  bind<memory>(env, exports, "memory");
+  bind<reset_peak>(env, exports, "resetPeak");
+  // isa(): string; isas(): string[]; threads(): number; setThreads(n)
+  bind<[] { return std::string(isa_name(active_isa())); }>(env, exports, "isa");
+  bind<available_isa_names>(env, exports, "isas");
+  bind<[] { return double(thread_count()); }>(env, exports, "threads");
+  bind<set_thread_count>(env, exports, "setThreads");
+  // solvers(op): string[], in order of preference; forceSolver(op, name | '')
+  bind<[](const std::string& op) { return AnyRegistry::find(op).solver_names(DeviceKind::Cpu); }>(env, exports,
+                                                                                                  "solvers");
+  bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(env, exports,
+                                                                                                  "forceSolver");
+  // measureSolvers(Int32Array(17), threads, seconds): [name, minSeconds, medianSeconds][]
+  bind<measure_solvers>(env, exports, "measureSolvers");
+  // measurePeak(threads): FLOP/s; measureBandwidth(threads): bytes/s
+  bind<measure_peak>(env, exports, "measurePeak");
+  bind<measure_bandwidth>(env, exports, "measureBandwidth");
+}
+
+}  // namespace groupconv

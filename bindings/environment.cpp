@@ -1,0 +1,159 @@
+#include "environment.h"
+
+#include "cpu/stream.h"
+
+namespace groupconv {
+namespace {
+
+constexpr int64_t kSweepBytes = int64_t{32} << 20;
+constexpr napi_type_tag kTensorTag = {0x5c1f0b6d2e9a4c37, 0x91d8a3f64b07e2c5};
+
+void check(napi_env env, napi_status status) {
+  if (status != napi_ok) throw Napi::Error::New(env);
+}
+
+}  // namespace
+
+struct Environment::Completion {
+  napi_deferred deferred;
+  napi_ref value;
+  std::unique_ptr<Error> error;
+};
+
+Environment::Environment(Napi::Env env) : env_(env) {
+  completions_ = Completions::New(env, "groupconv", 0, 1, this);
+  completions_.Unref(env);  // an idle stream must not keep the process alive
+  // Registered right after the thread-safe function, so it runs right before that one's own clean-up.
+  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Environment*>(self)->stop(); }, this);
+}
+
+Environment::~Environment() {
+  stop();
+  for (Handle* handle = handles_; handle; handle = handle->next) handle->tensor.reset();
+}
+
+Environment& Environment::of(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Environment*>(data);
+}
+
+void Environment::stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (cpu_) static_cast<CpuStream&>(*cpu_).stop();
+  completions_.Abort();
+}
+
+const std::shared_ptr<Stream>& Environment::stream(Device device) {
+  require(device == Device{DeviceKind::Cpu, 0}, ErrorCode::DeviceUnavailable,
+          "cuda: this build of groupconv has no CUDA backend");
+  if (!cpu_) cpu_ = std::make_shared<CpuStream>();
+  return cpu_;
+}
+
+napi_value Environment::wrap(TensorPtr tensor) {
+  const int64_t bytes = static_cast<int64_t>(tensor->logical_bytes());
+  unswept_bytes_ += bytes;
+  if (unswept_bytes_ > kSweepBytes) sweep();
+  auto* handle = new Handle{std::move(tensor), nullptr, bytes, nullptr, handles_};
+  napi_value external;
+  const auto finalise = [](napi_env env, void* data, void*) {
+    auto* dead = static_cast<Handle*>(data);
+    Environment& self = Environment::of(env);
+    self.forget(dead);
+    if (dead->previous) dead->previous->next = dead->next;
+    else self.handles_ = dead->next;
+    if (dead->next) dead->next->previous = dead->previous;
+    napi_delete_reference(env, dead->weak);
+    delete dead;
+  };
+  check(env_, napi_create_external(env_, handle, finalise, nullptr, &external));
+  if (handles_) handles_->previous = handle;
+  handles_ = handle;
+  ++live_handles_;
+  check(env_, napi_type_tag_object(env_, external, &kTensorTag));
+  check(env_, napi_create_reference(env_, external, 0, &handle->weak));
+  int64_t total;
+  napi_adjust_external_memory(env_, bytes, &total);
+  return external;
+}
+
+void Environment::forget(Handle* handle) {
+  if (!handle->tensor) return;
+  handle->tensor.reset();
+  --live_handles_;
+  int64_t total;
+  napi_adjust_external_memory(env_, -handle->bytes, &total);
+}
+
+Handle* Environment::handle_of(napi_value value) {
+  napi_valuetype type;
+  bool ours = false;
+  check(env_, napi_typeof(env_, value, &type));
+  if (type == napi_external) check(env_, napi_check_object_type_tag(env_, value, &kTensorTag, &ours));
+  require(ours, ErrorCode::InvalidArgument, "expected a tensor");
+  void* data;
+  check(env_, napi_get_value_external(env_, value, &data));
+  return static_cast<Handle*>(data);
+}
+
+Tensor& Environment::unwrap(napi_value value) {
+  Handle* handle = handle_of(value);
+  require(handle->tensor != nullptr, ErrorCode::Disposed, "the tensor has been disposed");
+  return *handle->tensor;
+}
+
+void Environment::release(napi_value value) { forget(handle_of(value)); }
+
+void Environment::sweep() {
+  unswept_bytes_ = 0;
+  const Napi::HandleScope scope(env_);
+  for (Handle* handle = handles_; handle; handle = handle->next) {
+    if (!handle->tensor || !handle->weak) continue;
+    napi_value alive = nullptr;
+    if (napi_get_reference_value(env_, handle->weak, &alive) == napi_ok && !alive) forget(handle);
+  }
+}
+
+napi_value Environment::settle_after_queue(Stream& stream, napi_value value) {
+  auto completion = std::make_unique<Completion>();
+  napi_value promise;
+  check(env_, napi_create_promise(env_, &completion->deferred, &promise));
+  check(env_, napi_create_reference(env_, value, 1, &completion->value));
+  if (waiting_++ == 0) completions_.Ref(env_);
+  // A plain pointer, because std::function must be copyable; on_completion takes it over.
+  stream.notify([this, raw = completion.release()](const Error* error) {
+    if (error) raw->error = std::make_unique<Error>(*error);
+    if (completions_.NonBlockingCall(raw) != napi_ok) delete raw;
+  });
+  return promise;
+}
+
+void Environment::on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion) {
+  const std::unique_ptr<Completion> owned(completion);
+  if (env == nullptr) return;  // the environment is going away
+  const Napi::HandleScope scope(env);
+  if (--self->waiting_ == 0) self->completions_.Unref(env);
+  self->settle(*owned);
+}
+
+void Environment::settle(Completion& completion) {
+  napi_value value;
+  napi_get_reference_value(env_, completion.value, &value);
+  napi_delete_reference(env_, completion.value);
+  if (completion.error) napi_reject_deferred(env_, completion.deferred, make_error(*completion.error));
+  else napi_resolve_deferred(env_, completion.deferred, value);
+}
+
+void Environment::set_error_class(napi_value constructor) {
+  error_class_ = Napi::Persistent(Napi::Function(env_, constructor));
+}
+
+napi_value Environment::make_error(const Error& error) {
+  return error_class_.New(
+      {Napi::String::New(env_, code_name(error.code())), Napi::String::New(env_, error.message())});
+}
+
+void Environment::throw_error(const Error& error) { napi_throw(env_, make_error(error)); }
+
+}  // namespace groupconv

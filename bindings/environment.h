@@ -1,0 +1,67 @@
+// The addon's state of one JavaScript environment (the main thread's or a worker's): its streams, the handles that
+// JavaScript holds, and the promises that wait.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/tensor.h"
+#include "napi_setup.h"
+
+namespace groupconv {
+
+// What a JavaScript handle points to. `tensor` is null once released.
+struct Handle {
+  TensorPtr tensor;
+  napi_ref weak = nullptr;  // reads empty once the handle is unreachable, before any finaliser runs
+  int64_t bytes = 0;        // told to V8
+  Handle *previous = nullptr, *next = nullptr;
+};
+
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  ~Environment();
+  static Environment& of(napi_env env);
+  Napi::Env env() const { return env_; }
+
+  // Throws DEVICE_UNAVAILABLE for a device that isn't there.
+  const std::shared_ptr<Stream>& stream(Device device);
+
+  napi_value wrap(TensorPtr tensor);
+  // Throws INVALID_ARGUMENT for what is not a handle of this addon, DISPOSED for a released one.
+  Tensor& unwrap(napi_value value);
+  void release(napi_value value);
+  int64_t live_handles() const { return live_handles_; }
+  // Releases the tensors of unreachable handles. In a synchronous loop no finaliser runs, so this is what keeps it
+  // flat; it runs by itself for every 32 MiB that new tensors hold.
+  void sweep();
+
+  // A promise for all that was queued so far; resolves with `value`, which stays alive until then.
+  napi_value settle_after_queue(Stream& stream, napi_value value);
+
+  void set_error_class(napi_value constructor);
+  // Throws the JavaScript error for a native one.
+  void throw_error(const Error& error);
+
+ private:
+  struct Completion;
+  napi_value make_error(const Error& error);
+  void settle(Completion& completion);
+  void forget(Handle* handle);
+  Handle* handle_of(napi_value value);
+  void stop();
+  static void on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion);
+  using Completions = Napi::TypedThreadSafeFunction<Environment, Completion, &Environment::on_completion>;
+
+  Napi::Env env_;
+  Napi::FunctionReference error_class_;
+  std::shared_ptr<Stream> cpu_;
+  Completions completions_;
+  int waiting_ = 0;
+  Handle* handles_ = nullptr;
+  int64_t live_handles_ = 0, unswept_bytes_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace groupconv

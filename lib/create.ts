@@ -1,0 +1,176 @@
+import { type Device, deviceIndex, resolveDevice } from './device.js';
+import { type DType, dtypeCode, isDType } from './dtype.js';
+import { check } from './errors.js';
+import { type HostArray, native } from './native.js';
+import { checkOptions } from './options.js';
+import { Storage } from './storage.js';
+import { type Shape, type Shape1D, type Shape2D, type Shape3D, type Shape4D, Tensor } from './tensor.js';
+
+export interface CreateOptions<D extends DType = 'float32'> {
+  dtype?: D;
+  device?: Device;
+  /** Leaves that require a gradient gather one in `.grad`. */
+  requiresGrad?: boolean;
+}
+
+/** A shape of the same rank, whatever its extents. */
+export type OfRank<S extends Shape> = number extends S['length'] ? Shape : { readonly [Axis in keyof S]: number };
+
+type Nested = number | readonly Nested[];
+type FlatData = Float32Array | Float64Array | Int32Array | readonly number[];
+
+const known = ['dtype', 'device', 'requiresGrad'] as const;
+
+/** @internal The checked options of a function that makes tensors. */
+export function creation<D extends DType>(name: string, options: CreateOptions<D>, dtype: DType) {
+  checkOptions(name, options, known);
+  const wanted = options.dtype ?? dtype;
+  check(isDType(wanted), 'INVALID_ARGUMENT', () => `${name}: unknown dtype ${JSON.stringify(wanted)}`);
+  return { dtype: wanted as D, device: resolveDevice(options.device), requiresGrad: options.requiresGrad ?? false };
+}
+
+/** @internal @throws INVALID_SHAPE unless every extent is a whole number from 1 on */
+export function checkShape(name: string, shape: Shape): void {
+  check(
+    Array.isArray(shape) && shape.length <= 6 && shape.every((extent) => Number.isInteger(extent) && extent > 0),
+    'INVALID_SHAPE',
+    () => `${name}: a shape is a list of at most 6 whole numbers from 1 on, found ${JSON.stringify(shape)}`,
+  );
+}
+
+const sizeOf = (shape: Shape) => shape.reduce((product, extent) => product * extent, 1);
+
+/** The extents of nested arrays. @throws INVALID_SHAPE where rows differ in length */
+function shapeOf(data: Nested): number[] {
+  if (typeof data === 'number') return [];
+  const [first, ...rest] = data.map(shapeOf);
+  check(first, 'INVALID_SHAPE', 'tensor: an empty list has no shape');
+  for (const other of rest)
+    check(
+      String(other) === String(first),
+      'INVALID_SHAPE',
+      () => `tensor: rows of nested lists differ, [${first}] and [${other}]`,
+    );
+  return [data.length, ...first];
+}
+
+function flatten(data: Nested): number[] {
+  return typeof data === 'number' ? [data] : data.flatMap(flatten);
+}
+
+function hostArray(values: FlatData, dtype: DType): HostArray {
+  if (dtype === 'int32') return values instanceof Int32Array ? values : Int32Array.from(values);
+  return values instanceof Float32Array ? values : Float32Array.from(values);
+}
+
+/**
+ * A tensor of the given values, which are copied.
+ *
+ * @param data nested lists, whose nesting is the shape, or a flat list or typed array in row-major order
+ * @param shape of flat data; one dimension by default
+ * @param options dtype: int32 for an Int32Array, else float32
+ * @throws INVALID_SHAPE when the number of values doesn't fit, INVALID_ARGUMENT, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
+ */
+export function tensor<const S extends Shape, D extends DType = 'float32'>(
+  data: FlatData,
+  shape: S,
+  options: CreateOptions<D> & { dtype: D },
+): Tensor<OfRank<S>, D>;
+export function tensor<const S extends Shape>(
+  data: Int32Array,
+  shape: S,
+  options?: Omit<CreateOptions, 'dtype'>,
+): Tensor<OfRank<S>, 'int32'>;
+export function tensor<const S extends Shape>(
+  data: Float32Array | Float64Array | readonly number[],
+  shape: S,
+  options?: Omit<CreateOptions, 'dtype'>,
+): Tensor<OfRank<S>>;
+export function tensor<D extends DType = 'float32'>(
+  data: number,
+  shape?: undefined,
+  options?: CreateOptions<D>,
+): Tensor<readonly [], D>;
+export function tensor(data: Int32Array, shape?: undefined, options?: Omit<CreateOptions, 'dtype'>): Tensor<Shape1D, 'int32'>;
+export function tensor<D extends DType = 'float32'>(
+  data: FlatData,
+  shape?: undefined,
+  options?: CreateOptions<D>,
+): Tensor<Shape1D, D>;
+export function tensor<D extends DType = 'float32'>(
+  data: readonly (readonly number[])[],
+  shape?: undefined,
+  options?: CreateOptions<D>,
+): Tensor<Shape2D, D>;
+export function tensor<D extends DType = 'float32'>(
+  data: readonly (readonly (readonly number[])[])[],
+  shape?: undefined,
+  options?: CreateOptions<D>,
+): Tensor<Shape3D, D>;
+export function tensor<D extends DType = 'float32'>(
+  data: readonly (readonly (readonly (readonly number[])[])[])[],
+  shape?: undefined,
+  options?: CreateOptions<D>,
+): Tensor<Shape4D, D>;
+export function tensor(
+  data: FlatData | Nested,
+  shape?: Shape,
+  options: CreateOptions<DType> = {},
+): Tensor<Shape, DType> {
+  const { dtype, device, requiresGrad } = creation('tensor', options, data instanceof Int32Array ? 'int32' : 'float32');
+  const isFlat = ArrayBuffer.isView(data);
+  const extents = shape ?? (isFlat ? [(data as Float32Array).length] : shapeOf(data as Nested));
+  checkShape('tensor', extents);
+  const values = isFlat ? (data as Float32Array) : flatten(data as Nested);
+  check(
+    values.length === sizeOf(extents),
+    'INVALID_SHAPE',
+    () => `tensor: shape [${extents.join(', ')}] takes ${sizeOf(extents)} values, data has ${values.length}`,
+  );
+  const wide = dtype === 'int32' ? 'int32' : 'float32';
+  const handle = native.upload(deviceIndex(device), extents, dtypeCode(wide), hostArray(values, wide));
+  const made = new Tensor<Shape, DType>({ storage: new Storage(handle), dtype: wide, device, shape: Object.freeze([...extents]) });
+  if (dtype === wide) {
+    if (requiresGrad) made.requiresGrad = true;
+    return made;
+  }
+  try {
+    const narrow = made.to(dtype);
+    if (requiresGrad) narrow.requiresGrad = true;
+    return narrow;
+  } finally {
+    made.dispose();
+  }
+}
+
+/** A tensor in which every element is `value`. @throws INVALID_SHAPE, INVALID_ARGUMENT, DEVICE_UNAVAILABLE, OUT_OF_MEMORY */
+export function full<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  value: number,
+  options: CreateOptions<D> = {},
+): Tensor<OfRank<S>, D> {
+  const { dtype, device, requiresGrad } = creation<D>('full', options, 'float32');
+  checkShape('full', shape);
+  const handle = native.empty(deviceIndex(device), shape, dtypeCode(dtype));
+  native.fill(handle, value);
+  const made = new Tensor<OfRank<S>, D>({ storage: new Storage(handle), dtype, device, shape: Object.freeze([...shape]) });
+  if (requiresGrad) made.requiresGrad = true;
+  return made;
+}
+
+/** A tensor of zeros. */
+export function zeros<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: CreateOptions<D> = {},
+): Tensor<OfRank<S>, D> {
+  return full(shape, 0, options);
+}
+
+/** A tensor of ones. */
+export function ones<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: CreateOptions<D> = {},
+): Tensor<OfRank<S>, D> {
+  return full(shape, 1, options);
+}
+

@@ -1,0 +1,27 @@
+/** What went wrong, for programs. Messages are for people and may change; codes don't. */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'INVALID_SHAPE'
+  | 'UNSUPPORTED'
+  | 'OUT_OF_MEMORY'
+  | 'DEVICE_UNAVAILABLE'
+  | 'DEVICE_FAILURE'
+  | 'DISPOSED'
+  | 'INVALID_FILE';
+
+/** Every error that groupconv throws or rejects with. */
+export class GroupConvError extends Error {
+  override readonly name = 'GroupConvError';
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Throws a GroupConvError unless the condition holds. */
+export function check(condition: unknown, code: ErrorCode, message: string | (() => string)): asserts condition {
+  if (!condition) throw new GroupConvError(code, typeof message === 'string' ? message : message());
+}

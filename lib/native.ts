@@ -1,0 +1,96 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { GroupConvError } from './errors.js';
+
+declare const tensorBrand: unique symbol;
+/** A tensor on the native side: an opaque, type-tagged handle. */
+export type Handle = { readonly [tensorBrand]: true };
+export type HostArray = Float32Array | Int32Array | Uint16Array;
+/** The index of a CUDA device, or -1 for the CPU. */
+export type DeviceIndex = number;
+/** 0 none, 1 relu, 2 relu6. */
+export type ActivationCode = 0 | 1 | 2;
+type Nullable = Handle | null;
+
+/** The addon's whole contract: what bindings/addon.cpp and bindings/device_api.cpp export, in their order. */
+export interface Native {
+  setErrorClass(constructor: typeof GroupConvError): void;
+  empty(device: DeviceIndex, shape: readonly number[], dtype: number): Handle;
+  upload(device: DeviceIndex, shape: readonly number[], dtype: number, data: HostArray): Handle;
+  read<A extends HostArray>(x: Handle, into: A): Promise<A>;
+  readSync(x: Handle, into: HostArray): void;
+  write(x: Handle, data: HostArray): void;
+  release(x: Handle): void;
+  shapeOf(x: Handle): number[];
+  reshape(x: Handle, shape: readonly number[]): Handle;
+  synchronize(device: DeviceIndex, value: undefined): Promise<undefined>;
+  memory(device: DeviceIndex): [number, number, number, number, number];
+  resetPeak(device: DeviceIndex): void;
+  isa(): string;
+  isas(): string[];
+  threads(): number;
+  setThreads(count: number): void;
+  solvers(op: string): string[];
+  forceSolver(op: string, name: string): void;
+  measureSolvers(problem: Int32Array, threads: number, seconds: number): [string, number, number][];
+  measurePeak(threads: number): number;
+  measureBandwidth(threads: number): number;
+
+  conv2d(x: Handle, weight: Handle, bias: Nullable, geometry: Int32Array): Handle;
+  conv2dFused(
+    x: Handle,
+    weight: Handle,
+    bias: Nullable,
+    normWeight: Nullable,
+    normBias: Nullable,
+    mean: Nullable,
+    variance: Nullable,
+    eps: number,
+    residual: Nullable,
+    activation: ActivationCode,
+    geometry: Int32Array,
+  ): Handle;
+  conv2dGradInput(dy: Handle, weight: Handle, geometry: Int32Array, dx: Handle, accumulate: boolean): void;
+  conv2dGradWeight(x: Handle, dy: Handle, geometry: Int32Array, dweight: Handle, accumulate: boolean): void;
+  activation(x: Handle, kind: ActivationCode): Handle;
+  activationGrad(y: Handle, dy: Handle, kind: ActivationCode, dx: Handle, accumulate: boolean): void;
+}
+
+const require = createRequire(import.meta.url);
+
+/** Up from lib/ or dist/ to the folder whose package.json is ours. */
+function packageRoot(): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === 'groupconv') return folder;
+    if (folder === dirname(folder))
+      throw new GroupConvError('DEVICE_UNAVAILABLE', 'groupconv: its own package.json is missing');
+  }
+}
+
+function load(): Native {
+  const root = packageRoot();
+  const candidates = process.env.GROUPCONV_NATIVE
+    ? [process.env.GROUPCONV_NATIVE]
+    : [
+        join(root, 'build', 'Release', 'groupconv.node'),
+        join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'groupconv.node'),
+      ];
+  const failures: string[] = [];
+  for (const file of candidates) {
+    try {
+      return require(file) as Native;
+    } catch (error) {
+      failures.push(`  ${file}: ${existsSync(file) ? (error as Error).message : 'no such file'}`);
+    }
+  }
+  throw new GroupConvError(
+    'DEVICE_UNAVAILABLE',
+    `groupconv: the native addon could not be loaded; "npm rebuild groupconv" builds it.\n${failures.join('\n')}`,
+  );
+}
+
+export const native: Native = load();
+native.setErrorClass(GroupConvError);

@@ -1,0 +1,97 @@
+import { native } from '../native.js';
+import { checkOptions, count, type Padding, type Pair, pair, sides } from '../options.js';
+import { checkInputs, record } from '../record.js';
+import type { Tensor, Tensor1D, Tensor4D } from '../tensor.js';
+import { activationCodes } from './relu.js';
+
+export interface Conv2dOptions {
+  /** [K] */
+  bias?: Tensor1D | null;
+  stride?: Pair;
+  /** Zeros around x: one number, [height, width], or [top, right, bottom, left]. */
+  padding?: Padding;
+  dilation?: Pair;
+  /** Divides C and K; output channels of a group see its input channels only. */
+  groups?: number;
+}
+
+/** @internal Stride, dilation, padding and groups as the native side reads them. */
+export function conv2dGeometry(name: string, options: Omit<Conv2dOptions, 'bias'>): Int32Array {
+  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  return Int32Array.of(
+    ...pair(name, 'stride', stride, 1),
+    ...pair(name, 'dilation', dilation, 1),
+    ...sides(name, padding),
+    count(name, 'groups', groups),
+  );
+}
+
+/**
+ * Grouped 2-D convolution (cross-correlation). As torch.nn.functional.conv2d, with padding on four sides.
+ *
+ * @param x [N, C, H, W]
+ * @param weight [K, C / groups, R, S]
+ * @returns [N, K, P, Q] with P = floor((H + top + bottom - dilation * (R - 1) - 1) / stride) + 1, Q alike
+ * @throws INVALID_SHAPE (channels, groups, kernel larger than the padded x), INVALID_ARGUMENT (an option), DISPOSED,
+ *   UNSUPPORTED (dtype)
+ */
+export function conv2d(x: Tensor4D, weight: Tensor4D, options: Conv2dOptions = {}): Tensor4D {
+  checkOptions('conv2d', options, ['bias', 'stride', 'padding', 'dilation', 'groups']);
+  return conv2dWith(x, weight, options.bias ?? null, conv2dGeometry('conv2d', options));
+}
+
+/** @internal conv2d with its geometry already read. */
+export function conv2dWith(x: Tensor4D, weight: Tensor4D, bias: Tensor1D | null, geometry: Int32Array): Tensor4D {
+  checkInputs('conv2d', { x, weight, bias });
+  const y = native.conv2d(x.handle, weight.handle, bias?.handle ?? null, geometry);
+  return record('conv2d', y, [x, weight, bias], (save) => {
+    const savedX = weight.requiresGrad ? save(x) : null;
+    const savedWeight = x.requiresGrad ? save(weight) : null;
+    return (dy, [dx, dweight, dbias]) => {
+      if (dx && savedWeight) native.conv2dGradInput(dy.handle, savedWeight.handle, geometry, ...dx.target());
+      if (dweight && savedX) native.conv2dGradWeight(savedX.handle, dy.handle, geometry, ...dweight.target());
+      if (dbias) native.biasGrad(dy.handle, ...dbias.target());
+    };
+  });
+}
+
+/** @internal A BatchNorm in evaluation, to be folded into the convolution before it. */
+export interface NormToFold {
+  weight: Tensor1D | null;
+  bias: Tensor1D | null;
+  runningMean: Tensor1D;
+  runningVar: Tensor1D;
+  eps: number;
+}
+
+/**
+ * Inference only: activation(norm(conv2d(x)) + residual) in one pass. The folded weight is kept beside the weight
+ * until one of the parameters changes.
+ * @internal
+ */
+export function conv2dInference(
+  x: Tensor4D,
+  weight: Tensor4D,
+  bias: Tensor1D | null,
+  geometry: Int32Array,
+  norm: NormToFold | null,
+  residual: Tensor4D | null,
+  activation: keyof typeof activationCodes,
+): Tensor4D {
+  const handle = (tensor: Tensor | null | undefined) => tensor?.handle ?? null;
+  checkInputs('conv2d', { x, weight, bias, residual });
+  const y = native.conv2dFused(
+    x.handle,
+    weight.handle,
+    handle(bias),
+    handle(norm?.weight),
+    handle(norm?.bias),
+    handle(norm?.runningMean),
+    handle(norm?.runningVar),
+    norm?.eps ?? 0,
+    handle(residual),
+    activationCodes[activation],
+    geometry,
+  );
+  return record('conv2d', y, [], () => () => {});
+}

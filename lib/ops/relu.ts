@@ -1,0 +1,33 @@
+import { type ActivationCode, native } from '../native.js';
+import { checkInputs, record } from '../record.js';
+import type { Shape, Tensor } from '../tensor.js';
+
+/** @internal What the native side calls the activations that a kernel can apply at its store. */
+export const activationCodes = { none: 0, relu: 1, relu6: 2 } as const satisfies Record<string, ActivationCode>;
+
+function activation<S extends Shape>(name: 'relu' | 'relu6', x: Tensor<S>): Tensor<S> {
+  checkInputs(name, { x });
+  const kind = activationCodes[name];
+  return record<S>(name, native.activation(x.handle, kind), [x], (save, output) => {
+    const y = save(output);
+    return (dy, [dx]) => {
+      if (dx) native.activationGrad(y.handle, dy.handle, kind, ...dx.target());
+    };
+  });
+}
+
+/**
+ * max(x, 0), element by element. As torch.nn.functional.relu.
+ * @throws DISPOSED, UNSUPPORTED (dtype)
+ */
+export function relu<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  return activation('relu', x);
+}
+
+/**
+ * min(max(x, 0), 6), element by element. As torch.nn.functional.relu6.
+ * @throws DISPOSED, UNSUPPORTED (dtype)
+ */
+export function relu6<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  return activation('relu6', x);
+}

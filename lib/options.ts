@@ -1,0 +1,49 @@
+import { check } from './errors.js';
+
+/** One number for both directions, or [height, width]. */
+export type Pair = number | readonly [number, number];
+/** One number for all sides, [height, width], or [top, right, bottom, left]. */
+export type Padding = Pair | readonly [number, number, number, number];
+
+/** Unknown options are errors, never ignored. @throws INVALID_ARGUMENT */
+export function checkOptions(name: string, options: object, known: readonly string[]): void {
+  for (const key of Object.keys(options))
+    check(
+      known.includes(key),
+      'INVALID_ARGUMENT',
+      () => `${name}: unknown option ${key}; known are ${known.join(', ')}`,
+    );
+}
+
+function whole(name: string, what: string, value: unknown, least: number): number {
+  check(
+    Number.isInteger(value) && (value as number) >= least && (value as number) < 2 ** 31,
+    'INVALID_ARGUMENT',
+    () => `${name}: ${what} is a whole number from ${least} on, found ${JSON.stringify(value)}`,
+  );
+  return value as number;
+}
+
+/** [height, width] of an option, each at least `least`. @throws INVALID_ARGUMENT */
+export function pair(name: string, what: string, value: Pair, least: number): [number, number] {
+  if (typeof value === 'number') return [whole(name, what, value, least), value];
+  check(
+    Array.isArray(value) && value.length === 2,
+    'INVALID_ARGUMENT',
+    () => `${name}: ${what} is a number or [height, width], found ${JSON.stringify(value)}`,
+  );
+  return [whole(name, what, value[0], least), whole(name, what, value[1], least)];
+}
+
+/** [top, right, bottom, left] of a padding option. @throws INVALID_ARGUMENT */
+export function sides(name: string, value: Padding): [number, number, number, number] {
+  if (Array.isArray(value) && value.length === 4)
+    return value.map((side) => whole(name, 'padding', side, 0)) as [number, number, number, number];
+  const [vertical, horizontal] = pair(name, 'padding', value as Pair, 0);
+  return [vertical, horizontal, vertical, horizontal];
+}
+
+/** A whole number, at least `least`. @throws INVALID_ARGUMENT */
+export function count(name: string, what: string, value: number, least = 1): number {
+  return whole(name, what, value, least);
+}

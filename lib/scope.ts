@@ -1,0 +1,66 @@
+import { check } from './errors.js';
+
+interface Disposable {
+  dispose(): void;
+}
+
+/** The tensors made in each open scope, innermost last. */
+const open: Set<Disposable>[] = [];
+
+/** @internal Called by every new tensor. */
+export function track(item: Disposable): void {
+  open.at(-1)?.add(item);
+}
+
+/** @internal Called when a tensor is disposed of. */
+export function untrack(item: Disposable): void {
+  for (const scope of open) scope.delete(item);
+}
+
+/**
+ * Takes a tensor out of every open scope: it lives until it is disposed of. Parameters, their gradients and
+ * optimiser state are kept like this.
+ */
+export function keep<T extends Disposable>(item: T): T {
+  untrack(item);
+  return item;
+}
+
+/** Calls visit for every disposable in a result: itself, or in arrays, maps and plain objects. */
+function eachIn(value: unknown, visit: (item: Disposable) => void, seen = new Set<unknown>()): void {
+  if (value === null || typeof value !== 'object' || seen.has(value)) return;
+  seen.add(value);
+  if (typeof (value as Disposable).dispose === 'function') visit(value as Disposable);
+  else if (value instanceof Map) for (const item of value.values()) eachIn(item, visit, seen);
+  else if (Symbol.iterator in value && !ArrayBuffer.isView(value))
+    for (const item of value as Iterable<unknown>) eachIn(item, visit, seen);
+  else if (!ArrayBuffer.isView(value)) for (const item of Object.values(value)) eachIn(item, visit, seen);
+}
+
+/**
+ * Runs `fn` and disposes of every tensor made inside that it doesn't return. Memory that autograd still needs stays
+ * with the graph. What is returned (a tensor, or tensors in arrays, maps and plain objects) belongs to the scope
+ * around, if there is one.
+ *
+ * @throws INVALID_ARGUMENT when `fn` is asynchronous: its tensors would outlive the scope.
+ */
+export function scope<T>(fn: () => T): T {
+  const made = new Set<Disposable>();
+  open.push(made);
+  let result: T;
+  try {
+    result = fn();
+    check(
+      !(result instanceof Promise),
+      'INVALID_ARGUMENT',
+      'scope: the function must be synchronous; read values with `await` outside of it',
+    );
+    eachIn(result, (item) => {
+      if (made.delete(item)) open.at(-2)?.add(item);
+    });
+  } finally {
+    open.pop();
+    for (const item of made) item.dispose();
+  }
+  return result;
+}

@@ -1,0 +1,172 @@
+#include "ops/batchNorm/batchNorm.h"
+
+#include <cmath>
+
+namespace groupconv {
+namespace {
+
+void check_float32(const char* name, const Tensor& tensor) {
+  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, "batchNorm: ", name, " is ",
+          name_of(tensor.dtype()), ", float32 is needed");
+}
+
+void check_like(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
+  require(tensor.shape() == expected, ErrorCode::InvalidShape, "batchNorm: ", name, " ", tensor.shape(), " for x ", x,
+          ", expected ", expected);
+  check_float32(name, tensor);
+}
+
+// Checks x; what every pass over it shares.
+BatchNormProblem problem_of(BatchNormPass pass, const Tensor& x) {
+  const Shape& shape = x.shape();
+  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "batchNorm: x ", shape, " has rank ",
+          shape.rank(), ", expected [N, C, H, W] or [N, C]");
+  check_float32("x", x);
+  BatchNormProblem problem{};
+  problem.pass = pass;
+  problem.n = shape[0], problem.c = shape[1];
+  problem.pixels = shape.rank() == 4 ? shape[2] * shape[3] : 1;
+  // Row-major [N, C] is N C/B 1 B wherever B divides C.
+  const int block = x.stream().activation_block(problem.c);
+  problem.block = shape.rank() == 4 || problem.c % block == 0 ? block : 1;
+  return problem;
+}
+
+void check_eps(float eps) {
+  require(eps > 0 && std::isfinite(eps), ErrorCode::InvalidArgument, "batchNorm: eps is positive, found ", eps);
+}
+
+const float* vector_of(const Tensor* tensor) { return tensor ? tensor->in_layout(1) : nullptr; }
+
+void run(Stream& stream, const BatchNormProblem& problem, const BatchNormBuffers& buffers) {
+  enqueue(stream, batch_norm_registry().choose(stream.device().kind, problem), problem, buffers);
+}
+
+// The parts of both forward passes that are alike.
+BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, const Tensor* weight, const Tensor* bias,
+                                 float eps, const Tensor* residual, Activation activation) {
+  check_eps(eps);
+  const Shape per_channel{problem.c};
+  if (weight) check_like("weight", *weight, per_channel, x.shape());
+  if (bias) check_like("bias", *bias, per_channel, x.shape());
+  if (residual) check_like("residual", *residual, x.shape(), x.shape());
+  problem.eps = eps;
+  problem.activation = activation;
+  const int layout = x.activation_block();
+  BatchNormBuffers buffers{};
+  buffers.x = x.in_layout(layout);
+  buffers.residual = residual ? residual->in_layout(layout) : nullptr;
+  buffers.weight = vector_of(weight);
+  buffers.bias = vector_of(bias);
+  return buffers;
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const BatchNormProblem& p) {
+  constexpr const char* names[] = {"train", "eval", "grad", "inv_std"};
+  out << "batchNorm " << names[static_cast<int>(p.pass)] << " n" << p.n << " c" << p.c << " pixels" << p.pixels;
+  if (p.pass == BatchNormPass::Grad) out << (p.training ? " of train" : " of eval");
+  if (p.activation != Activation::None) out << (p.activation == Activation::Relu ? " relu" : " relu6");
+  return out << " block" << p.block;
+}
+
+Registry<BatchNormProblem, BatchNormBuffers>& batch_norm_registry() {
+  static Registry<BatchNormProblem, BatchNormBuffers> registry("batchNorm");
+  return registry;
+}
+
+BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const Tensor* bias, Tensor* running_mean,
+                                  Tensor* running_var, float momentum, float eps, const Tensor* residual,
+                                  Activation activation) {
+  BatchNormProblem problem = problem_of(BatchNormPass::Train, x);
+  const Shape per_channel{problem.c};
+  require(problem.n * problem.pixels > 1, ErrorCode::InvalidShape,
+          "batchNorm: training needs more than one value per channel, x ", x.shape(), " has one");
+  require(std::isfinite(momentum), ErrorCode::InvalidArgument, "batchNorm: momentum is finite, found ", momentum);
+  if (running_mean) check_like("runningMean", *running_mean, per_channel, x.shape());
+  if (running_var) check_like("runningVar", *running_var, per_channel, x.shape());
+  BatchNormBuffers buffers = forward_buffers(problem, x, weight, bias, eps, residual, activation);
+  problem.momentum = momentum;
+  const BatchNormForward result{make_activation(x.shared_stream(), x.shape()),
+                                make_tensor(x.shared_stream(), per_channel, DType::Float32),
+                                make_tensor(x.shared_stream(), per_channel, DType::Float32)};
+  buffers.y = result.y->target_in_layout(x.activation_block());
+  buffers.mean = result.mean->target_in_layout(1);
+  buffers.inv_std = result.inv_std->target_in_layout(1);
+  if (running_mean) buffers.running_mean = running_mean->update_in_layout(1);
+  if (running_var) buffers.running_var = running_var->update_in_layout(1);
+  run(x.stream(), problem, buffers);
+  return result;
+}
+
+TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* bias, const Tensor& running_mean,
+                          const Tensor& running_var, float eps, const Tensor* residual, Activation activation) {
+  BatchNormProblem problem = problem_of(BatchNormPass::Eval, x);
+  check_like("runningMean", running_mean, {problem.c}, x.shape());
+  check_like("runningVar", running_var, {problem.c}, x.shape());
+  BatchNormBuffers buffers = forward_buffers(problem, x, weight, bias, eps, residual, activation);
+  buffers.running_mean = const_cast<float*>(running_mean.in_layout(1));
+  buffers.running_var = const_cast<float*>(running_var.in_layout(1));
+  const TensorPtr y = make_activation(x.shared_stream(), x.shape());
+  buffers.y = y->target_in_layout(x.activation_block());
+  run(x.stream(), problem, buffers);
+  return y;
+}
+
+TensorPtr inv_std(const Tensor& variance, float eps) {
+  require(variance.shape().rank() == 1, ErrorCode::InvalidShape, "batchNorm: variance ", variance.shape(),
+          ", expected [C]");
+  check_float32("variance", variance);
+  check_eps(eps);
+  BatchNormProblem problem{};
+  problem.pass = BatchNormPass::InvStd;
+  problem.c = variance.size();
+  problem.eps = eps;
+  BatchNormBuffers buffers{};
+  buffers.running_var = const_cast<float*>(variance.in_layout(1));
+  const TensorPtr result = make_tensor(variance.shared_stream(), variance.shape(), DType::Float32);
+  buffers.inv_std = result->target_in_layout(1);
+  run(variance.stream(), problem, buffers);
+  return result;
+}
+
+void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight, const Tensor& mean,
+                     const Tensor& inv_std, bool training, Activation activation, GradTarget dx,
+                     GradTarget dresidual, GradTarget dweight, GradTarget dbias) {
+  BatchNormProblem problem = problem_of(BatchNormPass::Grad, x);
+  const Shape per_channel{problem.c};
+  check_like("dy", dy, x.shape(), x.shape());
+  check_like("mean", mean, per_channel, x.shape());
+  check_like("invStd", inv_std, per_channel, x.shape());
+  require(y || activation == Activation::None, ErrorCode::InvalidArgument,
+          "batchNorm: the gradient through an activation needs y");
+  if (y) check_like("y", *y, x.shape(), x.shape());
+  if (weight) check_like("weight", *weight, per_channel, x.shape());
+  if (dx.tensor) check_like("dx", *dx.tensor, x.shape(), x.shape());
+  if (dresidual.tensor) check_like("dresidual", *dresidual.tensor, x.shape(), x.shape());
+  if (dweight.tensor) check_like("dweight", *dweight.tensor, per_channel, x.shape());
+  if (dbias.tensor) check_like("dbias", *dbias.tensor, per_channel, x.shape());
+
+  problem.activation = activation;
+  problem.training = training;
+  const int layout = x.activation_block();
+  BatchNormBuffers buffers{};
+  buffers.dy = dy.in_layout(layout);
+  buffers.x = x.in_layout(layout);
+  if (activation != Activation::None) buffers.y = const_cast<float*>(y->in_layout(layout));
+  buffers.weight = vector_of(weight);
+  buffers.mean = const_cast<float*>(mean.in_layout(1));
+  buffers.inv_std = const_cast<float*>(inv_std.in_layout(1));
+  const auto target = [](const GradTarget& wanted, int block, bool& accumulate) {
+    accumulate = wanted.mode == GradMode::Accumulate;
+    return wanted.tensor ? wanted.tensor->target_in_layout(block, wanted.mode) : nullptr;
+  };
+  buffers.dx = target(dx, layout, problem.accumulate_x);
+  buffers.dresidual = target(dresidual, layout, problem.accumulate_residual);
+  buffers.dweight = target(dweight, 1, problem.accumulate_weight);
+  buffers.dbias = target(dbias, 1, problem.accumulate_bias);
+  run(x.stream(), problem, buffers);
+}
+
+}  // namespace groupconv

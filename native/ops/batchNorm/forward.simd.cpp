@@ -1,0 +1,149 @@
+// Training: one pass over memory for the statistics, one that applies them, a channel block at a time. Evaluation:
+// the second alone.
+#include "cpu/channel_sums.h"
+#include "ops/batchNorm/batchNorm.h"
+
+namespace groupconv {
+namespace {
+
+ChannelPartition partition_of(const BatchNormProblem& p) { return {p.n, p.c, p.pixels}; }
+
+// Adds the sums of x - origin and of (x - origin)^2 over one run. The run's own mean is taken away first, so that
+// float32 squares see deviations only: right for any mean, at the price of a second look at L1.
+GROUPCONV_KERNEL void add_moments(const float* x, int64_t rows, const float* origin, ChannelSums<2>& sums) {
+  constexpr int kLanesets = 4;  // independent sums hide the latency of additions
+  Vec first[kLanesets] = {}, second[kLanesets] = {};
+  int64_t row = 0;
+  for (; row + kLanesets <= rows; row += kLanesets)
+    GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) first[i] += load(x + (row + i) * W);
+  for (; row < rows; ++row) first[0] += load(x + row * W);
+  const Vec center = ((first[0] + first[1]) + (first[2] + first[3])) * broadcast(1.0f / static_cast<float>(rows));
+
+  GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) first[i] = zero();
+  const auto add = [&](Vec v, int i) GROUPCONV_INLINE_LAMBDA {
+    const Vec deviation = v - center;
+    first[i] += deviation;
+    second[i] += deviation * deviation;
+  };
+  for (row = 0; row + kLanesets <= rows; row += kLanesets)
+    GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) add(load(x + (row + i) * W), i);
+  for (; row < rows; ++row) add(load(x + row * W), 0);
+
+  float centers[W], rests[W], squares[W];
+  store_unaligned(centers, center);
+  store_unaligned(rests, (first[0] + first[1]) + (first[2] + first[3]));
+  store_unaligned(squares, (second[0] + second[1]) + (second[2] + second[3]));
+  const double count = static_cast<double>(rows);
+  for (int lane = 0; lane < W; ++lane) {
+    const double rest = rests[lane] / count;  // what rounding left of the mean
+    const double mean = static_cast<double>(centers[lane]) - origin[lane] + rest;
+    sums.of[0][lane] += count * mean;
+    sums.of[1][lane] += squares[lane] - rests[lane] * rest + count * mean * mean;
+  }
+}
+
+// y = (x - mean) * scale + shift per lane; pad lanes are all zero.
+struct Affine {
+  float mean[W], scale[W], shift[W];
+};
+
+// The mean's part below float32 goes into the shift: nothing is lost where the mean is large beside the deviation.
+Affine affine(const BatchNormProblem& p, const BatchNormBuffers& b, int64_t block, const double* mean,
+              const double* inv_std) {
+  Affine result{};
+  for (int64_t lane = 0; lane < min_of(W, p.c - block * W); ++lane) {
+    const int64_t c = block * W + lane;
+    const double scale = b.weight ? inv_std[lane] * b.weight[c] : inv_std[lane];
+    result.mean[lane] = static_cast<float>(mean[lane]);
+    result.scale[lane] = static_cast<float>(scale);
+    result.shift[lane] =
+        static_cast<float>((b.bias ? b.bias[c] : 0.0) - (mean[lane] - result.mean[lane]) * scale);
+  }
+  return result;
+}
+
+template <bool HasResidual>
+GROUPCONV_KERNEL void apply(const BatchNormProblem& p, const BatchNormBuffers& b, const Affine& affine,
+                            int64_t offset, int64_t rows) {
+  const Vec mean = load_unaligned(affine.mean), scale = load_unaligned(affine.scale),
+            shift = load_unaligned(affine.shift);
+  const float infinity = __builtin_inff();
+  const Vec bottom = broadcast(p.activation == Activation::None ? -infinity : 0.0f);
+  const Vec top = broadcast(p.activation == Activation::Relu6 ? 6.0f : infinity);
+  for (int64_t i = offset; i < offset + rows * W; i += W) {
+    Vec v = (load(b.x + i) - mean) * scale + shift;
+    if (HasResidual) v += load(b.residual + i);
+    store(b.y + i, v < bottom ? bottom : v > top ? top : v);  // NaN stays NaN
+  }
+}
+
+void apply_part(const BatchNormProblem& p, const BatchNormBuffers& b, const ChannelPartition& partition,
+                int64_t block, int64_t part, const Affine& affine) {
+  partition.for_runs(block, part, [&](int64_t offset, int64_t rows) {
+    if (b.residual) apply<true>(p, b, affine, offset, rows);
+    else apply<false>(p, b, affine, offset, rows);
+  });
+}
+
+void train(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
+  const ChannelPartition partition = partition_of(p);
+  const auto origin = [&](int64_t block) { return b.x + block * p.pixels * W; };  // the channels' first values
+  reduce_channels<2>(
+      context, partition, b.workspace,
+      [&](int64_t block, int64_t part, ChannelSums<2>& sums) {
+        partition.for_runs(block, part, [&](int64_t offset, int64_t rows) {
+          add_moments(b.x + offset, rows, origin(block), sums);
+        });
+      },
+      [&](int64_t block, const ChannelSums<2>& sums, bool writes) {
+        const double count = p.count();
+        double mean[W], inv_std[W];
+        for (int lane = 0; lane < W; ++lane) {
+          const double about_origin = sums.of[0][lane] / count;
+          const double squares = sums.of[1][lane] - sums.of[0][lane] * about_origin;
+          const double variance = squares < 0 ? 0 : squares / count;
+          mean[lane] = origin(block)[lane] + about_origin;
+          inv_std[lane] = 1 / __builtin_sqrt(variance + p.eps);
+          const int64_t c = block * W + lane;
+          if (!writes || c >= p.c) continue;
+          b.mean[c] = static_cast<float>(mean[lane]);
+          b.inv_std[c] = static_cast<float>(inv_std[lane]);
+          const auto update = [&](float& running, double batch) {
+            running = static_cast<float>((1.0 - p.momentum) * running + p.momentum * batch);
+          };
+          if (b.running_mean) update(b.running_mean[c], mean[lane]);
+          if (b.running_var) update(b.running_var[c], variance * (count / (count - 1)));
+        }
+        return affine(p, b, block, mean, inv_std);
+      },
+      [&](int64_t block, int64_t part, const Affine& affine) { apply_part(p, b, partition, block, part, affine); });
+}
+
+void eval(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
+  const ChannelPartition partition = partition_of(p);
+  parallel_for(context, partition.blocks * partition.parts, [&](int64_t unit) {
+    const int64_t block = unit / partition.parts;
+    double mean[W] = {}, inv_std[W] = {};
+    for (int64_t lane = 0; lane < min_of(W, p.c - block * W); ++lane) {
+      mean[lane] = b.running_mean[block * W + lane];
+      inv_std[lane] = 1 / __builtin_sqrt(static_cast<double>(b.running_var[block * W + lane]) + p.eps);
+    }
+    apply_part(p, b, partition, block, unit % partition.parts, affine(p, b, block, mean, inv_std));
+  });
+}
+
+size_t workspace_bytes(const BatchNormProblem& p) { return channel_sums_bytes<2>(partition_of(p)); }
+
+constexpr BatchNormSolver solvers[] = {
+    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Train && p.block == W; }, train,
+     workspace_bytes},
+    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Eval && p.block == W; }, eval},
+};
+
+}  // namespace
+
+namespace GROUPCONV_ISA {
+extern const BatchNormTable batch_norm_forward_solvers = {solvers, 2};
+}
+
+}  // namespace groupconv

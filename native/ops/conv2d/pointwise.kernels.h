@@ -1,0 +1,121 @@
+// The register tile of a 1x1 convolution: kTilePixels pixels x 2 output blocks stay in registers while the input
+// channels go by; pixels are broadcast from memory, weights are loaded once per tile and input channel.
+//   x [C/W, pixels, W]   weight [K/W pairs][C, 2, W] (a last single block: [C, 1, W])   y [K/W, pixels, W]
+#pragma once
+#include "ops/conv2d/tiling.kernels.h"
+
+namespace groupconv {
+namespace {
+
+constexpr int kLine = 16;  // floats of one cache line
+
+struct PointwiseTile {
+  const float* x;  // first pixel in the first input block
+  int64_t x_plane, y_plane;  // floats from one channel block to the next
+  const float* weight;
+  int64_t input_blocks;
+  float* y;
+  const float* bias;      // null: start from y where `resume`, else from zero
+  const float* residual;  // null: none
+  bool resume;
+  Activation activation;
+  const float* prefetch;  // `prefetch_lines` cache lines are requested per input block, `prefetch_step` floats apart
+  int64_t prefetch_step, prefetch_lines;
+};
+
+template <int Pixels, int Blocks>
+GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
+  Vec sums[Blocks][Pixels];
+  GROUPCONV_UNROLL
+  for (int block = 0; block < Blocks; ++block)
+    GROUPCONV_UNROLL
+    for (int pixel = 0; pixel < Pixels; ++pixel)
+      sums[block][pixel] = tile.bias     ? load(tile.bias + block * W)
+                           : tile.resume ? load(tile.y + block * tile.y_plane + pixel * W)
+                                         : zero();
+  const float *x = tile.x, *weight = tile.weight, *prefetch = tile.prefetch;
+  const int64_t x_plane = tile.x_plane, lines = tile.prefetch_lines, step = tile.prefetch_step;
+  for (int64_t c = tile.input_blocks; c > 0; --c) {
+    for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(prefetch + line * kLine, 0, 2);
+    prefetch += step;
+    for (int lane = 0; lane < W; ++lane) {
+      GROUPCONV_FENCE(x);
+      Vec weights[Blocks];
+      GROUPCONV_UNROLL
+      for (int block = 0; block < Blocks; ++block) weights[block] = load(weight + (lane * Blocks + block) * W);
+      GROUPCONV_UNROLL
+      for (int pixel = 0; pixel < Pixels; ++pixel) {
+        const Vec input = broadcast(x[pixel * W + lane]);
+        GROUPCONV_UNROLL
+        for (int block = 0; block < Blocks; ++block) sums[block][pixel] += input * weights[block];
+      }
+    }
+    x += x_plane;
+    weight += W * Blocks * W;
+  }
+  GROUPCONV_UNROLL
+  for (int block = 0; block < Blocks; ++block)
+    GROUPCONV_UNROLL
+    for (int pixel = 0; pixel < Pixels; ++pixel) {
+      const int64_t offset = block * tile.y_plane + pixel * W;
+      Vec sum = sums[block][pixel];
+      if (tile.residual) sum += load(tile.residual + offset);
+      store(tile.y + offset, activate(sum, tile.activation));
+    }
+}
+
+template <int Blocks>
+GROUPCONV_INLINE void pointwise_tile(int64_t pixels, const PointwiseTile& tile) {
+  switch (pixels) {
+#define GROUPCONV_TILE(N) \
+  case N: return pointwise_tile<N < kTilePixels ? N : kTilePixels, Blocks>(tile);
+    GROUPCONV_TILE(1)
+    GROUPCONV_TILE(2)
+    GROUPCONV_TILE(3)
+    GROUPCONV_TILE(4)
+    GROUPCONV_TILE(5)
+    GROUPCONV_TILE(6)
+    GROUPCONV_TILE(7)
+    GROUPCONV_TILE(8)
+    GROUPCONV_TILE(9)
+    GROUPCONV_TILE(10)
+    GROUPCONV_TILE(11)
+    GROUPCONV_TILE(12)
+    GROUPCONV_TILE(13)
+    GROUPCONV_TILE(14)
+#undef GROUPCONV_TILE
+  }
+}
+
+GROUPCONV_INLINE int64_t packed_pointwise_size(int64_t inputs, int64_t outputs) {
+  return ceil_div(inputs, W) * W * ceil_div(outputs, W) * W;
+}
+
+// weight(output, input) at output * output_step + input * input_step, one of the steps being 1; pads with zeros.
+GROUPCONV_INLINE void pack_pointwise(const float* weight, int64_t inputs, int64_t outputs, int64_t input_step,
+                                     int64_t output_step, float* packed, const ExecutionContext& context) {
+  const int64_t input_blocks = ceil_div(inputs, W), output_blocks = ceil_div(outputs, W);
+  parallel_for(context, output_blocks * input_blocks, [=](int64_t i) {
+    const int64_t o = i / input_blocks, c = i % input_blocks;
+    const int64_t blocks = o / 2 * 2 + 1 < output_blocks ? 2 : 1;
+    float* to = packed + (o / 2 * 2 * input_blocks + c * blocks) * W * W + o % 2 * W;  // [W, blocks, W]
+    const float* from = weight + o * W * output_step + c * W * input_step;
+    const int64_t width = min_of(W, outputs - o * W), height = min_of(W, inputs - c * W);
+    if (width < W || height < W) {
+      for (int64_t lane = 0; lane < W; ++lane)
+        for (int64_t out = 0; out < W; ++out)
+          to[lane * blocks * W + out] =
+              lane < height && out < width ? from[out * output_step + lane * input_step] : 0.0f;
+      return;
+    }
+    Vec rows[W];
+    GROUPCONV_UNROLL
+    for (int row = 0; row < W; ++row) rows[row] = load_unaligned(from + row * (input_step == 1 ? output_step : input_step));
+    if (input_step == 1) transpose(rows);
+    GROUPCONV_UNROLL
+    for (int row = 0; row < W; ++row) store(to + row * blocks * W, rows[row]);
+  });
+}
+
+}  // namespace
+}  // namespace groupconv
