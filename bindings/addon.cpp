@@ -2,6 +2,10 @@
 #include "bind.h"
 #include "device_api.h"
 #include "ops/activation/activation.h"
+#include "ops/add/add.h"
+#include "ops/batchNorm/batchNorm.h"
+#include "ops/biasGrad/biasGrad.h"
+#include "ops/pool/pool.h"
 
 namespace groupconv {
 namespace {
@@ -30,6 +34,33 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<activation>(env, exports, "activation");
   // activationGrad(y, dy, kind, dx, accumulate)
   bind<activation_grad>(env, exports, "activationGrad");
+  // add(a, b, activation): handle
+  bind<add>(env, exports, "add");
+  // accumulate(target, addend)
+  bind<accumulate>(env, exports, "accumulate");
+  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y, mean, invStd]
+  bind<batch_norm_train>(env, exports, "batchNormTrain");
+  // batchNormEval(x, weight, bias, runningMean, runningVar, eps, residual, activation): handle
+  bind<batch_norm_eval>(env, exports, "batchNormEval");
+  // invStd(variance, eps): handle
+  bind<inv_std>(env, exports, "invStd");
+  // batchNormGrad(dy, x, y, weight, mean, invStd, training, activation, then dx, dresidual, dweight and dbias, each
+  // with its accumulate)
+  bind<batch_norm_grad>(env, exports, "batchNormGrad");
+  // biasGrad(dy, dbias, accumulate)
+  bind<bias_grad>(env, exports, "biasGrad");
+  // maxPool2d(x, geometry): handle
+  bind<max_pool2d>(env, exports, "maxPool2d");
+  // maxPool2dGrad(x, y, dy, geometry, dx, accumulate)
+  bind<max_pool2d_grad>(env, exports, "maxPool2dGrad");
+  // avgPool2d(x, geometry, countIncludePad): handle
+  bind<avg_pool2d>(env, exports, "avgPool2d");
+  // avgPool2dGrad(dy, geometry, countIncludePad, dx, accumulate)
+  bind<avg_pool2d_grad>(env, exports, "avgPool2dGrad");
+  // adaptiveAvgPool2d(x, height, width): handle
+  bind<adaptive_avg_pool2d>(env, exports, "adaptiveAvgPool2d");
+  // adaptiveAvgPool2dGrad(dy, dx, accumulate)
+  bind<adaptive_avg_pool2d_grad>(env, exports, "adaptiveAvgPool2dGrad");
   return exports;
 }
 

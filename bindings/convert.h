@@ -7,7 +7,9 @@
 
 #include "core/activation.h"
 #include "environment.h"
+#include "ops/batchNorm/batchNorm.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/pool/pool.h"
 
 namespace groupconv {
 
@@ -152,6 +154,13 @@ struct From<GradMode> {  // true accumulates
     return From<bool>::read(a) ? GradMode::Accumulate : GradMode::Overwrite;
   }
 };
+template <>
+struct From<GradTarget> {  // tensor or null, accumulate
+  static GradTarget read(Arguments& a) {
+    Tensor* tensor = From<Tensor*>::read(a);
+    return {tensor, From<GradMode>::read(a)};
+  }
+};
 // `Count` numbers of one Int32Array.
 template <size_t Count>
 struct From<std::array<int32_t, Count>> {
@@ -174,6 +183,13 @@ struct From<const Conv2dGeometry&> {  // stride, dilation, padding (top, right, 
     return {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}, n[8]};
   }
 };
+template <>
+struct From<const PoolGeometry&> {  // kernel, stride, padding (top, right, bottom, left)
+  static PoolGeometry read(Arguments& a) {
+    const auto n = From<std::array<int32_t, 8>>::read(a);
+    return {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}};
+  }
+};
 
 inline napi_value to_js(napi_env, napi_value value) { return value; }
 inline napi_value to_js(napi_env env, double value) { return Napi::Number::New(env, value); }
@@ -184,6 +200,9 @@ napi_value to_js(napi_env env, const std::vector<T>& values) {
   const Napi::Array array = Napi::Array::New(env, values.size());
   for (size_t i = 0; i < values.size(); ++i) array.Set(static_cast<uint32_t>(i), Napi::Value(env, to_js(env, values[i])));
   return array;
+}
+inline napi_value to_js(napi_env env, const BatchNormForward& forward) {
+  return to_js(env, std::vector<TensorPtr>{forward.y, forward.mean, forward.inv_std});
 }
 
 }  // namespace groupconv

@@ -6,7 +6,7 @@ set(GROUPCONV_KERNEL_FLAGS -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-
 function(groupconv_isa name width)
   add_library(groupconv_${name} OBJECT ${GROUPCONV_ISA_UNITS})
   target_include_directories(groupconv_${name} PRIVATE native)
-  target_compile_options(groupconv_${name} PRIVATE ${GROUPCONV_KERNEL_FLAGS} ${ARGN} -Wall -Wextra -Wno-psabi)
+  target_compile_options(groupconv_${name} PRIVATE ${GROUPCONV_KERNEL_FLAGS} ${ARGN} -Wall -Wextra -Wno-psabi -Wno-unused-function)
   target_compile_definitions(groupconv_${name} PRIVATE GROUPCONV_ISA=${name} GROUPCONV_SIMD_WIDTH=${width})
   target_link_libraries(groupconv_core PUBLIC $<TARGET_OBJECTS:groupconv_${name}>)
   add_dependencies(groupconv_core groupconv_${name})

@@ -56,6 +56,55 @@ export interface Native {
   conv2dGradWeight(x: Handle, dy: Handle, geometry: Int32Array, dweight: Handle, accumulate: boolean): void;
   activation(x: Handle, kind: ActivationCode): Handle;
   activationGrad(y: Handle, dy: Handle, kind: ActivationCode, dx: Handle, accumulate: boolean): void;
+  add(a: Handle, b: Handle, activation: ActivationCode): Handle;
+  accumulate(target: Handle, addend: Handle): void;
+  batchNormTrain(
+    x: Handle,
+    weight: Nullable,
+    bias: Nullable,
+    runningMean: Nullable,
+    runningVar: Nullable,
+    momentum: number,
+    eps: number,
+    residual: Nullable,
+    activation: ActivationCode,
+  ): [y: Handle, mean: Handle, invStd: Handle];
+  batchNormEval(
+    x: Handle,
+    weight: Nullable,
+    bias: Nullable,
+    runningMean: Handle,
+    runningVar: Handle,
+    eps: number,
+    residual: Nullable,
+    activation: ActivationCode,
+  ): Handle;
+  invStd(variance: Handle, eps: number): Handle;
+  batchNormGrad(
+    dy: Handle,
+    x: Handle,
+    y: Nullable,
+    weight: Nullable,
+    mean: Handle,
+    invStd: Handle,
+    training: boolean,
+    activation: ActivationCode,
+    dx: Nullable,
+    accumulateX: boolean,
+    dresidual: Nullable,
+    accumulateResidual: boolean,
+    dweight: Nullable,
+    accumulateWeight: boolean,
+    dbias: Nullable,
+    accumulateBias: boolean,
+  ): void;
+  biasGrad(dy: Handle, dbias: Handle, accumulate: boolean): void;
+  maxPool2d(x: Handle, geometry: Int32Array): Handle;
+  maxPool2dGrad(x: Handle, y: Handle, dy: Handle, geometry: Int32Array, dx: Handle, accumulate: boolean): void;
+  avgPool2d(x: Handle, geometry: Int32Array, countIncludePad: boolean): Handle;
+  avgPool2dGrad(dy: Handle, geometry: Int32Array, countIncludePad: boolean, dx: Handle, accumulate: boolean): void;
+  adaptiveAvgPool2d(x: Handle, height: number, width: number): Handle;
+  adaptiveAvgPool2dGrad(dy: Handle, dx: Handle, accumulate: boolean): void;
 }
 
 const require = createRequire(import.meta.url);

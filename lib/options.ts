@@ -15,6 +15,13 @@ export function checkOptions(name: string, options: object, known: readonly stri
     );
 }
 
+/** The options with defaults in the place of what is absent or undefined. @throws INVALID_ARGUMENT for unknown ones */
+export function withDefaults<T extends object>(name: string, options: Partial<T>, defaults: T): T {
+  checkOptions(name, options, Object.keys(defaults));
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...(Object.fromEntries(given) as Partial<T>) };
+}
+
 function whole(name: string, what: string, value: unknown, least: number): number {
   check(
     Number.isInteger(value) && (value as number) >= least && (value as number) < 2 ** 31,

@@ -1,8 +1,8 @@
+import { type ActivationName, activationCodes } from '../activation.js';
 import { native } from '../native.js';
 import { checkOptions, count, type Padding, type Pair, pair, sides } from '../options.js';
 import { checkInputs, record } from '../record.js';
 import type { Tensor, Tensor1D, Tensor4D } from '../tensor.js';
-import { activationCodes } from './relu.js';
 
 export interface Conv2dOptions {
   /** [K] */
@@ -76,7 +76,7 @@ export function conv2dInference(
   geometry: Int32Array,
   norm: NormToFold | null,
   residual: Tensor4D | null,
-  activation: keyof typeof activationCodes,
+  activation: ActivationName,
 ): Tensor4D {
   const handle = (tensor: Tensor | null | undefined) => tensor?.handle ?? null;
   checkInputs('conv2d', { x, weight, bias, residual });

@@ -1,9 +1,7 @@
-import { type ActivationCode, native } from '../native.js';
+import { activationCodes } from '../activation.js';
+import { native } from '../native.js';
 import { checkInputs, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
-
-/** @internal What the native side calls the activations that a kernel can apply at its store. */
-export const activationCodes = { none: 0, relu: 1, relu6: 2 } as const satisfies Record<string, ActivationCode>;
 
 function activation<S extends Shape>(name: 'relu' | 'relu6', x: Tensor<S>): Tensor<S> {
   checkInputs(name, { x });

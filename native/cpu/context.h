@@ -37,8 +37,9 @@ static inline Range share(int64_t total, int thread, int threads) {
 // parallel_for(context, count, [&](int64_t i) { … }): every i once, contiguous ranges per thread.
 template <class Body>
 static inline void parallel_for(const ExecutionContext& context, int64_t count, const Body& body) {
-  parallel(context, [&](int thread, int threads) {
-    const Range range = share(count, thread, threads);
+  const int threads = static_cast<const CpuContext&>(context).threads;
+  parallel(CpuContext(count < threads ? static_cast<int>(count) : threads), [&](int thread, int of) {
+    const Range range = share(count, thread, of);
     for (int64_t i = range.begin; i < range.end; ++i) body(i);
   });
 }

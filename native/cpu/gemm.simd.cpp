@@ -26,23 +26,18 @@ int64_t row_panels(const GemmProblem& p) { return ceil_div(p.m, kRows); }
 int64_t column_panels(const GemmProblem& p) { return ceil_div(p.n, kColumns); }
 int64_t first_row(const GemmProblem& p, int64_t panel) { return p.m * panel / row_panels(p); }
 
-// v[i][l] becomes v[l][i].
-template <int Half>
-GROUPCONV_INLINE void exchange(Vec& a, Vec& b) {
-  Vec low = a, high = b;
-  GROUPCONV_UNROLL
-  for (int l = 0; l < W; ++l) {
-    if (l & Half) low[l] = b[l - Half];
-    else high[l] = a[l + Half];
-  }
+// v[i][l] becomes v[l][i]: in each step lanes of one bit change places with vectors of the same bit.
+template <int Half, int... Is>
+GROUPCONV_INLINE void exchange(Vec& a, Vec& b, Indices<Is...>) {
+  const Vec low = __builtin_shufflevector(a, b, (Is & Half ? W + Is - Half : Is)...);
+  b = __builtin_shufflevector(a, b, (Is & Half ? W + Is : Is + Half)...);
   a = low;
-  b = high;
 }
 template <int Half>
 GROUPCONV_INLINE void transpose(Vec (&v)[W]) {
   GROUPCONV_UNROLL
   for (int i = 0; i < W; ++i)
-    if (!(i & Half)) exchange<Half>(v[i], v[i + Half]);
+    if (!(i & Half)) exchange<Half>(v[i], v[i + Half], typename MakeIndices<W>::type{});
   if constexpr (Half > 1) transpose<Half / 2>(v);
 }
 

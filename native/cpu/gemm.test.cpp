@@ -6,8 +6,8 @@
 #include <sstream>
 
 #include "core/check.h"
-#include "core/guarded.h"
 #include "cpu/context.h"
+#include "cpu/guarded.h"
 #include "cpu/isa.h"
 #include "cpu/measure.h"
 
@@ -48,7 +48,7 @@ void check_problem(const GemmProblem& p, uint32_t seed) {
       note << isa_name(isa) << " x" << threads << " m " << p.m << " n " << p.n << " k " << p.k
            << (p.transpose_a ? " A^T" : "") << (p.transpose_b ? " B^T" : "") << (p.accumulate ? " +=" : "");
       const Gemm& gemm = gemm_for(isa);
-      Guarded<float> left(a), right(b), out(c), workspace(gemm.workspace_bytes(p) / sizeof(float));
+      Guarded left(a), right(b), out(c), workspace(gemm.workspace_bytes(p) / sizeof(float));
       gemm.run(p, left.data(), right.data(), out.data(), workspace.data(), CpuContext(threads));
       CHECK_NOTE(left.intact() && right.intact() && out.intact() && workspace.intact(), "guards " + note.str());
       const std::vector<float> actual = out.values();
@@ -76,10 +76,10 @@ void bench() {
       const GemmProblem p = weight_gradient ? problem_of(1000, 2048, batch, true, false, false, 0)
                             : kind.transpose_b ? problem_of(batch, 1000, 2048, false, true, false, 0)
                                                : problem_of(batch, 2048, 1000, false, false, false, 0);
-      Guarded<float> a(test::hashed_values(1, size_of_a(p))), b(test::hashed_values(2, size_of_b(p))),
+      Guarded a(test::hashed_values(1, size_of_a(p))), b(test::hashed_values(2, size_of_b(p))),
           c(static_cast<size_t>(p.m * p.ldc));
       const Gemm& gemm = gemm_for(active_isa());
-      Guarded<float> workspace(gemm.workspace_bytes(p) / sizeof(float));
+      Guarded workspace(gemm.workspace_bytes(p) / sizeof(float));
       const Timing t = time_work([&] { gemm.run(p, a.data(), b.data(), c.data(), workspace.data(), CpuContext(1)); }, 0.2);
       const double flops = 2.0 * p.m * p.n * p.k / t.min_seconds;
       const double bytes = 4.0 * (p.m * p.k + p.n * p.k + p.m * p.n) / t.min_seconds;

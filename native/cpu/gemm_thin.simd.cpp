@@ -22,19 +22,17 @@ GROUPCONV_INLINE Vec load_first(const float* p, int64_t count) {
   return load_unaligned(lanes);
 }
 
+// The lanes of a without bit Half, and those of b with it, each plus its partner.
+template <int Half, int... Is>
+GROUPCONV_INLINE Vec sum_partners(Vec a, Vec b, Indices<Is...>) {
+  return __builtin_shufflevector(a, b, (Is & Half ? W + Is - Half : Is)...) +
+         __builtin_shufflevector(a, b, (Is & Half ? W + Is : Is + Half)...);
+}
 // Lane i of v[0] becomes the sum of v[i]'s lanes.
 template <int Half>
 GROUPCONV_INLINE void sum_each(Vec* v) {
   GROUPCONV_UNROLL
-  for (int i = 0; i < Half; ++i) {
-    Vec low = v[i], high = v[i + Half];
-    GROUPCONV_UNROLL
-    for (int l = 0; l < W; ++l) {
-      if (l & Half) low[l] = v[i + Half][l - Half];
-      else high[l] = v[i][l + Half];
-    }
-    v[i] = low + high;
-  }
+  for (int i = 0; i < Half; ++i) v[i] = sum_partners<Half>(v[i], v[i + Half], typename MakeIndices<W>::type{});
   if constexpr (Half > 1) sum_each<Half / 2>(v);
 }
 
@@ -43,9 +41,9 @@ constexpr int kSums = 24;  // of 32 registers
 #else
 constexpr int kSums = 9;  // of 16 registers
 #endif
-constexpr int kMostRows = kSums == 24 ? 8 : 4;
+constexpr int kMostRows = 4;
 constexpr int kMostColumns = kSums == 24 ? 8 : 4;
-// 1 x 8, 2 x 8, 3 x 8, 4 x 6, 5 x 4, 6 x 4, 7 x 3, 8 x 3 with 32 registers; 1 x 4, 2 x 4, 3 x 3, 4 x 2 with 16.
+// 1 x 8, 2 x 8, 3 x 8, 4 x 6 with 32 registers; 1 x 4, 2 x 4, 3 x 3, 4 x 2 with 16.
 constexpr int columns_for(int rows) { return kSums / rows < kMostColumns ? kSums / rows : kMostColumns; }
 
 struct Dots {

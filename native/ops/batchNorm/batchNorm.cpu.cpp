@@ -95,8 +95,8 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
     const double slope = p.training ? sum_gd / p.count() * inv_std * inv_std : 0;
     for_values(p, c, [&](int64_t i) {
       const double passed = g(i);
-      if (b.dresidual) put(b.dresidual[i], passed, p.accumulate_residual);
       if (b.dx) put(b.dx[i], scale * (passed - mean_g - (b.x[i] - mean) * slope), p.accumulate_x);
+      if (b.dresidual) put(b.dresidual[i], passed, p.accumulate_residual);
     });
     if (b.dweight) put(b.dweight[c], inv_std * sum_gd, p.accumulate_weight);
     if (b.dbias) put(b.dbias[c], sum_g, p.accumulate_bias);

@@ -64,6 +64,7 @@ TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* b
 // 1 / sqrt(variance + eps), [C]: what batch_norm_grad wants in evaluation, with the running mean.
 TensorPtr inv_std(const Tensor& variance, float eps);
 // `y` is the forward's result and is needed where there is an activation.
+// dx is written before dresidual: they may be one tensor (x is its own residual) if dresidual accumulates.
 void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight, const Tensor& mean,
                      const Tensor& inv_std, bool training, Activation activation, GradTarget dx,
                      GradTarget dresidual, GradTarget dweight, GradTarget dbias);

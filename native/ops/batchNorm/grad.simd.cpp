@@ -60,11 +60,12 @@ GROUPCONV_KERNEL void apply(const BatchNormProblem& p, const BatchNormBuffers& b
             of_d = load_unaligned(coefficients.of_d), rest = load_unaligned(coefficients.rest);
   for (int64_t i = offset; i < offset + rows * W; i += W) {
     const Vec g = masked.at(i);
+    if (b.dx) {
+      Vec v = of_g * g;
+      if (p.training) v += of_d * (load(b.x + i) - mean) + rest;
+      store(b.dx + i, p.accumulate_x ? load(b.dx + i) + v : v);
+    }
     if (dresidual) store(dresidual + i, p.accumulate_residual ? load(dresidual + i) + g : g);
-    if (!b.dx) continue;
-    Vec v = of_g * g;
-    if (p.training) v += of_d * (load(b.x + i) - mean) + rest;
-    store(b.dx + i, p.accumulate_x ? load(b.dx + i) + v : v);
   }
 }
 

@@ -27,7 +27,7 @@ struct Taps {
   }
 };
 
-Taps forward_taps(int kernel, int stride, int dilation, int pad) {
+inline Taps forward_taps(int kernel, int stride, int dilation, int pad) {
   Taps taps{stride, kernel, {}, {}};
   for (int i = 0; i < kernel; ++i) {
     taps.index[i] = i;
@@ -36,7 +36,7 @@ Taps forward_taps(int kernel, int stride, int dilation, int pad) {
   return taps;
 }
 
-Taps grad_input_taps(int kernel, int stride, int dilation, int pad, int64_t phase) {
+inline Taps grad_input_taps(int kernel, int stride, int dilation, int pad, int64_t phase) {
   Taps taps{1, 0, {}, {}};
   for (int i = 0; i < kernel; ++i) {
     const int64_t position = phase + pad - int64_t{i} * dilation;

@@ -5,39 +5,15 @@
 #include <sstream>
 
 #include "core/check.h"
-#include "cpu/context.h"
+#include "cpu/guarded.h"
 #include "cpu/isa.h"
-#include "cpu/layout.h"
 #include "ops/conv2d/conv2d.problems.h"
 
 namespace groupconv {
 namespace {
 
+using test::Guarded;
 using test::hashed_values;
-
-constexpr size_t kGuard = 64;       // floats before and after every buffer
-constexpr float kSentinel = 12345;  // what guards hold
-
-// 64-byte aligned memory whose surroundings are watched.
-class Guarded {
- public:
-  explicit Guarded(size_t size, float fill = NAN) : memory_(size + 2 * kGuard + 16, kSentinel), size_(size) {
-    const size_t misaligned = reinterpret_cast<uintptr_t>(memory_.data()) / sizeof(float) % 16;
-    offset_ = kGuard + (16 - misaligned) % 16;
-    for (size_t i = 0; i < size; ++i) data()[i] = fill;
-  }
-  float* data() { return memory_.data() + offset_; }
-  size_t size() const { return size_; }
-  bool intact() const {
-    for (size_t i = 0; i < memory_.size(); ++i)
-      if ((i < offset_ || i >= offset_ + size_) && memory_[i] != kSentinel) return false;
-    return true;
-  }
-
- private:
-  std::vector<float> memory_;
-  size_t size_, offset_;
-};
 
 struct Case {
   Conv2dProblem problem;
@@ -57,63 +33,36 @@ Case make_case(const Conv2dProblem& problem, uint32_t seed) {
   return c;
 }
 
-void copy_in(const Shape& shape, const std::vector<float>& plain, int block, Guarded& out) {
-  relayout(CpuContext(1), shape, 4, plain.data(), 1, out.data(), block);
-}
-std::vector<float> copy_out(const Shape& shape, Guarded& in, int block) {
-  std::vector<float> plain(shape.size());
-  relayout(CpuContext(1), shape, 4, in.data(), block, plain.data(), 1);
-  return plain;
-}
-size_t physical(const Shape& shape, int block) { return static_cast<size_t>(Tensor::physical_size(shape, block)); }
-
-bool pad_lanes_zero(const Shape& shape, Guarded& memory, int block) {
-  if (block == 1) return true;
-  const int64_t blocks = (shape[1] + block - 1) / block, pixels = shape[2] * shape[3];
-  for (int64_t n = 0; n < shape[0]; ++n)
-    for (int64_t pixel = 0; pixel < pixels; ++pixel)
-      for (int64_t c = shape[1]; c < blocks * block; ++c)
-        if (memory.data()[((n * blocks + c / block) * pixels + pixel) * block + c % block] != 0) return false;
-  return true;
-}
-
 // The output of one solver in plain order.
 std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const Case& c, int threads,
                        const std::string& note) {
-  Guarded x(physical(c.x, p.x_block)), y(physical(c.y, p.y_block)), residual(physical(c.y, p.y_block));
-  copy_in(c.x, c.x_values, p.x_block, x);
-  copy_in(c.y, c.residual, p.y_block, residual);
-  Guarded dy(physical(c.y, p.y_block)), dx(physical(c.x, p.x_block)), dweight(c.weight.size());
-  copy_in(c.y, c.y_values, p.y_block, dy);
+  const Guarded x(c.x, c.x_values, p.x_block), dy(c.y, c.y_values, p.y_block), residual(c.y, c.residual, p.y_block);
+  Guarded y(c.y, p.y_block), dx(c.x, p.x_block), dweight(c.weight.size());
   if (p.accumulate) {
-    copy_in(c.x, c.x_values, p.x_block, dx);
-    std::memcpy(dweight.data(), c.weight_values.data(), c.weight_values.size() * 4);
+    dx = Guarded(c.x, c.x_values, p.x_block);
+    dweight = Guarded(c.weight_values);
   }
-  Guarded weight(solver.prepare ? solver.prepared_bytes(p) / 4 : c.weight.size());
+  Guarded weight = solver.prepare ? Guarded(solver.prepared_bytes(p) / 4) : Guarded(c.weight_values);
+  const Guarded bias(c.bias);
   Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / 4 : 0);
   const CpuContext context(threads);
   if (solver.prepare) solver.prepare(p, c.weight_values.data(), weight.data(), context);
-  else std::memcpy(weight.data(), c.weight_values.data(), c.weight_values.size() * 4);
-  Conv2dBuffers b{x.data(), weight.data(), p.has_bias ? c.bias.data() : nullptr,
-                  p.has_residual ? residual.data() : nullptr, y.data(), dy.data(), dx.data(), dweight.data(),
-                  workspace.data()};
-  // Bias must be readable as whole aligned vectors, like everything else.
-  Guarded bias(c.bias.size());
-  std::memcpy(bias.data(), c.bias.data(), c.bias.size() * 4);
-  if (b.bias) b.bias = bias.data();
+  const Conv2dBuffers b{x.data(), weight.data(), p.has_bias ? bias.data() : nullptr,
+                        p.has_residual ? residual.data() : nullptr, y.data(), dy.data(), dx.data(), dweight.data(),
+                        workspace.data()};
   solver.run(p, b, context);
   CHECK_NOTE(x.intact() && y.intact() && dy.intact() && dx.intact() && dweight.intact() && weight.intact() &&
                  workspace.intact() && residual.intact(), "guards of " + note);
   switch (p.pass) {
     case Conv2dPass::Forward:
-      CHECK_NOTE(pad_lanes_zero(c.y, y, p.y_block), "pad lanes of " + note);
-      return copy_out(c.y, y, p.y_block);
+      CHECK_NOTE(y.pad_lanes_zero(c.y, p.y_block), "pad lanes of " + note);
+      return y.plain(c.y, p.y_block);
     case Conv2dPass::GradInput:
-      CHECK_NOTE(pad_lanes_zero(c.x, dx, p.x_block), "pad lanes of " + note);
-      return copy_out(c.x, dx, p.x_block);
+      CHECK_NOTE(dx.pad_lanes_zero(c.x, p.x_block), "pad lanes of " + note);
+      return dx.plain(c.x, p.x_block);
     case Conv2dPass::GradWeight: break;
   }
-  return std::vector<float>(dweight.data(), dweight.data() + dweight.size());
+  return dweight.values();
 }
 
 std::string describe(const Conv2dSolver& solver, const Conv2dProblem& p, Isa isa, int threads) {
@@ -146,7 +95,7 @@ void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
         const double error = test::relative_error(actual, expected);
         CHECK_NOTE(error <= tolerance, note + " error " + std::to_string(error));
         if (threads == 1) first = actual;
-        else CHECK_NOTE(!std::memcmp(first.data(), actual.data(), first.size() * 4), "bitwise " + note);
+        else CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
         ++runs;
       }
     }

@@ -59,20 +59,21 @@ template <int K, int Stride>
 GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t first_strip, int64_t last_strip) {
   constexpr int Inputs = (kRows - 1) * Stride + K, Open = (K + Stride - 1) / Stride;
   const Plane plane(planes, index);
-  const int64_t in_row = planes.in_w * W, out_row = planes.out_w * W, steps = planes.out_w + Open - 1;
+  const int64_t in_h = planes.in_h, in_w = planes.in_w, out_h = planes.out_h, pad_left = planes.pad_left;
+  const int64_t in_row = in_w * W, out_row = planes.out_w * W, steps = planes.out_w + Open - 1;
   Vec weight[K][K];
   each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA { weight[i.value / K][i.value % K] = load(plane.weights + i.value * W); });
   for (int64_t strip = first_strip; strip < last_strip; ++strip) {
-    const int64_t p = strip * kRows, h = p * Stride - planes.pad_top, outputs = min_of(kRows, planes.out_h - p);
-    const uint32_t valid = bits(max_of(0, -h), min_of((outputs - 1) * Stride + K, planes.in_h - h));
+    const int64_t p = strip * kRows, h = p * Stride - planes.pad_top, outputs = min_of(kRows, out_h - p);
+    const uint32_t valid = bits(max_of(0, -h), min_of((outputs - 1) * Stride + K, in_h - h));
     const auto columns = [&](auto edge) GROUPCONV_INLINE_LAMBDA {
       constexpr bool Edge = decltype(edge)::value;
       Vec sum[kRows][Open];  // [row][d] belongs to output column t - d
       each<kRows * Open>([&](auto i) GROUPCONV_INLINE_LAMBDA { sum[i.value / Open][i.value % Open] = plane.bias; });
       for (int64_t t = 0; t < steps; ++t) {
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
-          const int64_t column = t * Stride + e.value - planes.pad_left;
-          if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(planes.in_w)) return;
+          const int64_t column = t * Stride + e.value - pad_left;
+          if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(in_w)) return;
           const float* in = plane.in + h * in_row + column * W;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
@@ -116,20 +117,21 @@ GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_
   constexpr int Above = (K - 1) / Stride, Inputs = Above + kRows / Stride;
   static_assert(kRows % Stride == 0 && K >= Stride);
   const Plane plane(planes, index);
-  const int64_t in_row = planes.in_w * W, out_row = planes.out_w * W;
-  const int64_t steps = ceil_div(planes.pad_left + planes.out_w, Stride);
+  const int64_t in_h = planes.in_h, in_w = planes.in_w, out_h = planes.out_h, out_w = planes.out_w;
+  const int64_t pad_left = planes.pad_left, in_row = in_w * W, out_row = out_w * W;
+  const int64_t steps = ceil_div(pad_left + out_w, Stride);
   Vec weight[K][K];
   each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA { weight[i.value / K][i.value % K] = load(plane.weights + i.value * W); });
   for (int64_t strip = first_strip; strip < last_strip; ++strip) {
     const int64_t h = strip * kRows - planes.pad_top, p = strip * kRows / Stride - Above;
-    const uint32_t valid = bits(max_of(0, -p), min_of(Inputs, planes.in_h - p));
-    const uint32_t outputs = bits(max_of(0, -h), min_of(kRows, planes.out_h - h));
+    const uint32_t valid = bits(max_of(0, -p), min_of(Inputs, in_h - p));
+    const uint32_t outputs = bits(max_of(0, -h), min_of(kRows, out_h - h));
     const auto columns = [&](auto edge) GROUPCONV_INLINE_LAMBDA {
       constexpr bool Edge = decltype(edge)::value;
       Vec sum[kRows][K];  // [row][s] belongs to padded output column t * Stride + s
       each<kRows * K>([&](auto i) GROUPCONV_INLINE_LAMBDA { sum[i.value / K][i.value % K] = zero(); });
       for (int64_t t = 0; t < steps; ++t) {
-        if (t < planes.in_w) {
+        if (t < in_w) {
           const float* in = plane.in + p * in_row + t * W;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
@@ -141,11 +143,16 @@ GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_
           });
         }
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
-          const int64_t column = t * Stride + e.value - planes.pad_left, offset = h * out_row + column * W;
-          if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(planes.out_w)) return;
-          each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-            if (!Edge || outputs >> row.value & 1) plane.finish(sum[row.value][e.value], offset + row.value * out_row);
-          });
+          const int64_t column = t * Stride + e.value - pad_left, offset = h * out_row + column * W;
+          if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(out_w)) return;
+          if (plane.plain)
+            each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
+              if (!Edge || outputs >> row.value & 1) store(plane.out + offset + row.value * out_row, sum[row.value][e.value]);
+            });
+          else
+            each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
+              if (!Edge || outputs >> row.value & 1) plane.finish(sum[row.value][e.value], offset + row.value * out_row);
+            });
         });
         each<kRows * K>([&](auto j) GROUPCONV_INLINE_LAMBDA {
           constexpr int row = j.value / K, s = j.value % K;

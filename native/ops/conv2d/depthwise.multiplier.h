@@ -9,19 +9,19 @@ namespace groupconv {
 namespace {
 
 // C <= 4 has x unblocked; then K > C must be blocked. Where K <= 4 too, nothing is left to vectorise.
-bool is_depthwise(const Conv2dProblem& p) {
+inline bool is_depthwise(const Conv2dProblem& p) {
   return p.groups == p.c && p.y_block == W && (p.x_block == W || p.k > p.c);
 }
-bool has_multiplier(const Conv2dProblem& p) { return p.k != p.c; }
+inline bool has_multiplier(const Conv2dProblem& p) { return p.k != p.c; }
 
 // Floats of x, or dx, with K channels.
-int64_t repeated_size(const Conv2dProblem& p) { return has_multiplier(p) ? p.n * ceil_div(p.k, W) * p.h * p.w * W : 0; }
+inline int64_t repeated_size(const Conv2dProblem& p) { return has_multiplier(p) ? p.n * ceil_div(p.k, W) * p.h * p.w * W : 0; }
 
 // Offset of channel c, pixel 0 in an image of [C / block, pixels, block].
-int64_t channel_offset(int64_t c, int64_t pixels, int64_t block) { return c / block * pixels * block + c % block; }
+inline int64_t channel_offset(int64_t c, int64_t pixels, int64_t block) { return c / block * pixels * block + c % block; }
 
 // repeated [N, K/W, H, W, lanes]: channel k is channel k / m of x; pad lanes are zero.
-void repeat_channels(const Conv2dProblem& p, const float* x, float* repeated, const ExecutionContext& context) {
+inline void repeat_channels(const Conv2dProblem& p, const float* x, float* repeated, const ExecutionContext& context) {
   const int64_t blocks = ceil_div(p.k, W), pixels = int64_t{p.h} * p.w, multiplier = p.k / p.c;
   const int64_t image = ceil_div(p.c, p.x_block) * pixels * p.x_block;
   parallel_for(context, p.n * blocks, [&](int64_t i) {
@@ -39,7 +39,7 @@ void repeat_channels(const Conv2dProblem& p, const float* x, float* repeated, co
 }
 
 // dx[c] = (dx[c] where accumulating) + sum of repeated[c * m .. c * m + m - 1]; pad lanes of dx become zero.
-void sum_repeated(const Conv2dProblem& p, const float* repeated, float* dx, const ExecutionContext& context) {
+inline void sum_repeated(const Conv2dProblem& p, const float* repeated, float* dx, const ExecutionContext& context) {
   const int64_t blocks = ceil_div(p.c, p.x_block), pixels = int64_t{p.h} * p.w, multiplier = p.k / p.c;
   const int64_t image = ceil_div(p.k, W) * pixels * W;
   parallel_for(context, p.n * blocks, [&](int64_t i) {

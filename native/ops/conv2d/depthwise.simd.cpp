@@ -1,6 +1,6 @@
 // Depthwise convolution, forward and gradInput: groups == C, every output channel reads one input channel.
 //   x [N, C/W, H, W, lanes]   weight [K/W, R, S, lanes]   y [N, K/W, P, Q, lanes]
-// Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 have kernels that keep everything in
+// Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 and 7x7 at stride 1 have kernels that keep everything in
 // registers; gradInput at stride 1 is forward on flipped weights. All other geometry walks lists of taps.
 #include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/depthwise.kernels.h"
@@ -15,7 +15,9 @@ bool is_square(const Conv2dProblem& p, int kernel, int stride) {
 }
 bool is_forward(const Conv2dProblem& p) { return p.pass == Conv2dPass::Forward; }
 // gradInput that runs as forward.
-bool is_flipped(const Conv2dProblem& p) { return !is_forward(p) && (is_square(p, 3, 1) || is_square(p, 5, 1)); }
+bool is_flipped(const Conv2dProblem& p) { 
+  return !is_forward(p) && (is_square(p, 3, 1) || is_square(p, 5, 1) || is_square(p, 7, 1));
+}
 
 Planes planes_of(const Conv2dProblem& p, const Conv2dBuffers& b) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s;
@@ -119,11 +121,13 @@ void run_planes(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionC
     if (is_square(p, 3, 2)) return gather<3, 2>(planes, context);
     if (is_square(p, 5, 1)) return gather<5, 1>(planes, context);
     if (is_square(p, 5, 2)) return gather<5, 2>(planes, context);
+    if (is_square(p, 7, 1)) return gather<7, 1>(planes, context);
   } else {
     if (is_square(p, 3, 1)) return gather_flipped<3>(planes, context);
     if (is_square(p, 3, 2)) return scatter<3>(planes, context);
     if (is_square(p, 5, 1)) return gather_flipped<5>(planes, context);
     if (is_square(p, 5, 2)) return scatter<5>(planes, context);
+    if (is_square(p, 7, 1)) return gather_flipped<7>(planes, context);
   }
   any_geometry(p, planes, context);
 }

@@ -39,7 +39,6 @@ GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
     for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(prefetch + line * kLine, 0, 2);
     prefetch += step;
     for (int lane = 0; lane < W; ++lane) {
-      GROUPCONV_FENCE(x);
       Vec weights[Blocks];
       GROUPCONV_UNROLL
       for (int block = 0; block < Blocks; ++block) weights[block] = load(weight + (lane * Blocks + block) * W);
@@ -47,7 +46,7 @@ GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
       for (int pixel = 0; pixel < Pixels; ++pixel) {
         const Vec input = broadcast(x[pixel * W + lane]);
         GROUPCONV_UNROLL
-        for (int block = 0; block < Blocks; ++block) sums[block][pixel] += input * weights[block];
+        for (int block = 0; block < Blocks; ++block) multiply_add(sums[block][pixel], input, weights[block]);
       }
     }
     x += x_plane;

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { deviceIndex, resolveDevice } from '../device.js';
+import { type DType, dtypeCode } from '../dtype.js';
+import { check, GroupConvError } from '../errors.js';
+import { type HostArray, native } from '../native.js';
+import { Storage } from '../storage.js';
+import { type Shape, Tensor } from '../tensor.js';
+import { type Entry, parseHeader, writeHeader } from './safetensorsHeader.js';
+
+type State = ReadonlyMap<string, Tensor<Shape, DType>>;
+
+const names = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', int32: 'I32' } as const satisfies Record<DType, string>;
+
+/** The tensor's bits as they lie in the file. Reading is queued at once: later work doesn't change what is read. */
+async function bits(tensor: Tensor<Shape, DType>): Promise<HostArray> {
+  const size = tensor.size;
+  const into =
+    tensor.dtype === 'float32'
+      ? new Float32Array(size)
+      : tensor.dtype === 'int32'
+        ? new Int32Array(size)
+        : new Uint16Array(size);
+  return native.read<HostArray>(tensor.handle, into);
+}
+
+/**
+ * Writes tensors to a file in the safetensors format (https://huggingface.co/docs/safetensors), readable by PyTorch
+ * and others. The file appears complete or not at all: it is written under another name in the same folder and then
+ * renamed. Values are those at the time of the call.
+ *
+ * @throws INVALID_FILE when it can't be written, DISPOSED, and what led to the tensors' failure
+ */
+export async function saveSafetensors(path: string, state: State): Promise<void> {
+  const entries = [...state];
+  const header = writeHeader(entries.map(([key, { dtype, shape }]) => ({ key, dtype: names[dtype], shape })));
+  const data = await Promise.all(entries.map(([, tensor]) => bits(tensor)));
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(header);
+      for (const { buffer, byteOffset, byteLength } of data) await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw new GroupConvError('INVALID_FILE', `saveSafetensors: ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A copy of the bytes, aligned for its elements. */
+const aligned = (bytes: Uint8Array) => bytes.slice().buffer;
+
+interface Reading {
+  dtype: DType;
+  read(bytes: Uint8Array): HostArray;
+}
+/** What becomes of each dtype of the format. */
+const readings: Readonly<Record<string, Reading>> = {
+  F32: { dtype: 'float32', read: (bytes) => new Float32Array(aligned(bytes)) },
+  BF16: { dtype: 'bfloat16', read: (bytes) => new Uint16Array(aligned(bytes)) },
+  F16: { dtype: 'float16', read: (bytes) => new Uint16Array(aligned(bytes)) },
+  I32: { dtype: 'int32', read: (bytes) => new Int32Array(aligned(bytes)) },
+  F64: { dtype: 'float32', read: (bytes) => Float32Array.from(new Float64Array(aligned(bytes))) },
+  I64: { dtype: 'int32', read: (bytes) => narrow(new BigInt64Array(aligned(bytes))) },
+};
+
+function narrow(wide: BigInt64Array): Int32Array {
+  const values = Int32Array.from(wide, Number);
+  for (const [i, value] of values.entries())
+    check(BigInt(value) === wide[i], 'UNSUPPORTED', () => `${wide[i]} is beyond int32, the widest integer here`);
+  return values;
+}
+
+function toTensor(bytes: Uint8Array, { dtype, shape, begin, end }: Entry): Tensor<Shape, DType> {
+  const device = resolveDevice();
+  const reading = readings[dtype] as Reading;
+  const values = reading.read(bytes.subarray(begin, end));
+  const handle = native.upload(deviceIndex(device), shape, dtypeCode(reading.dtype), values);
+  return new Tensor({ storage: new Storage(handle), dtype: reading.dtype, device, shape: Object.freeze(shape) });
+}
+
+/**
+ * Reads every tensor of a safetensors file, in the order in which they lie in it, to the default device; blocks until
+ * the file is read. F32, BF16, F16 and I32 keep their dtype; F64 becomes float32; I64 becomes int32.
+ *
+ * ```ts
+ * scope(() => model.loadStateDict(loadSafetensors('resnext50.safetensors')));
+ * ```
+ *
+ * @throws INVALID_FILE, naming the file and what is wrong, when it is missing, truncated, contradicts itself, has
+ *   another dtype or an empty tensor; UNSUPPORTED for an I64 value beyond int32; OUT_OF_MEMORY
+ */
+export function loadSafetensors(path: string): Map<string, Tensor<Shape, DType>> {
+  const fail = (code: 'INVALID_FILE' | 'UNSUPPORTED', what: string, cause?: unknown) =>
+    new GroupConvError(code, `loadSafetensors: ${path}: ${what}`, { cause });
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw fail('INVALID_FILE', (cause as Error).message, cause);
+  }
+  const state = new Map<string, Tensor<Shape, DType>>();
+  try {
+    for (const entry of parseHeader(bytes, Object.keys(readings))) state.set(entry.key, toTensor(bytes, entry));
+  } catch (cause) {
+    for (const made of state.values()) made.dispose();
+    if (!(cause instanceof GroupConvError)) throw cause;
+    if (cause.code === 'INVALID_FILE' || cause.code === 'UNSUPPORTED') throw fail(cause.code, cause.message, cause);
+    throw cause;
+  }
+  return state;
+}

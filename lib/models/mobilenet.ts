@@ -1,0 +1,88 @@
+import { check } from '../errors.js';
+import { Module } from '../module.js';
+import { AdaptiveAvgPool2d } from '../modules/adaptiveAvgPool2d.js';
+import { BatchNorm2d } from '../modules/batchNorm2d.js';
+import { runChain } from '../modules/chain.js';
+import { Conv2d } from '../modules/conv2d.js';
+import { DepthwiseSeparable } from '../modules/depthwiseSeparable.js';
+import { Linear } from '../modules/linear.js';
+import { ReLU } from '../modules/relu.js';
+import { Sequential } from '../modules/sequential.js';
+import { flatten } from '../ops/reshape.js';
+import { checkOptions } from '../options.js';
+import type { Tensor2D, Tensor4D } from '../tensor.js';
+
+export interface MobileNetOptions {
+  /** 3 by default. */
+  inChannels?: number;
+  /** 1000 by default. */
+  numClasses?: number;
+}
+
+const STEM_CHANNELS = 32;
+
+/** Output channels and stride of each block, table 1 of the paper. */
+const table: readonly (readonly [outChannels: number, stride: number])[] = [
+  [64, 1],
+  [128, 2],
+  [128, 1],
+  [256, 2],
+  [256, 1],
+  [512, 2],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [1024, 2],
+  [1024, 1],
+];
+
+type Layers = Sequential<Tensor4D, Tensor4D>;
+
+/** MobileNet v1 (Howard et al. 2017): a 3x3 convolution, thirteen {@link DepthwiseSeparable}s, pool, classifier. */
+export class MobileNetV1 extends Module {
+  readonly stem: Layers;
+  readonly blocks: Layers;
+  readonly gap: AdaptiveAvgPool2d;
+  readonly classifier: Linear;
+
+  /** @throws INVALID_ARGUMENT */
+  constructor(widthMultiplier: number, options: MobileNetOptions = {}) {
+    super();
+    checkOptions('mobilenet_v1', options, ['inChannels', 'numClasses']);
+    check(
+      widthMultiplier > 0 && widthMultiplier <= 16,
+      'INVALID_ARGUMENT',
+      () => `mobilenet_v1: widthMultiplier is above 0, at most 16, found ${widthMultiplier}`,
+    );
+    const { inChannels = 3, numClasses = 1000 } = options;
+    const scaled = (channels: number) => Math.max(8, Math.floor(channels * widthMultiplier));
+    let channels = scaled(STEM_CHANNELS);
+    this.stem = new Sequential<Tensor4D, Tensor4D>(
+      new Conv2d(inChannels, channels, 3, { stride: 2, padding: 1, bias: false }),
+      new BatchNorm2d(channels),
+      new ReLU(),
+    );
+    const blocks = table.map(([outChannels, stride]) => {
+      const block = new DepthwiseSeparable(channels, scaled(outChannels), { stride });
+      channels = scaled(outChannels);
+      return block;
+    });
+    this.blocks = new Sequential<Tensor4D, Tensor4D>(...blocks);
+    this.gap = new AdaptiveAvgPool2d(1);
+    this.classifier = new Linear(channels, numClasses);
+  }
+
+  /** [N, inChannels, H, W] to logits [N, numClasses]. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */
+  override forward(x: Tensor4D): Tensor2D {
+    using features = runChain([this.stem, this.blocks, this.gap], x);
+    using flat = flatten(features);
+    return this.classifier.forward(flat);
+  }
+}
+
+/** MobileNet v1 with every number of channels times `widthMultiplier` (rounded down, at least 8); 1 by default. */
+export function mobilenet_v1(widthMultiplier = 1, options: MobileNetOptions = {}): MobileNetV1 {
+  return new MobileNetV1(widthMultiplier, options);
+}

@@ -1,0 +1,218 @@
+import { noGrad } from './autograd.js';
+import { type Device, resolveDevice } from './device.js';
+import { type DType, isDType } from './dtype.js';
+import { check, GroupConvError } from './errors.js';
+import { type StateSource, takeState } from './state.js';
+import { keep } from './scope.js';
+import { type Shape, Tensor } from './tensor.js';
+
+type AnyTensor = Tensor<Shape, DType>;
+
+/** Parameters stay parameters while they are frozen (`requiresGrad = false`). */
+const parameters = new WeakSet<AnyTensor>();
+
+/**
+ * Makes a tensor a parameter: it requires a gradient and lives as long as its module, whatever scope it was made in.
+ * A float32 leaf that requires a gradient and lies in a module's field is one without further ado.
+ */
+export function parameter<S extends Shape>(values: Tensor<S>): Tensor<S> {
+  values.requiresGrad = true;
+  parameters.add(values as AnyTensor);
+  return keep(values);
+}
+
+function isParameter(tensor: AnyTensor): boolean {
+  if (tensor.requiresGrad && tensor.node === null) parameters.add(tensor);
+  return parameters.has(tensor);
+}
+
+/** Where a module holds a tensor or a child: a field, or an element of an array in a field. */
+interface Slot<T> {
+  name: string;
+  value: T;
+  set(value: T): void;
+}
+
+type Holder = Record<string, unknown>;
+
+function* slots(module: Module): Generator<Slot<unknown>> {
+  const holder = module as unknown as Holder;
+  for (const [name, value] of Object.entries(holder)) {
+    if (Array.isArray(value))
+      for (const [i, item] of value.entries())
+        yield { name: `${name}.${i}`, value: item, set: (to) => value.splice(i, 1, to) };
+    else yield { name, value, set: (to) => Object.assign(holder, { [name]: to }) };
+  }
+}
+/** The module's own parameters, then its own buffers. */
+function ownTensors(module: Module): Slot<AnyTensor>[] {
+  const own = [...slots(module)].filter((slot): slot is Slot<AnyTensor> => slot.value instanceof Tensor);
+  return [...own.filter(({ value }) => isParameter(value)), ...own.filter(({ value }) => !isParameter(value))];
+}
+function ownChildren(module: Module): Slot<Module>[] {
+  return [...slots(module)].filter((slot): slot is Slot<Module> => slot.value instanceof Module);
+}
+
+const join = (path: string, name: string) => (path ? `${path}.${name}` : name);
+
+/** A module and all below it, each with its path, parents first. */
+function* walk(module: Module, path = '', above: readonly Module[] = []): Generator<[string, Module]> {
+  if (above.includes(module)) return;
+  yield [path, module];
+  for (const { name, value } of ownChildren(module)) yield* walk(value, join(path, name), [...above, module]);
+}
+
+/** Without the entries whose value came before. */
+function distinct<T>(entries: Iterable<[string, T]>): [string, T][] {
+  const seen = new Set<T>();
+  return [...entries].filter(([, value]) => !seen.has(value) && seen.add(value));
+}
+
+/**
+ * A layer, a block or a network: parameters, buffers and child modules are its plain fields (or arrays in fields), in
+ * the order of their definition; a field's name is the key, as in torch.nn.Module.
+ *
+ * ```ts
+ * class Block extends Module {
+ *   readonly conv = new Conv2d(64, 64, 3, { padding: 1, groups: 32 });
+ *   readonly scale = parameter(ones([1]));
+ *   override forward(x: Tensor4D): Tensor4D {
+ *     return this.conv.forward(x);
+ *   }
+ * }
+ * ```
+ *
+ * A module disposes of what it creates inside `forward`; the result belongs to the caller.
+ */
+export abstract class Module {
+  /** Whether normalisation and dropout behave as in training; set by `train()` and `eval()`. */
+  training = true;
+  #disposed = false;
+
+  /** The output for an input. Overrides may narrow the types, for example to `Tensor4D`. */
+  abstract forward(x: Tensor): Tensor;
+
+  /** Every module of the tree with its path, this one first (its path is empty), each once. */
+  namedModules(): [string, Module][] {
+    return distinct(walk(this));
+  }
+  modules(): Module[] {
+    return this.namedModules().map(([, module]) => module);
+  }
+  /** The modules directly below this one, each once. */
+  namedChildren(): [string, Module][] {
+    return distinct(ownChildren(this).map(({ name, value }): [string, Module] => [name, value]));
+  }
+  children(): Module[] {
+    return this.namedChildren().map(([, child]) => child);
+  }
+
+  /** The trained tensors of the tree, each once. They belong to the module. */
+  namedParameters(): [string, Tensor][] {
+    return distinct(this.#entries((tensor) => isParameter(tensor))) as [string, Tensor][];
+  }
+  parameters(): Tensor[] {
+    return this.namedParameters().map(([, tensor]) => tensor);
+  }
+  /** The tensors of the tree that are state but not trained, as running statistics, each once. */
+  namedBuffers(): [string, Tensor<Shape, DType>][] {
+    return distinct(this.#entries((tensor) => !isParameter(tensor)));
+  }
+
+  /** Switches the whole tree to training (or, with false, to evaluation). */
+  train(mode = true): this {
+    for (const module of this.modules()) module.training = mode;
+    return this;
+  }
+  eval(): this {
+    return this.train(false);
+  }
+
+  /**
+   * Moves parameters and buffers to a device, or converts those of floating point to a dtype. What changes is replaced
+   * by new tensors without gradients: make optimisers afterwards. Only float32 can be trained.
+   * @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT (no device or floating-point dtype), DISPOSED
+   */
+  to(target: Device | DType): this {
+    check(target !== 'int32', 'INVALID_ARGUMENT', 'Module.to: parameters are of floating point, not int32');
+    const device = isDType(target) ? null : resolveDevice(target);
+    const changes = ({ dtype, device: at }: AnyTensor) =>
+      device ? at !== device : dtype !== 'int32' && dtype !== target;
+    const moved = new Map<AnyTensor, AnyTensor>();
+    for (const module of this.modules())
+      for (const { value, set } of ownTensors(module)) {
+        if (!changes(value)) continue;
+        const after = moved.get(value) ?? keep(noGrad(() => value.to(target as DType)));
+        if (!moved.has(value) && isParameter(value)) {
+          parameters.add(after);
+          after.requiresGrad = after.dtype === 'float32' && (value.requiresGrad || value.dtype !== 'float32');
+        }
+        moved.set(value, after);
+        set(after);
+      }
+    for (const before of moved.keys()) before.dispose();
+    return this;
+  }
+
+  /** Drops the gradients of every parameter. */
+  zeroGrad(): void {
+    for (const tensor of this.parameters()) tensor.grad = null;
+  }
+
+  /**
+   * Every parameter and buffer under PyTorch's key (`conv1.0.weight`, `conv1.1.running_mean`, …). The tensors are the
+   * module's own: they follow further training and must not be disposed of; `clone()` them for a snapshot.
+   */
+  stateDict(): Map<string, Tensor<Shape, DType>> {
+    return new Map(this.#entries(() => true));
+  }
+
+  /**
+   * Copies values into this module's parameters and buffers, converting dtypes. Nothing is written when anything is
+   * wrong. A missing `num_batches_tracked` is never an error: old checkpoints lack it.
+   *
+   * @param source from `stateDict()` or `loadSafetensors()`; ResNeXt also takes torchvision's and timm's keys
+   * @param options strict (true): whether missing and unexpected keys are errors
+   * @returns the keys that were missing and those that were not used
+   * @throws INVALID_ARGUMENT (missing or unexpected keys), INVALID_SHAPE, DISPOSED
+   */
+  loadStateDict(source: StateSource, options: { strict?: boolean } = {}): { missing: string[]; unexpected: string[] } {
+    const foreign = new Map<string, string>();
+    for (const [path, module] of walk(this))
+      for (const [key] of module.#entries(() => true)) {
+        const other = module.foreignKey(key);
+        if (other !== null) foreign.set(join(path, key), join(path, other));
+      }
+    return takeState(this.constructor.name, this.stateDict(), foreign, source, options);
+  }
+
+  /** The name that other libraries' files give to an entry of this module's state, or null. */
+  protected foreignKey(_key: string): string | null {
+    return null;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+  /** Frees the tree's parameters, gradients and buffers. `forward` throws DISPOSED from now on. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const { value } of ownTensors(this)) value.dispose();
+    const name = this.constructor.name;
+    Object.defineProperty(this, 'forward', {
+      value: () => {
+        throw new GroupConvError('DISPOSED', `${name}: the module has been disposed`);
+      },
+    });
+    for (const child of this.children()) child.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  *#entries(wanted: (tensor: AnyTensor) => boolean): Generator<[string, AnyTensor]> {
+    for (const [path, module] of walk(this))
+      for (const { name, value } of ownTensors(module)) if (wanted(value)) yield [join(path, name), value];
+  }
+}

@@ -1,0 +1,50 @@
+import { check } from '../errors.js';
+import { Module } from '../module.js';
+import type { Tensor } from '../tensor.js';
+import { isStock, runChain } from './chain.js';
+
+/**
+ * Modules one after the other, as torch.nn.Sequential: children are named 0, 1, … or, given a record, by its keys.
+ * A convolution, the BatchNorm2d after it and the activation after that run as one where they can.
+ *
+ * ```ts
+ * const stem = new Sequential<Tensor4D, Tensor4D>(new Conv2d(3, 64, 3), new BatchNorm2d(64), new ReLU());
+ * ```
+ */
+export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor> extends Module {
+  readonly [index: number]: Module;
+
+  /** @throws INVALID_ARGUMENT for what is no module, or a name that is taken */
+  constructor(...modules: readonly Module[] | [Readonly<Record<string, Module>>]) {
+    super();
+    const [first] = modules;
+    const named = first && !(first instanceof Module) ? first : { ...(modules as readonly Module[]) };
+    for (const [name, module] of Object.entries(named)) {
+      check(module instanceof Module, 'INVALID_ARGUMENT', () => `Sequential: child ${name} is not a module`);
+      check(
+        !(name in this) && !name.includes('.'),
+        'INVALID_ARGUMENT',
+        () => `Sequential: ${name} can't be the name of a child`,
+      );
+      Object.assign(this, { [name]: module });
+    }
+  }
+
+  /** The number of modules. */
+  get length(): number {
+    return this.steps(false).length;
+  }
+  [Symbol.iterator](): Iterator<Module> {
+    return this.steps(false)[Symbol.iterator]();
+  }
+
+  override forward(x: In): Out {
+    return runChain(this.steps(), x) as Out;
+  }
+
+  /** @internal The modules in order (one may stand in it twice), those of inner Sequentials in their place. */
+  steps(deep = true): Module[] {
+    const own = Object.values(this).filter((value) => value instanceof Module);
+    return deep ? own.flatMap((child) => (isStock(child, Sequential) ? child.steps() : [child])) : own;
+  }
+}

@@ -1,0 +1,77 @@
+import { noGrad } from './autograd.js';
+import type { DType } from './dtype.js';
+import { check, GroupConvError } from './errors.js';
+import { checkOptions } from './options.js';
+import { type Shape, Tensor } from './tensor.js';
+
+type AnyTensor = Tensor<Shape, DType>;
+
+/** Tensors by key: a Map, or a plain object. */
+export type StateSource = ReadonlyMap<string, AnyTensor> | Readonly<Record<string, AnyTensor>>;
+
+const show = (shape: Shape) => `[${shape.join(', ')}]`;
+
+/** Files from before PyTorch 0.4.1 and torchvision's first weights have no such counters. */
+const isOptional = (key: string) => /(^|\.)num_batches_tracked$/.test(key);
+
+/** Copies values without a word to autograd, converting the dtype. */
+function copyInto(target: AnyTensor, source: AnyTensor): void {
+  if (target === source) return;
+  noGrad(() => {
+    using same = source.to(target.dtype);
+    target.set(same.dataSync());
+  });
+}
+
+/**
+ * Copies `source` into `own`, after every check has passed. `foreign` has other names of our keys, which are used
+ * where the source has them.
+ * @internal
+ */
+export function takeState(
+  name: string,
+  own: ReadonlyMap<string, AnyTensor>,
+  foreign: ReadonlyMap<string, string>,
+  source: StateSource,
+  options: { strict?: boolean },
+): { missing: string[]; unexpected: string[] } {
+  checkOptions('loadStateDict', options, ['strict']);
+  const given = source instanceof Map ? source : new Map(Object.entries(source));
+  const nameIn = (key: string) => {
+    const other = foreign.get(key);
+    return !given.has(key) && other !== undefined && given.has(other) ? other : key;
+  };
+  const used = new Set<string>();
+  const missing: string[] = [];
+  const misshapen: string[] = [];
+  const pairs: [AnyTensor, AnyTensor][] = [];
+  for (const [key, target] of own) {
+    const found = nameIn(key);
+    const values = given.get(found);
+    used.add(found);
+    if (values === undefined) {
+      if (!isOptional(key)) missing.push(key);
+      continue;
+    }
+    check(values instanceof Tensor, 'INVALID_ARGUMENT', () => `loadStateDict: ${found} is not a tensor`);
+    check(!values.disposed, 'DISPOSED', () => `loadStateDict: ${found} has been disposed`);
+    check(!target.disposed, 'DISPOSED', () => `loadStateDict: ${name} has been disposed`);
+    if (String(values.shape) === String(target.shape)) pairs.push([target, values]);
+    else misshapen.push(`${found} ${show(values.shape)} for ${show(target.shape)}`);
+  }
+  const unexpected = [...given.keys()].filter((key) => !used.has(key));
+  const keysFit = options.strict === false || (missing.length === 0 && unexpected.length === 0);
+  if (!keysFit || misshapen.length > 0) {
+    const faults = [
+      keysFit || missing.length === 0 ? '' : `missing ${missing.join(', ')}`,
+      keysFit || unexpected.length === 0 ? '' : `unexpected ${unexpected.join(', ')}`,
+      misshapen.length === 0 ? '' : `wrong shapes ${misshapen.join(', ')}`,
+    ].filter(Boolean);
+    throw new GroupConvError(
+      keysFit ? 'INVALID_SHAPE' : 'INVALID_ARGUMENT',
+      `loadStateDict: the state doesn't fit ${name}: ${faults.join('; ')}`,
+    );
+  }
+  for (const [target, values] of pairs) copyInto(target, values);
+  return { missing, unexpected };
+}

@@ -1,0 +1,100 @@
+// The core without a device: shapes, size classes, solver registries.
+#include <sstream>
+
+#include "core/arena.h"
+#include "core/check.h"
+#include "core/dispatch.h"
+#include "core/shape.h"
+
+namespace groupconv {
+namespace {
+
+template <class Function>
+bool throws(ErrorCode code, const Function& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error.code() == code && !error.message().empty();
+  }
+  return false;
+}
+
+void test_shape() {
+  const Shape shape{2, 3, 4};
+  std::ostringstream text;
+  text << shape;
+  CHECK(text.str() == "[2, 3, 4]");
+  CHECK(shape.size() == 24 && shape.rank() == 3 && shape[1] == 3);
+  CHECK(Shape{}.size() == 1);
+  CHECK(shape == Shape{2, 3, 4} && !(shape == Shape{2, 3}));
+  CHECK(throws(ErrorCode::InvalidShape, [] { Shape{0}; }));
+  CHECK(throws(ErrorCode::InvalidShape, [] { Shape{int64_t{1} << 30, int64_t{1} << 30}; }));
+  CHECK(throws(ErrorCode::InvalidShape, [] { Shape{1, 1, 1, 1, 1, 1, 1}; }));
+}
+
+void test_arena() {
+  Arena arena(size_t{64} << 20);
+  CHECK(Arena::class_bytes(1) == 64 && Arena::class_bytes(64) == 64 && Arena::class_bytes(65) == 128);
+  for (size_t bytes = 1; bytes < (size_t{1} << 24); bytes = bytes * 9 / 8 + 1) {
+    CHECK(Arena::class_bytes(bytes) >= bytes);
+    CHECK(bytes < 1024 || Arena::class_bytes(bytes) <= bytes + bytes / 8 + 64);
+  }
+  void* first = arena.allocate(1000);
+  CHECK(reinterpret_cast<uintptr_t>(first) % 64 == 0);
+  arena.release(first, 1000);
+  CHECK(arena.allocate(1001) == first);  // the same class: the block comes back
+  CHECK(arena.used_bytes() == Arena::class_bytes(1000));
+  CHECK(arena.allocate(size_t{65} << 20) == nullptr);  // beyond the limit
+  arena.release(first, 1001);
+  CHECK(arena.used_bytes() == 0 && arena.reserved_bytes() > 0);
+  arena.trim();
+  CHECK(arena.reserved_bytes() == 0);
+  void* large = arena.allocate(size_t{4} << 20);
+  CHECK(reinterpret_cast<uintptr_t>(large) % (size_t{2} << 20) == 0);
+  CHECK(arena.peak_bytes() == size_t{4} << 20);
+  arena.release(large, size_t{4} << 20);
+}
+
+struct Problem {
+  int size;
+};
+std::ostream& operator<<(std::ostream& out, const Problem& problem) { return out << problem.size; }
+struct Buffers {
+  void* workspace;
+};
+
+void run(const Problem&, const Buffers&, const ExecutionContext&) {}
+constexpr Solver<Problem, Buffers> solvers[] = {
+    {"small", [](const Problem& p) { return p.size < 10; }, run},
+    {"reference", [](const Problem&) { return true; }, run},
+};
+
+void test_registry() {
+  Registry<Problem, Buffers> registry("test");
+  CHECK(throws(ErrorCode::Unsupported, [&] { registry.list(DeviceKind::Cpu); }));
+  registry.add(DeviceKind::Cpu, []() -> const SolverList<Problem, Buffers>& {
+    static const auto list = join<Problem, Buffers>({{solvers, 2}});
+    return list;
+  });
+  CHECK(registry.choose(DeviceKind::Cpu, {5}).name == std::string("small"));
+  CHECK(registry.choose(DeviceKind::Cpu, {50}).name == std::string("reference"));
+  registry.force("reference");
+  CHECK(registry.choose(DeviceKind::Cpu, {5}).name == std::string("reference"));
+  registry.force("small");
+  CHECK(throws(ErrorCode::Unsupported, [&] { registry.choose(DeviceKind::Cpu, {50}); }));
+  CHECK(throws(ErrorCode::InvalidArgument, [&] { registry.force("missing"); }));
+  registry.force("");
+  CHECK(&AnyRegistry::find("test") == &registry);
+  CHECK(throws(ErrorCode::InvalidArgument, [] { AnyRegistry::find("missing"); }));
+  CHECK(registry.solver_names(DeviceKind::Cpu).size() == 2 && registry.solver_names(DeviceKind::Cuda).empty());
+}
+
+}  // namespace
+}  // namespace groupconv
+
+int main() {
+  groupconv::test_shape();
+  groupconv::test_arena();
+  groupconv::test_registry();
+  return groupconv::test::report();
+}

@@ -1,0 +1,26 @@
+#include "cpu/isa.h"
+#include "ops/add/add.h"
+
+namespace groupconv {
+
+GROUPCONV_PER_ISA(AddTable, add_solvers)
+
+namespace {
+
+void reference(const AddProblem& p, const AddBuffers& b, const ExecutionContext&) {
+  for (int64_t i = 0; i < p.size; ++i) {
+    float v = b.a[i] + b.b[i];
+    if (p.activation != Activation::None && v < 0) v = 0;
+    if (p.activation == Activation::Relu6 && v > 6) v = 6;
+    b.y[i] = v;
+  }
+}
+
+constexpr AddSolver references[] = {{"reference", [](const AddProblem&) { return true; }, reference}};
+
+const bool registered = add_registry().add(DeviceKind::Cpu, []() -> const SolverList<AddProblem, AddBuffers>& {
+  return for_active_isa([](Isa isa) { return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}}); });
+});
+
+}  // namespace
+}  // namespace groupconv

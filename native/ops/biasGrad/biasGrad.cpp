@@ -1,0 +1,35 @@
+#include "ops/biasGrad/biasGrad.h"
+
+namespace groupconv {
+
+std::ostream& operator<<(std::ostream& out, const BiasGradProblem& p) {
+  return out << "biasGrad n" << p.n << " c" << p.c << " pixels" << p.pixels << " block" << p.block;
+}
+
+Registry<BiasGradProblem, BiasGradBuffers>& bias_grad_registry() {
+  static Registry<BiasGradProblem, BiasGradBuffers> registry("biasGrad");
+  return registry;
+}
+
+void bias_grad(const Tensor& dy, Tensor& dbias, GradMode mode) {
+  const Shape& shape = dy.shape();
+  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "biasGrad: dy ", shape, " has rank ",
+          shape.rank(), ", expected [N, C, H, W] or [N, C]");
+  require(dbias.shape() == Shape{shape[1]}, ErrorCode::InvalidShape, "biasGrad: dbias ", dbias.shape(), " for dy ",
+          shape, ", expected ", Shape{shape[1]});
+  for (const Tensor* tensor : {&dy, static_cast<const Tensor*>(&dbias)})
+    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported, "biasGrad: ", tensor == &dy ? "dy" : "dbias",
+            " is ", name_of(tensor->dtype()), ", float32 is needed");
+  const int layout = dy.activation_block();
+  BiasGradProblem problem{};
+  problem.n = shape[0], problem.c = shape[1];
+  problem.pixels = shape.rank() == 4 ? shape[2] * shape[3] : 1;
+  problem.block = layout;
+  problem.accumulate = mode == GradMode::Accumulate;
+  BiasGradBuffers buffers{};
+  buffers.dy = dy.in_layout(layout);
+  buffers.dbias = dbias.target_in_layout(1, mode);
+  enqueue(dy.stream(), bias_grad_registry().choose(dy.stream().device().kind, problem), problem, buffers);
+}
+
+}  // namespace groupconv

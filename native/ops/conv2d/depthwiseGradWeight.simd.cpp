@@ -1,0 +1,199 @@
+// Depthwise gradWeight: dweight[k, r, s] = sum over n, p, q of dy[n, k, p, q] * x[n, k, p * stride + r - pad, …].
+// The sums of up to kKernelRows kernel rows stay in registers while rows of x go by column by column: each x vector
+// is loaded once per kernel chunk and meets the few dy vectors, also in registers, that it belongs to.
+//
+// Work is cut into channel blocks and a number of row ranges that follows from the problem alone. Their partial
+// sums [ranges, K/W, R, S, lanes] are added in order, so results do not depend on the number of threads.
+#include "ops/conv2d/depthwise.multiplier.h"
+#include "ops/conv2d/tiling.kernels.h"
+
+namespace groupconv {
+namespace {
+
+constexpr int64_t kItems = 128;       // as many as keep some tens of threads busy
+constexpr int64_t kMinVectors = 512;  // dy vectors of one row range: below, its fixed costs would show
+
+int64_t row_ranges(const Conv2dProblem& p) {
+  const int64_t rows = int64_t{p.n} * p.p, wanted = ceil_div(kItems, ceil_div(p.k, W));
+  return max_of(1, min_of(wanted, rows * p.q / kMinVectors));
+}
+int64_t partial_size(const Conv2dProblem& p) {
+  return row_ranges(p) * ceil_div(p.k, W) * p.r * p.s * W;
+}
+
+// Rows of one plane of x and dy, and where their sums go.
+struct Rows {
+  const float *x, *dy;
+  float* sums;           // [R, S, lanes]
+  int64_t begin, end;    // of p
+  bool first;            // overwrite sums
+};
+
+// Kernel rows kernel_row .. kernel_row + Height - 1 of a kernel S wide; Lines rows of dy at a time.
+template <int Height, int S, int Stride, int Lines>
+GROUPCONV_KERNEL void sum_rows(const Conv2dProblem& p, const Rows& rows, int64_t kernel_row) {
+  constexpr int Inputs = (Lines - 1) * Stride + Height, Open = (S + Stride - 1) / Stride;
+  const int64_t height = p.h, width = p.w, q = p.q, pad_top = p.pad_top, pad_left = p.pad_left;
+  const int64_t x_row = width * W, dy_row = q * W, steps = q + Open - 1;
+  float* out = rows.sums + kernel_row * S * W;
+  Vec sum[Height][S];
+  each<Height * S>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+    sum[i.value / S][i.value % S] = rows.first ? zero() : load(out + i.value * W);
+  });
+  for (int64_t line = rows.begin; line < rows.end; line += Lines) {
+    const int64_t h = line * Stride + kernel_row - pad_top, lines = rows.end - line;
+    uint32_t valid = 0;
+    for (int i = 0; i < Inputs; ++i) valid |= static_cast<uint32_t>(h + i >= 0 && h + i < height) << i;
+    const auto columns = [&](auto edge) GROUPCONV_INLINE_LAMBDA {
+      constexpr bool Edge = decltype(edge)::value;
+      Vec open[Lines][Open];  // [line][d] is dy of column t - d
+      each<Lines * Open>([&](auto i) GROUPCONV_INLINE_LAMBDA { open[i.value / Open][i.value % Open] = zero(); });
+      for (int64_t t = 0; t < steps; ++t) {
+        each<Lines>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+          const bool inside = t < q && (!Edge || i.value < lines);
+          open[i.value][0] = inside ? load(rows.dy + (line + i.value) * dy_row + t * W) : zero();
+        });
+        each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
+          const int64_t column = t * Stride + e.value - pad_left;
+          if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(width)) return;
+          const float* x = rows.x + h * x_row + column * W;
+          each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+            if (Edge && !(valid >> i.value & 1)) return;
+            const Vec v = load(x + i.value * x_row);
+            each<Lines * Open>([&](auto j) GROUPCONV_INLINE_LAMBDA {
+              constexpr int l = j.value / Open, d = j.value % Open, r = i.value - l * Stride, s = d * Stride + e.value;
+              if constexpr (r >= 0 && r < Height && s < S) sum[r][s] += v * open[l][d];
+            });
+          });
+        });
+        each<Lines>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+          each<Open - 1>([&](auto j) GROUPCONV_INLINE_LAMBDA {
+            constexpr int d = Open - 1 - j.value;
+            open[i.value][d] = open[i.value][d - 1];
+          });
+        });
+      }
+    };
+    if (valid == (1u << Inputs) - 1 && lines >= Lines) columns(Constant<0>{});
+    else columns(Constant<1>{});
+  }
+  each<Height * S>([&](auto i) GROUPCONV_INLINE_LAMBDA { store(out + i.value * W, sum[i.value / S][i.value % S]); });
+}
+
+// Any geometry: one tap after the other, kChains independent sums.
+constexpr int kChains = 8;
+
+Vec sum_tap(const Conv2dProblem& p, const Rows& rows, int64_t r, int64_t s) {
+  const int64_t left = s * p.dilation_w - p.pad_left, step = int64_t{p.stride_w} * W;
+  // Columns of dy whose x column lies inside.
+  const int64_t first = left < 0 ? ceil_div(-left, p.stride_w) : 0;
+  const int64_t last = p.w > left ? min_of(p.q, (p.w - left - 1) / p.stride_w + 1) : 0;
+  Vec sums[kChains] = {};
+  for (int64_t line = rows.begin; line < rows.end; ++line) {
+    const int64_t h = line * p.stride_h + r * p.dilation_h - p.pad_top;
+    if (h < 0 || h >= p.h) continue;
+    const float* x = rows.x + (h * p.w + first * p.stride_w + left) * W;
+    const float* dy = rows.dy + (line * p.q + first) * W;
+    int64_t q = first;
+    for (; q + kChains <= last; q += kChains, x += kChains * step, dy += kChains * W)
+      GROUPCONV_UNROLL
+      for (int i = 0; i < kChains; ++i) sums[i] += load(x + i * step) * load(dy + i * W);
+    for (; q < last; ++q, x += step, dy += W) sums[0] += load(x) * load(dy);
+  }
+  for (int i = 1; i < kChains; ++i) sums[0] += sums[i];
+  return sums[0];
+}
+
+GROUPCONV_KERNEL void sum_any_geometry(const Conv2dProblem& p, const Rows& rows) {
+  for (int64_t tap = 0; tap < int64_t{p.r} * p.s; ++tap) {
+    const Vec sum = sum_tap(p, rows, tap / p.s, tap % p.s);
+    float* out = rows.sums + tap * W;
+    store(out, rows.first ? sum : load(out) + sum);
+  }
+}
+
+// 3x3 holds 9 sums and 2 x 3 of dy; with 16 registers, and for the 5 x 5 sums of 32, one line of dy.
+constexpr bool kWide = kRegisters == 32;
+
+template <int Stride>
+void sum_3x3(const Conv2dProblem& p, const Rows& rows) {
+  sum_rows<3, 3, Stride, kWide ? 2 : 1>(p, rows, 0);
+}
+template <int Stride>
+void sum_5x5(const Conv2dProblem& p, const Rows& rows) {
+  if constexpr (kWide) {
+    sum_rows<5, 5, Stride, 1>(p, rows, 0);
+  } else {
+    sum_rows<2, 5, Stride, 1>(p, rows, 0);
+    sum_rows<2, 5, Stride, 1>(p, rows, 2);
+    sum_rows<1, 5, Stride, 1>(p, rows, 4);
+  }
+}
+
+// Three kernel rows of 7 sums and 7 of dy, or one.
+void sum_7x7(const Conv2dProblem& p, const Rows& rows) {
+  constexpr int Height = kWide ? 3 : 1;
+  int64_t r = 0;
+  for (; r + Height <= 7; r += Height) sum_rows<Height, 7, 1, 1>(p, rows, r);
+  if constexpr (Height > 1) sum_rows<1, 7, 1, 1>(p, rows, r);
+}
+
+void sum_plane_rows(const Conv2dProblem& p, const Rows& rows) {
+  const bool dense = p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1 && p.r == p.s;
+  if (dense && p.r == 3 && p.stride_h == 1) return sum_3x3<1>(p, rows);
+  if (dense && p.r == 3 && p.stride_h == 2) return sum_3x3<2>(p, rows);
+  if (dense && p.r == 5 && p.stride_h == 1) return sum_5x5<1>(p, rows);
+  if (dense && p.r == 5 && p.stride_h == 2) return sum_5x5<2>(p, rows);
+  if (dense && p.r == 7 && p.stride_h == 1) return sum_7x7(p, rows);
+  sum_any_geometry(p, rows);
+}
+
+// Adds up the ranges of one channel block, in order, and writes its rows of dweight.
+void finish_block(const Conv2dProblem& p, float* partial, int64_t block, float* dweight) {
+  const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s, channels = min_of(W, p.k - block * W);
+  float* sums = partial + block * taps * W;  // of the first range
+  for (int64_t range = 1; range < row_ranges(p); ++range)
+    for (int64_t i = 0; i < taps * W; i += W)
+      store(sums + i, load(sums + i) + load(partial + (range * blocks + block) * taps * W + i));
+  float* out = dweight + block * W * taps;  // [channels, taps]
+  for (int64_t k = 0; k < channels; ++k)
+    for (int64_t tap = 0; tap < taps; ++tap, ++out) *out = p.accumulate ? *out + sums[tap * W + k] : sums[tap * W + k];
+}
+
+bool accepts(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_depthwise(p); }
+
+size_t workspace_bytes(const Conv2dProblem& p) { return (repeated_size(p) + partial_size(p)) * sizeof(float); }
+
+void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
+  const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s, ranges = row_ranges(p);
+  float* partial = static_cast<float*>(b.workspace);  // [ranges, K/W, R, S, lanes]
+  const float* x = b.x;
+  if (has_multiplier(p)) {
+    float* repeated = partial + partial_size(p);
+    repeat_channels(p, b.x, repeated, context);
+    x = repeated;
+  }
+  parallel_for(context, blocks * ranges, [&](int64_t item) {
+    const int64_t block = item / ranges, range = item % ranges;
+    float* sums = partial + (range * blocks + block) * taps * W;
+    const Range rows = part(int64_t{p.n} * p.p, range, ranges);  // of [N, P]
+    for (int64_t row = rows.begin; row < rows.end;) {
+      const int64_t n = row / p.p, end = min_of(rows.end, (n + 1) * p.p), plane = n * blocks + block;
+      sum_plane_rows(p, {x + plane * p.h * p.w * W, b.dy + plane * p.p * p.q * W, sums, row - n * p.p, end - n * p.p,
+                         row == rows.begin});
+      row = end;
+    }
+    if (ranges == 1) finish_block(p, partial, block, b.dweight);
+  });
+  if (ranges > 1) parallel_for(context, blocks, [&](int64_t block) { finish_block(p, partial, block, b.dweight); });
+}
+
+constexpr Conv2dSolver solvers[] = {{"depthwise", accepts, run, workspace_bytes}};
+
+}  // namespace
+
+namespace GROUPCONV_ISA {
+extern const Conv2dTable conv2d_depthwise_grad_weight = {solvers, 1};
+}
+
+}  // namespace groupconv

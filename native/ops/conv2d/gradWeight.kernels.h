@@ -1,0 +1,143 @@
+// gradWeight's register tile, and the walk of one thread over a matrix of them: over a box of pixels,
+//   out[k, c] += sum over pixels of dy[k, pixel] * x[c, pixel]
+// Accumulators are vectors along c, so that `out` is row-major as dweight is; dy is broadcast from memory, x is
+// loaded. Which pixels belong together never depends on the threads: they share out the (k, c) plane.
+#pragma once
+#include "ops/conv2d/tiling.kernels.h"
+
+namespace groupconv {
+namespace {
+
+// 16 of 32 registers (more would need W to be cut unevenly), or 12 of 16: three inputs' loads for four broadcasts.
+constexpr int kTileOutputs = kRegisters == 32 ? (W < 8 ? W : 8) : 4;
+constexpr int kTileInputs = kRegisters == 32 ? (W == 4 ? 4 : 2) : W == 8 ? 3 : 2;
+constexpr int64_t kGroupOutputs = 64;   // rows of `out` in work together: their pages fit a first-level TLB
+constexpr int64_t kChunkPixels = 112;   // two x blocks and one dy block of them fit in a 32 KB L1
+
+// Pixels of dy and, for each, one of x. Steps in floats; plane: from one channel block to the next.
+struct PixelBox {
+  int64_t images, rows, pixels;
+  int64_t x_image, x_row, x_pixel, x_plane;
+  int64_t dy_image, dy_row, dy_plane;  // dy's pixels are adjacent
+};
+
+template <int Inputs>
+GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out, int64_t pitch,
+                                     bool resume) {
+  Vec sums[kTileOutputs][Inputs];
+  GROUPCONV_UNROLL
+  for (int k = 0; k < kTileOutputs; ++k)
+    GROUPCONV_UNROLL
+    for (int c = 0; c < Inputs; ++c) sums[k][c] = resume ? load_unaligned(out + k * pitch + c * W) : zero();
+  const int64_t x_plane = in.x_plane, x_pixel = in.x_pixel;
+  for (int64_t i = 0; i < in.images * in.rows; ++i) {
+    const int64_t image = i / in.rows, row = i % in.rows;
+    const float *x_at = x + image * in.x_image + row * in.x_row, *dy_at = dy + image * in.dy_image + row * in.dy_row;
+    for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
+      Vec inputs[Inputs];
+      GROUPCONV_UNROLL
+      for (int c = 0; c < Inputs; ++c) inputs[c] = load(x_at + c * x_plane);
+      GROUPCONV_UNROLL
+      for (int k = 0; k < kTileOutputs; ++k) {
+        const Vec output = broadcast(dy_at[k]);
+        GROUPCONV_UNROLL
+        for (int c = 0; c < Inputs; ++c) multiply_add(sums[k][c], output, inputs[c]);
+      }
+      x_at += x_pixel;
+      dy_at += W;
+    }
+  }
+  GROUPCONV_UNROLL
+  for (int k = 0; k < kTileOutputs; ++k)
+    GROUPCONV_UNROLL
+    for (int c = 0; c < Inputs; ++c) store_unaligned(out + k * pitch + c * W, sums[k][c]);
+}
+
+GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy, float* out,
+                                     int64_t pitch, bool resume) {
+  switch (inputs) {
+    case 1: return outer_products<1>(in, x, dy, out, pitch, resume);
+    case 2: return outer_products<2>(in, x, dy, out, pitch, resume);
+    case 3: return outer_products<kTileInputs < 3 ? 1 : 3>(in, x, dy, out, pitch, resume);
+    case 4: return outer_products<kTileInputs < 4 ? 1 : 4>(in, x, dy, out, pitch, resume);
+  }
+}
+
+// out [outputs, pitch >= inputs], row-major; only [outputs, inputs] of it is touched.
+struct WeightMatrix {
+  float* out;
+  int64_t pitch, outputs, inputs;
+};
+
+// A tile that sticks out of the matrix goes through a whole one.
+GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in, const float* x, const float* dy,
+                                             const WeightMatrix& m, int64_t k, int64_t c, bool resume) {
+  alignas(64) float whole[kTileOutputs * kTileInputs * W];
+  const int64_t width = blocks * W, outputs = min_of(kTileOutputs, m.outputs - k), inputs = min_of(width, m.inputs - c);
+  for (int64_t i = 0; i < kTileOutputs * width; ++i) whole[i] = 0;
+  if (resume)
+    for (int64_t row = 0; row < outputs; ++row)
+      for (int64_t column = 0; column < inputs; ++column)
+        whole[row * width + column] = m.out[(k + row) * m.pitch + c + column];
+  outer_products(blocks, in, x, dy, whole, width, true);
+  for (int64_t row = 0; row < outputs; ++row)
+    for (int64_t column = 0; column < inputs; ++column)
+      m.out[(k + row) * m.pitch + c + column] = whole[row * width + column];
+}
+
+// One group of outputs x one tile of inputs. x and dy are those of channel 0.
+GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, const float* dy, const WeightMatrix& m,
+                                        Range outputs, int64_t c, bool resume) {
+  const int64_t blocks = min_of(kTileInputs, ceil_div(m.inputs, W) - c / W);
+  const float* x_at = x + c / W * in.x_plane;
+  for (int64_t k = outputs.begin; k < outputs.end; k += kTileOutputs) {
+    const float* dy_at = dy + k / W * in.dy_plane + k % W;
+    if (k + kTileOutputs <= m.outputs && c + blocks * W <= m.inputs)
+      outer_products(blocks, in, x_at, dy_at, m.out + k * m.pitch + c, m.pitch, resume);
+    else outer_products_at_edge(blocks, in, x_at, dy_at, m, k, c, resume);
+  }
+}
+
+// body(sub-box, offset into x, offset into dy) for chunks of about kChunkPixels, always the same ones in the same
+// order. Small images go several to a chunk, so that some 100 pixels pay for the accumulators' way to memory.
+template <class Body>
+GROUPCONV_INLINE void each_chunk(const PixelBox& box, const Body& body) {
+  const int64_t image_pixels = box.rows * box.pixels;
+  int64_t images = 1, rows = box.rows, pixels = box.pixels;
+  if (image_pixels <= kChunkPixels) {
+    images = kChunkPixels / image_pixels;
+  } else if (pixels <= kChunkPixels) {
+    rows = ceil_div(rows, ceil_div(image_pixels, kChunkPixels));
+  } else {
+    rows = 1;
+    pixels = ceil_div(pixels, ceil_div(pixels, kChunkPixels));
+  }
+  for (int64_t n = 0; n < box.images; n += images)
+    for (int64_t row = 0; row < box.rows; row += rows)
+      for (int64_t pixel = 0; pixel < box.pixels; pixel += pixels) {
+        PixelBox chunk = box;
+        chunk.images = min_of(images, box.images - n);
+        chunk.rows = min_of(rows, box.rows - row);
+        chunk.pixels = min_of(pixels, box.pixels - pixel);
+        body(chunk, n * box.x_image + row * box.x_row + pixel * box.x_pixel,
+             n * box.dy_image + row * box.dy_row + pixel * W);
+      }
+}
+
+// The outputs along one side whose input (output * stride - before) lies inside [0, size).
+GROUPCONV_INLINE Range outputs_inside(int64_t outputs, int64_t size, int64_t stride, int64_t before) {
+  const int64_t first = before > 0 ? ceil_div(before, stride) : 0;
+  const int64_t end = size + before > 0 ? ceil_div(size + before, stride) : 0;
+  return {min_of(first, outputs), max_of(min_of(first, outputs), min_of(end, outputs))};
+}
+
+// A thread's part of the (k, c) plane, in channels: whole tiles, outputs first.
+GROUPCONV_INLINE Rectangle weight_part(int64_t outputs, int64_t inputs, int thread, int threads) {
+  const int64_t width = kTileInputs * W;
+  const Rectangle tiles = rectangle(ceil_div(outputs, kTileOutputs), ceil_div(inputs, width), thread, threads);
+  return {{tiles.major.begin * kTileOutputs, min_of(outputs, tiles.major.end * kTileOutputs)},
+          {tiles.minor.begin * width, min_of(inputs, tiles.minor.end * width)}};
+}
+
+}  // namespace
+}  // namespace groupconv

@@ -1,0 +1,191 @@
+// Register tiles of grouped 3x3 convolutions: forward, and gradInput as a convolution of dy. One call computes a
+// strip, which is a run of equally wide tiles of one output row (or of two rows with the same taps).
+//
+// No lane is wasted. Where a vector holds whole groups (shared), every lane multiplies its own input channel and the
+// sums travel: at mask m, lane l holds the sum of output channel l ^ m. Masks follow the Gray code down to 0, so that
+// one in-lane swap of the sums lies between two steps, not one permute per input: per channel of the group and tile
+// 14 swaps beside 126 multiply-adds. Where a group fills whole vectors, an input channel is broadcast to all lanes.
+// Each input vector that is loaded serves every output column that it takes part in.
+#pragma once
+#include "cpu/simd.h"
+#include "ops/conv2d/conv2d.h"
+
+namespace groupconv {
+namespace {
+
+// Sums that fit the registers beside three weights and an input. Two multiply-adds per cycle of latency 4 in chains
+// of three kernel columns ask for at least 8.
+constexpr int kMostSums = W == 16 ? 14 : W == 8 ? 10 : 8;
+
+// sum += v * w, with v and w in registers and the sum staying in its own. The compiler would rather load v again for
+// each multiply-add (avx512, conv2: 78 instead of 97 % of the FMA peak), or let sums move into the registers of dead
+// factors until it spills (avx2: 81 instead of GUESS %).
+GROUPCONV_INLINE void multiply_add(Vec& sum, Vec v, Vec w) {
+  sum += v * w;
+#if defined(__FMA__)
+  asm("" : "+v"(sum) : "v"(v), "v"(w));
+#endif
+}
+
+struct Strip {
+  const float* x;       // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
+  int64_t x_tap;        // from one kernel row's input row to the next one's, in floats like all strides here
+  int64_t x_row;        // to the second output row's input rows
+  int64_t x_block;      // to the group's next input block
+  const float* weight;  // shared [mask, kernel row, kernel column, lanes], else [block, kernel row, channel, column, lanes]
+  int64_t weight_tap;   // between the kernel rows taken
+  int taps;             // kernel rows inside the image
+  int depth;            // shared: channels per group; else input blocks per group
+  int column, width;    // the input column that x points to; columns of the image
+  float* y;             // [columns, lanes]
+  int64_t y_row;
+  const float *bias, *residual;  // or null; residual may be y
+  float top;                     // activation: clamp to [0, top]; negative: none
+  int tiles;
+  bool outside_left, outside_right;  // the strip's first or last output column lies outside the image
+};
+using StripKernel = void (*)(const Strip&);
+
+// Which of a tile's output columns takes input column j through kernel column s; -1: none.
+// y[t] = sum over s of x[Stride * t + s] * weight[s].
+template <int Stride, int T>
+struct Strided {
+  static constexpr int kSums = T, kColumns = (T - 1) * Stride + 3, kAdvance = T * Stride;
+  static constexpr bool kPhases = false;
+  static constexpr int target(int j, int s) {
+    return j >= s && (j - s) % Stride == 0 && (j - s) / Stride < T ? (j - s) / Stride : -1;
+  }
+};
+// The transpose of stride 2, by parity: y[2t] = x[t] * weight[1], y[2t + 1] = x[t] * weight[2] + x[t + 1] * weight[0].
+template <int T>
+struct Phases {
+  static constexpr int kSums = 2 * T, kColumns = T + 1, kAdvance = T;
+  static constexpr bool kPhases = true;
+  static constexpr int target(int j, int s) {
+    return s == 0 ? 2 * j - 1 : j == T ? -1 : s == 1 ? 2 * j : 2 * j + 1;
+  }
+};
+
+// The i-th of count columns in the order 0, 3, 6, … 1, 4, 7, … 2, 5, 8, …: two multiply-adds to the same sum are a
+// third of all apart, which hides their latency (avx2, conv2: 78 -> GUESS % of the FMA peak).
+constexpr int spread(int i, int count) {
+  const int first = (count + 2) / 3, second = (count + 1) / 3;
+  return i < first ? 3 * i : i < first + second ? 3 * (i - first) + 1 : 3 * (i - first - second) + 2;
+}
+
+// sums += x * weight[3 kernel columns] for every input column inside the image. At most two columns on either side
+// of a tile are outside, since no padding is wider.
+template <class Tile, int Rows, class Read>
+GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x, int64_t x_row, const float* weight,
+                                  int begin, int end, const Read& read) {
+  const Vec w[3] = {load(weight), load(weight + W), load(weight + 2 * W)};
+  each<Tile::kColumns>([&](auto j) GROUPCONV_INLINE_LAMBDA {
+    constexpr int column = spread(j.value, Tile::kColumns);
+    if (column < 2 && column < begin) return;
+    if (column >= Tile::kColumns - 2 && column >= end) return;
+    each<Rows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
+      const Vec v = read(x + row.value * x_row + column * W);
+      each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA {
+        constexpr int target = Tile::target(column, s.value);
+        if constexpr (target >= 0) multiply_add(sums[row.value][target], v, w[s.value]);
+      });
+    });
+  });
+}
+
+template <int X, int Rows, int Sums>
+GROUPCONV_INLINE void swap_lanes(Vec (&sums)[Rows][Sums]) {
+  if constexpr (X < W) {
+    GROUPCONV_UNROLL
+    for (int row = 0; row < Rows; ++row) {
+      GROUPCONV_UNROLL
+      for (int t = 0; t < Sums; ++t) sums[row][t] = xor_lanes<X>(sums[row][t]);
+    }
+  }
+}
+
+template <class Tile, int Rows>
+GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin, int end) {
+  const float* mask = s.weight;
+  const auto add_taps = [&]() GROUPCONV_INLINE_LAMBDA {
+    const float *row = x, *weight = mask;
+    for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
+      add_columns<Tile, Rows>(sums, row, s.x_row, weight, begin, end, load);
+    mask += 9 * W;
+  };
+  for (int step = 2;; step += 2) {
+    add_taps();
+    swap_lanes<1>(sums);
+    add_taps();
+    if (step == s.depth) break;
+    if (step & 2) swap_lanes<2>(sums);
+    else if (step & 4) swap_lanes<4>(sums);
+    else swap_lanes<8>(sums);
+  }
+}
+
+template <class Tile, int Rows>
+GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
+                                    int end) {
+  const auto read = [](const float* p) GROUPCONV_INLINE_LAMBDA { return broadcast(*p); };
+  for (int block = 0; block < s.depth; ++block) {
+    const float *row = x + block * s.x_block, *first = s.weight + block * 9 * W * W;
+    for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, first += s.weight_tap) {
+      const float* weight = first;
+      for (int channel = 0; channel < W; ++channel, weight += 3 * W)
+        add_columns<Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
+    }
+  }
+}
+
+template <bool Shared, class Tile, int Rows>
+GROUPCONV_KERNEL void run_strip(const Strip& s) {
+  const float* x = s.x;
+  float* y = s.y;
+  const Vec bias = s.bias ? load(s.bias) : zero();
+  int begin = -s.column, end = s.width - s.column;  // a tile's input columns inside the image
+  for (int tile = 0; tile < s.tiles; ++tile) {
+    Vec sums[Rows][Tile::kSums];
+    each<Rows * Tile::kSums>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+      sums[i.value / Tile::kSums][i.value % Tile::kSums] = zero();
+    });
+    if constexpr (Shared) add_shared<Tile, Rows>(sums, s, x, begin, end);
+    else add_broadcast<Tile, Rows>(sums, s, x, begin, end);
+    const float* residual = s.residual ? s.residual + (y - s.y) : nullptr;
+    each<Rows * Tile::kSums>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+      constexpr int row = i.value / Tile::kSums, t = i.value % Tile::kSums;
+      if (Tile::kPhases && t == 0 && s.outside_left && tile == 0) return;
+      if (Tile::kPhases && t == Tile::kSums - 1 && s.outside_right && tile == s.tiles - 1) return;
+      Vec v = sums[row][t] + bias;
+      if (residual) v += load(residual + row * s.y_row + t * W);
+      if (s.top >= 0) {
+        v = relu(v);
+        v = v > broadcast(s.top) ? broadcast(s.top) : v;
+      }
+      store(y + row * s.y_row + t * W, v);
+    });
+    x += Tile::kAdvance * W;
+    y += Tile::kSums * W;
+    begin -= Tile::kAdvance;
+    end -= Tile::kAdvance;
+  }
+}
+
+// Kernels by tile width, 1 first.
+template <bool Shared, int Rows, class Widths>
+struct StripKernels;
+template <bool Shared, int Rows, int... Is>
+struct StripKernels<Shared, Rows, Indices<Is...>> {
+  static constexpr StripKernel stride1[] = {run_strip<Shared, Strided<1, Is + 1>, Rows>...};
+  static constexpr StripKernel stride2[] = {run_strip<Shared, Strided<2, Is + 1>, Rows>...};
+  static constexpr StripKernel phases[] = {run_strip<Shared, Phases<Is + 1>, Rows>...};
+};
+template <bool Shared>
+using SingleRow = StripKernels<Shared, 1, typename MakeIndices<kMostSums>::type>;
+template <bool Shared>
+using DoubleRow = StripKernels<Shared, 2, typename MakeIndices<kMostSums / 2>::type>;
+template <bool Shared>
+using PhaseRow = StripKernels<Shared, 1, typename MakeIndices<kMostSums / 2>::type>;
+
+}  // namespace
+}  // namespace groupconv

@@ -1,0 +1,59 @@
+#include "ops/crossEntropy/crossEntropy.h"
+
+namespace groupconv {
+namespace {
+
+CrossEntropyProblem problem_of(const Tensor& logits, const Tensor& labels, float label_smoothing) {
+  require(logits.shape().rank() == 2, ErrorCode::InvalidShape, "crossEntropy: logits ", logits.shape(),
+          " must be [N, C]");
+  const int64_t n = logits.shape()[0], classes = logits.shape()[1];
+  require(labels.shape() == Shape{n}, ErrorCode::InvalidShape, "crossEntropy: labels ", labels.shape(), ", logits ",
+          logits.shape(), " need [", n, "]");
+  require(logits.dtype() == DType::Float32, ErrorCode::Unsupported, "crossEntropy: logits is ",
+          name_of(logits.dtype()), ", float32 is needed");
+  require(labels.dtype() == DType::Int32, ErrorCode::Unsupported, "crossEntropy: labels is ",
+          name_of(labels.dtype()), ", int32 is needed");
+  require(label_smoothing >= 0 && label_smoothing <= 1, ErrorCode::InvalidArgument,
+          "crossEntropy: label smoothing is a number from 0 to 1, found ", label_smoothing);
+  return {false, false, label_smoothing, n, classes};
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const CrossEntropyProblem& p) {
+  return out << (p.backward ? "gradient [" : "forward [") << p.n << ", " << p.classes << "] smoothing "
+             << p.label_smoothing << (p.accumulate ? " accumulated" : "");
+}
+
+Registry<CrossEntropyProblem, CrossEntropyBuffers>& cross_entropy_registry() {
+  static Registry<CrossEntropyProblem, CrossEntropyBuffers> registry("crossEntropy");
+  return registry;
+}
+
+TensorPtr cross_entropy(const Tensor& logits, const Tensor& labels, float label_smoothing) {
+  const CrossEntropyProblem problem = problem_of(logits, labels, label_smoothing);
+  const TensorPtr loss = make_tensor(logits.shared_stream(), Shape{}, DType::Float32);
+  CrossEntropyBuffers buffers{};
+  buffers.logits = logits.in_layout(1);
+  buffers.labels = labels.in_layout<int32_t>(1);
+  buffers.loss = loss->target_in_layout(1);
+  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem, buffers);
+  return loss;
+}
+
+void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor& labels, float label_smoothing,
+                        Tensor& dlogits, GradMode mode) {
+  CrossEntropyProblem problem = problem_of(logits, labels, label_smoothing);
+  require(dloss.size() == 1 && dlogits.shape() == logits.shape(), ErrorCode::InvalidShape, "crossEntropy: gradient ",
+          dloss.shape(), " into ", dlogits.shape(), " for logits ", logits.shape());
+  problem.backward = true;
+  problem.accumulate = mode == GradMode::Accumulate;
+  CrossEntropyBuffers buffers{};
+  buffers.logits = logits.in_layout(1);
+  buffers.labels = labels.in_layout<int32_t>(1);
+  buffers.dloss = dloss.in_layout(1);
+  buffers.dlogits = dlogits.target_in_layout(1, mode);
+  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem, buffers);
+}
+
+}  // namespace groupconv

@@ -1,0 +1,108 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+function files(folder: string, ending: RegExp): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && ending.test(entry.name))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .sort();
+}
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+
+/** lib's floors, from the ground up: a file imports from lower floors only. */
+const floors: RegExp[][] = [
+  [/^lib\/(errors|dtype|scope)\.ts$/],
+  [/^lib\/(native|options)\.ts$/],
+  [/^lib\/(storage|device|activation)\.ts$/],
+  [/^lib\/autograd\.ts$/],
+  [/^lib\/tensor\.ts$/],
+  [/^lib\/(record|create|random|state)\.ts$/],
+  [/^lib\/ops\//],
+  [/^lib\/module\.ts$/],
+  [/^lib\/(modules|optim|io)\//],
+  [/^lib\/(models\/|summary\.ts$)/],
+  [/^lib\/index\.ts$/],
+];
+/** Folders whose files may use one another. Operators may not. */
+const families = [/^lib\/modules\//, /^lib\/models\//, /^lib\/optim\//, /^lib\/io\//, /^lib\/(errors|dtype|scope)\.ts$/];
+
+function floorOf(file: string): number {
+  return floors.findIndex((patterns) => patterns.some((pattern) => pattern.test(file)));
+}
+
+test('every file of lib stands on a floor and imports from below', (t) => {
+  for (const file of files('lib', /\.ts$/)) {
+    const floor = floorOf(file);
+    t.not(floor, -1, `${file} has no floor`);
+    for (const [, isType, target] of read(file).matchAll(
+      /^(?:import|export) (type )?[^;]*?from '(\.[^']+)\.js'/gms,
+    )) {
+      const imported = `${normalize(join(dirname(file), target as string))}.ts`;
+      const related = families.some((family) => family.test(file) && family.test(imported));
+      // A type-only import names a shape, it calls nothing.
+      t.true(
+        isType !== undefined || related || floorOf(imported) < floor,
+        `${file} imports ${imported}, which is not below it`,
+      );
+    }
+  }
+});
+
+test('only lib/native.ts names the addon', (t) => {
+  for (const file of files('lib', /\.ts$/))
+    if (file !== 'lib/native.ts') t.false(/\.node['"`]/.test(read(file)), `${file} names the addon`);
+});
+
+/** Which rooms of native/ and bindings/ a file may include from. */
+function allowedRooms(file: string): RegExp[] {
+  const op = /^native\/ops\/(\w+)\//.exec(file)?.[1];
+  if (file.startsWith('native/core/')) return [/^core\//];
+  if (file.startsWith('native/cpu/')) return [/^core\//, /^cpu\//];
+  if (!op) return [/^core\//, /^cpu\//, /^ops\/\w+\/[\w.]+\.h$/, /^\w+\.h$/]; // bindings, benchmarks
+  const own = new RegExp(`^ops/${op}/`);
+  // The door and the contract know no device.
+  if (file === `native/ops/${op}/${op}.h` || file === `native/ops/${op}/${op}.cpp`) return [/^core\//, own];
+  return [/^core\//, /^cpu\//, own];
+}
+
+test('native includes point down; an operator includes no other operator', (t) => {
+  for (const file of [...files('native', /\.(h|cpp)$/), ...files('bindings', /\.(h|cpp)$/)]) {
+    const rooms = allowedRooms(file);
+    for (const [, included] of read(file).matchAll(/^#include "([^"]+)"/gm)) {
+      t.true(rooms.some((room) => room.test(included as string)), `${file} includes ${included}`);
+      t.false(/\.(cpu|simd|cuda)\.(cpp|cu)$/.test(included as string), `${file} includes a leaf`);
+    }
+  }
+});
+
+test('napi.h has one door, simd.h is for vectorised units', (t) => {
+  for (const file of [...files('native', /\.(h|cpp)$/), ...files('bindings', /\.(h|cpp)$/)]) {
+    const text = read(file);
+    if (file !== 'bindings/napi_setup.h') t.false(/#include <(napi|node_api)\.h>/.test(text), `${file} includes napi.h`);
+    if (!/(\.simd\.cpp|\.kernels\.h)$|^native\/cpu\/\w+\.h$/.test(file)) t.false(text.includes('"cpu/simd.h"'), `${file} includes simd.h`);
+  }
+});
+
+test('every operator has its header, its door, its reference and its test', (t) => {
+  for (const entry of readdirSync(join(root, 'native', 'ops')))
+    for (const ending of ['.h', '.cpp', '.cpu.cpp', '.test.cpp'])
+      t.true(files(`native/ops/${entry}`, /./).includes(`native/ops/${entry}/${entry}${ending}`), entry + ending);
+});
+
+test('files can be read in one sitting', (t) => {
+  const sources = [
+    ...files('native', /\.(h|cpp)$/),
+    ...files('bindings', /\.(h|cpp)$/),
+    ...files('lib', /\.ts$/),
+    ...files('benchmarks', /\.(ts|cpp)$/),
+    ...files('examples', /\.ts$/),
+  ];
+  for (const file of sources) {
+    const lines = read(file).split('\n').length;
+    t.true(lines <= 360, `${file} has ${lines} lines: is there a second idea in it?`);
+  }
+});

@@ -1,0 +1,100 @@
+import test from 'ava';
+import {
+  crossEntropy,
+  memory,
+  mobilenet_v1,
+  noGrad,
+  optim,
+  randn,
+  ResNeXt,
+  relu,
+  scope,
+  tensor,
+  zeros,
+} from '../lib/index.js';
+
+const megabyte = 2 ** 20;
+
+function smallNet() {
+  return new ResNeXt({
+    blockRepeats: [
+      [16, 1],
+      [32, 1],
+    ],
+    cardinality: 4,
+    numClasses: 10,
+    stem: 'cifar',
+    firstStride: 1,
+  });
+}
+
+test.serial('a thousand training steps stay flat', (t) => {
+  const model = smallNet();
+  const optimizer = new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 });
+  const labels = tensor(Int32Array.of(1, 2, 3, 4));
+  const step = () =>
+    scope(() => {
+      const loss = crossEntropy(model.forward(randn([4, 3, 8, 8])), labels);
+      optimizer.zeroGrad();
+      loss.backward();
+      optimizer.step();
+      return loss.item();
+    });
+  for (let i = 0; i < 100; i++) step();
+  const before = { ...memory(), rss: process.memoryUsage().rss };
+  for (let i = 0; i < 1000; i++) t.true(Number.isFinite(step()));
+  const after = { ...memory(), rss: process.memoryUsage().rss };
+  t.is(after.bytes, before.bytes);
+  t.is(after.tensors, before.tensors);
+  t.is(after.derivedBytes, before.derivedBytes);
+  t.is(after.reservedBytes, before.reservedBytes);
+  t.true(after.rss - before.rss < 40 * megabyte, `${(after.rss - before.rss) / megabyte} MiB more`);
+  labels.dispose();
+  model.dispose();
+});
+
+test.serial('forward and dispose return exactly to where memory was', (t) => {
+  const start = memory().bytes;
+  const model = mobilenet_v1(0.25);
+  const x = randn([1, 3, 32, 32]);
+  const before = memory().bytes;
+  for (const mode of ['train', 'eval'] as const) {
+    model[mode]();
+    const y = model.forward(x);
+    t.true(memory().bytes > before);
+    y.dispose();
+    t.is(memory().bytes, before, `${mode}, graph dropped with the output`);
+    noGrad(() => model.forward(x)).dispose();
+    t.is(memory().bytes, before, `${mode}, without a graph`);
+  }
+  const y = model.forward(x);
+  y.backward(zeros([1, 1000]));
+  model.zeroGrad();
+  y.dispose();
+  t.is(memory().bytes, before, 'after backward');
+  x.dispose();
+  model.dispose();
+  t.is(memory().bytes, start);
+});
+
+test.serial('a synchronous loop that forgets its tensors stays flat', (t) => {
+  const x = zeros([256, 1024]); // 1 MiB
+  const start = process.memoryUsage().rss;
+  let peak = 0;
+  for (let i = 0; i < 2000; i++) {
+    relu(x);
+    if (i % 50 === 0) peak = Math.max(peak, process.memoryUsage().rss - start);
+  }
+  t.true(peak < 400 * megabyte, `${peak / megabyte} MiB`);
+  x.dispose();
+});
+
+test.serial('what the garbage collector finds is freed', async (t) => {
+  const before = memory().tensors;
+  for (let i = 0; i < 100; i++) relu(zeros([1000]));
+  for (let i = 0; i < 5; i++) {
+    globalThis.gc?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.true(memory().tensors <= before + 5, `${memory().tensors - before} tensors are left`);
+});

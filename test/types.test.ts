@@ -1,0 +1,81 @@
+/** What must and must not compile; `npm run typecheck` is the test, ava only runs the file. */
+import test from 'ava';
+import { expectTypeOf } from 'expect-type';
+import {
+  adaptiveAvgPool2d,
+  Bottleneck,
+  Conv2d,
+  conv2d,
+  crossEntropy,
+  flatten,
+  type Module,
+  noGrad,
+  ones,
+  relu,
+  scope,
+  type Tensor,
+  type Tensor0D,
+  type Tensor1D,
+  type Tensor2D,
+  type Tensor4D,
+  tensor,
+  zeros,
+} from '../lib/index.js';
+
+test('ranks and dtypes are types', (t) => {
+  const image = zeros([1, 16, 8, 8]);
+  const matrix = ones([2, 3]);
+  const labels = tensor(Int32Array.of(0, 2));
+  const weight = zeros([16, 4, 3, 3]);
+  expectTypeOf(image).toMatchTypeOf<Tensor4D>();
+  expectTypeOf(matrix).toMatchTypeOf<Tensor2D>();
+  expectTypeOf(labels).toMatchTypeOf<Tensor1D<'int32'>>();
+  expectTypeOf(tensor(3)).toMatchTypeOf<Tensor0D>();
+  expectTypeOf(tensor([[1, 2]])).toMatchTypeOf<Tensor2D>();
+  expectTypeOf(zeros([3], { dtype: 'bfloat16' })).toMatchTypeOf<Tensor1D<'bfloat16'>>();
+
+  expectTypeOf(image.data).returns.resolves.toEqualTypeOf<Float32Array>();
+  expectTypeOf(labels.data).returns.resolves.toEqualTypeOf<Int32Array>();
+  expectTypeOf(labels.dataSync()).toEqualTypeOf<Int32Array>();
+  expectTypeOf(image.to('bfloat16').dataSync()).toEqualTypeOf<Float32Array>();
+  expectTypeOf(image.to('int32').dataSync()).toEqualTypeOf<Int32Array>();
+
+  expectTypeOf(conv2d(image, weight, { groups: 4 })).toEqualTypeOf<Tensor4D>();
+  expectTypeOf(relu(matrix)).toMatchTypeOf<Tensor2D>();
+  expectTypeOf(crossEntropy(matrix, labels)).toMatchTypeOf<Tensor0D>();
+  expectTypeOf(scope(() => matrix)).toMatchTypeOf<Tensor2D>();
+  expectTypeOf(noGrad(() => 3)).toEqualTypeOf<number>();
+  expectTypeOf(new Conv2d(16, 16, 1).forward(image)).toMatchTypeOf<Tensor4D>();
+  expectTypeOf(new Bottleneck(16, 8, { cardinality: 2 })).toMatchTypeOf<Module>();
+  expectTypeOf(adaptiveAvgPool2d(image, 1)).toMatchTypeOf<Tensor4D>();
+
+  // The lines below must not compile; they never run.
+  const wrong = () => {
+    // @ts-expect-error a matrix is no image
+    conv2d(matrix, weight);
+    // @ts-expect-error an image is no vector
+    conv2d(image, weight, { bias: image });
+    // @ts-expect-error labels are int32
+    crossEntropy(matrix, ones([2]));
+    // @ts-expect-error logits are float32
+    crossEntropy(zeros([2, 3], { dtype: 'int32' }), labels);
+    // @ts-expect-error relu takes float32
+    relu(labels);
+    // @ts-expect-error pooling takes images
+    adaptiveAvgPool2d(matrix, 1);
+    // @ts-expect-error there is no float64
+    zeros([1], { dtype: 'float64' });
+    // @ts-expect-error unknown option
+    conv2d(image, weight, { group: 2 });
+    // @ts-expect-error unknown option
+    new Conv2d(1, 1, 1, { group: 2 });
+    // @ts-expect-error no such form
+    new Bottleneck(16, 8, { form: 'summed' });
+    // @ts-expect-error shape is read-only
+    image.shape[0] = 2;
+    // @ts-expect-error no device of that name
+    ones([1], { device: 'gpu' });
+  };
+  t.is(typeof wrong, 'function');
+  t.is(flatten(image).rank, 2);
+});

@@ -1,0 +1,52 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import test from 'ava';
+
+function start(steps: number, seed = 1): Worker {
+  // A worker needs tsx of its own to read TypeScript.
+  const source = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(
+    new URL('./helpers/worker.ts', import.meta.url).href,
+  )}); })`;
+  return new Worker(source, { eval: true, workerData: { steps, seed } });
+}
+
+async function messages(worker: Worker): Promise<unknown[]> {
+  const received: unknown[] = [];
+  worker.on('message', (message) => received.push(message));
+  const [code] = await once(worker, 'exit');
+  return [...received, code];
+}
+
+test.serial('three workers train side by side and exit cleanly', async (t) => {
+  const results = await Promise.all([start(20), start(20), start(20, 2)].map(messages));
+  for (const [started, loss, code] of results) {
+    t.is(started, 'started');
+    t.true(Number.isFinite(loss));
+    t.is(code, 0);
+  }
+  t.is(results[0]?.[1], results[1]?.[1], 'the same seed gives the same loss');
+  t.not(results[0]?.[1], results[2]?.[1]);
+});
+
+test.serial('workers that are terminated in the middle leave the process alive', async (t) => {
+  for (let round = 0; round < 3; round++) {
+    const workers = [start(1e6), start(1e6), start(1e6)];
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    await new Promise((resolve) => setTimeout(resolve, 20 * round));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+  const [, loss, code] = await messages(start(2));
+  t.true(Number.isFinite(loss));
+  t.is(code, 0);
+});
+
+test.serial('a process with queued work exits by itself', async (t) => {
+  const script = `import { randn, relu } from ${JSON.stringify(new URL('../lib/index.ts', import.meta.url).href)};
+    let x = randn([64, 1024]); for (let i = 0; i < 100; i++) x = relu(x); x.data().then(() => console.log('read'));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', '--input-type=module', '-e', script], {
+    timeout: 60000,
+  });
+  t.is(stdout.trim(), 'read');
+});
