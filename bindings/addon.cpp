@@ -5,7 +5,14 @@
 #include "ops/add/add.h"
 #include "ops/batchNorm/batchNorm.h"
 #include "ops/biasGrad/biasGrad.h"
+#include "ops/concat/concat.h"
+#include "ops/convert/convert.h"
+#include "ops/crossEntropy/crossEntropy.h"
+#include "ops/linear/linear.h"
+#include "ops/optimizer/optimizer.h"
 #include "ops/pool/pool.h"
+#include "ops/random/random.h"
+#include "ops/softmax/softmax.h"
 
 namespace groupconv {
 namespace {
@@ -61,6 +68,36 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<adaptive_avg_pool2d>(env, exports, "adaptiveAvgPool2d");
   // adaptiveAvgPool2dGrad(dy, dx, accumulate)
   bind<adaptive_avg_pool2d_grad>(env, exports, "adaptiveAvgPool2dGrad");
+  // linear(x, weight, bias | null): handle
+  bind<linear>(env, exports, "linear");
+  // linearGradInput(dy, weight, dx, accumulate); linearGradWeight(x, dy, dweight, accumulate)
+  bind<linear_grad_input>(env, exports, "linearGradInput");
+  bind<linear_grad_weight>(env, exports, "linearGradWeight");
+  // softmax(x, axis, log): handle; softmaxGrad(y, dy, axis, log, dx, accumulate)
+  bind<softmax>(env, exports, "softmax");
+  bind<softmax_grad>(env, exports, "softmaxGrad");
+  // crossEntropy(logits, labels, labelSmoothing): handle of a scalar
+  bind<cross_entropy>(env, exports, "crossEntropy");
+  // crossEntropyGrad(dloss, logits, labels, labelSmoothing, dlogits, accumulate)
+  bind<cross_entropy_grad>(env, exports, "crossEntropyGrad");
+  // concat(handles, axis): handle; slice(x, axis, begin, size): handle; sliceGrad(dy, axis, begin, dx, accumulate)
+  bind<concat>(env, exports, "concat");
+  bind<slice>(env, exports, "slice");
+  bind<slice_grad>(env, exports, "sliceGrad");
+  // cast(x, dtype): handle; clone(x): handle; fill(target, value); copy(target, source)
+  bind<cast>(env, exports, "cast");
+  bind<clone>(env, exports, "clone");
+  bind<fill>(env, exports, "fill");
+  bind<copy>(env, exports, "copy");
+  // randomUniform(target, seed, offset, low, high); randomNormal(target, seed, offset, mean, std)
+  bind<random_uniform>(env, exports, "randomUniform");
+  bind<random_normal>(env, exports, "randomNormal");
+  // dropout(x, p, seed, offset): handle
+  bind<dropout>(env, exports, "dropout");
+  // sgdStep(parameters, gradients, momenta, lr, momentum, dampening, weightDecay, nesterov, first)
+  bind<sgd_step>(env, exports, "sgdStep");
+  // adamwStep(parameters, gradients, firstMoments, secondMoments, lr, beta1, beta2, eps, weightDecay, step)
+  bind<adamw_step>(env, exports, "adamwStep");
   return exports;
 }
 

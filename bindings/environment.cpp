@@ -15,8 +15,8 @@ void check(napi_env env, napi_status status) {
 }  // namespace
 
 struct Environment::Completion {
-  napi_deferred deferred;
-  napi_ref value;
+  napi_deferred deferred = nullptr;
+  napi_ref value = nullptr;  // null: resolves with undefined
   std::unique_ptr<Error> error;
 };
 
@@ -119,7 +119,9 @@ napi_value Environment::settle_after_queue(Stream& stream, napi_value value) {
   auto completion = std::make_unique<Completion>();
   napi_value promise;
   check(env_, napi_create_promise(env_, &completion->deferred, &promise));
-  check(env_, napi_create_reference(env_, value, 1, &completion->value));
+  napi_valuetype type;
+  check(env_, napi_typeof(env_, value, &type));
+  if (type == napi_object) check(env_, napi_create_reference(env_, value, 1, &completion->value));
   if (waiting_++ == 0) completions_.Ref(env_);
   // A plain pointer, because std::function must be copyable; on_completion takes it over.
   stream.notify([this, raw = completion.release()](const Error* error) {
@@ -139,8 +141,11 @@ void Environment::on_completion(Napi::Env env, Napi::Function, Environment* self
 
 void Environment::settle(Completion& completion) {
   napi_value value;
-  napi_get_reference_value(env_, completion.value, &value);
-  napi_delete_reference(env_, completion.value);
+  napi_get_undefined(env_, &value);
+  if (completion.value) {
+    napi_get_reference_value(env_, completion.value, &value);
+    napi_delete_reference(env_, completion.value);
+  }
   if (completion.error) napi_reject_deferred(env_, completion.deferred, make_error(*completion.error));
   else napi_resolve_deferred(env_, completion.deferred, value);
 }

@@ -26,7 +26,9 @@ export function creation<D extends DType>(name: string, options: CreateOptions<D
   checkOptions(name, options, known);
   const wanted = options.dtype ?? dtype;
   check(isDType(wanted), 'INVALID_ARGUMENT', () => `${name}: unknown dtype ${JSON.stringify(wanted)}`);
-  return { dtype: wanted as D, device: resolveDevice(options.device), requiresGrad: options.requiresGrad ?? false };
+  const requiresGrad = options.requiresGrad ?? false;
+  check(!requiresGrad || wanted === 'float32', 'UNSUPPORTED', `${name}: no gradients for ${wanted}`);
+  return { dtype: wanted as D, device: resolveDevice(options.device), requiresGrad };
 }
 
 /** @internal @throws INVALID_SHAPE unless every extent is a whole number from 1 on */
@@ -151,9 +153,14 @@ export function full<const S extends Shape, D extends DType = 'float32'>(
 ): Tensor<OfRank<S>, D> {
   const { dtype, device, requiresGrad } = creation<D>('full', options, 'float32');
   checkShape('full', shape);
-  const handle = native.empty(deviceIndex(device), shape, dtypeCode(dtype));
-  native.fill(handle, value);
-  const made = new Tensor<OfRank<S>, D>({ storage: new Storage(handle), dtype, device, shape: Object.freeze([...shape]) });
+  const storage = new Storage(native.empty(deviceIndex(device), shape, dtypeCode(dtype)));
+  try {
+    native.fill(storage.handle, value);
+  } catch (error) {
+    storage.release();
+    throw error;
+  }
+  const made = new Tensor<OfRank<S>, D>({ storage, dtype, device, shape: Object.freeze([...shape]) });
   if (requiresGrad) made.requiresGrad = true;
   return made;
 }

@@ -13,10 +13,58 @@ export {
 } from './device.js';
 export type { DType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
+export { loadSafetensors, saveSafetensors } from './io/safetensors.js';
+export { torchvisionKey, torchvisionState } from './io/torchvision.js';
+export { type EquivalentWidthOptions, equivalentWidth } from './models/equivalentWidth.js';
+export { type MobileNetOptions, MobileNetV1, mobilenet_v1 } from './models/mobilenet.js';
+export {
+  type NetworkOptions,
+  ResNeXt,
+  type ResNeXtOptions,
+  resnet50,
+  resnext29_8x64d,
+  resnext29_16x64d,
+  resnext50_32x4d,
+  resnext101_32x8d,
+  resnext101_64x4d,
+  type Stage,
+} from './models/resnext.js';
+export { Module, parameter } from './module.js';
+export { BatchNorm2d, type BatchNorm2dOptions } from './modules/batchNorm2d.js';
+export { Bottleneck, type BottleneckOptions } from './modules/bottleneck.js';
+export { type BottleneckForm, convertBottleneckState } from './modules/bottleneckForms.js';
+export { Conv2d, type Conv2dModuleOptions } from './modules/conv2d.js';
+export { DepthwiseSeparable, type DepthwiseSeparableOptions } from './modules/depthwiseSeparable.js';
+export { Dropout } from './modules/dropout.js';
+export { Flatten } from './modules/flatten.js';
+export { Identity } from './modules/identity.js';
+export { Linear } from './modules/linear.js';
+export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './modules/pool.js';
+export { ReLU, ReLU6 } from './modules/relu.js';
+export { Sequential } from './modules/sequential.js';
+export { add } from './ops/add.js';
+export { type BatchNormOptions, batchNorm } from './ops/batchNorm.js';
+export { concat, split } from './ops/concat.js';
 export { type Conv2dOptions, conv2d } from './ops/conv2d.js';
+export { type CrossEntropyOptions, crossEntropy } from './ops/crossEntropy.js';
+export { type DropoutOptions, dropout } from './ops/dropout.js';
+export { linear } from './ops/linear.js';
+export {
+  type AvgPool2dOptions,
+  adaptiveAvgPool2d,
+  avgPool2d,
+  type MaxPool2dOptions,
+  maxPool2d,
+} from './ops/pool.js';
 export { relu, relu6 } from './ops/relu.js';
+export { flatten, reshape } from './ops/reshape.js';
+export { logSoftmax, softmax } from './ops/softmax.js';
+export * as optim from './optim/index.js';
 export type { Padding, Pair } from './options.js';
+export { manualSeed, rand, randn } from './random.js';
 export { keep, scope } from './scope.js';
+export type { StateSource } from './state.js';
+export { type Summary, type SummaryRow, summary } from './summary.js';
 export {
   type Shape,
   Tensor,

@@ -2,8 +2,8 @@ import { noGrad } from './autograd.js';
 import { type Device, resolveDevice } from './device.js';
 import { type DType, isDType } from './dtype.js';
 import { check, GroupConvError } from './errors.js';
-import { type StateSource, takeState } from './state.js';
 import { keep } from './scope.js';
+import { type StateSource, takeState } from './state.js';
 import { type Shape, Tensor } from './tensor.js';
 
 type AnyTensor = Tensor<Shape, DType>;
@@ -47,7 +47,10 @@ function* slots(module: Module): Generator<Slot<unknown>> {
 /** The module's own parameters, then its own buffers. */
 function ownTensors(module: Module): Slot<AnyTensor>[] {
   const own = [...slots(module)].filter((slot): slot is Slot<AnyTensor> => slot.value instanceof Tensor);
-  return [...own.filter(({ value }) => isParameter(value)), ...own.filter(({ value }) => !isParameter(value))];
+  return [
+    ...own.filter(({ value }) => isParameter(value)),
+    ...own.filter(({ value }) => !isParameter(value)),
+  ];
 }
 function ownChildren(module: Module): Slot<Module>[] {
   return [...slots(module)].filter((slot): slot is Slot<Module> => slot.value instanceof Module);
@@ -84,13 +87,13 @@ function distinct<T>(entries: Iterable<[string, T]>): [string, T][] {
  *
  * A module disposes of what it creates inside `forward`; the result belongs to the caller.
  */
-export abstract class Module {
+export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Tensor> {
   /** Whether normalisation and dropout behave as in training; set by `train()` and `eval()`. */
   training = true;
   #disposed = false;
 
   /** The output for an input. Overrides may narrow the types, for example to `Tensor4D`. */
-  abstract forward(x: Tensor): Tensor;
+  abstract forward(x: In): Out;
 
   /** Every module of the tree with its path, this one first (its path is empty), each once. */
   namedModules(): [string, Module][] {
@@ -176,7 +179,10 @@ export abstract class Module {
    * @returns the keys that were missing and those that were not used
    * @throws INVALID_ARGUMENT (missing or unexpected keys), INVALID_SHAPE, DISPOSED
    */
-  loadStateDict(source: StateSource, options: { strict?: boolean } = {}): { missing: string[]; unexpected: string[] } {
+  loadStateDict(
+    source: StateSource,
+    options: { strict?: boolean } = {},
+  ): { missing: string[]; unexpected: string[] } {
     const foreign = new Map<string, string>();
     for (const [path, module] of walk(this))
       for (const [key] of module.#entries(() => true)) {

@@ -100,11 +100,71 @@ export interface Native {
   ): void;
   biasGrad(dy: Handle, dbias: Handle, accumulate: boolean): void;
   maxPool2d(x: Handle, geometry: Int32Array): Handle;
-  maxPool2dGrad(x: Handle, y: Handle, dy: Handle, geometry: Int32Array, dx: Handle, accumulate: boolean): void;
+  maxPool2dGrad(
+    x: Handle,
+    y: Handle,
+    dy: Handle,
+    geometry: Int32Array,
+    dx: Handle,
+    accumulate: boolean,
+  ): void;
   avgPool2d(x: Handle, geometry: Int32Array, countIncludePad: boolean): Handle;
-  avgPool2dGrad(dy: Handle, geometry: Int32Array, countIncludePad: boolean, dx: Handle, accumulate: boolean): void;
+  avgPool2dGrad(
+    dy: Handle,
+    geometry: Int32Array,
+    countIncludePad: boolean,
+    dx: Handle,
+    accumulate: boolean,
+  ): void;
   adaptiveAvgPool2d(x: Handle, height: number, width: number): Handle;
   adaptiveAvgPool2dGrad(dy: Handle, dx: Handle, accumulate: boolean): void;
+  linear(x: Handle, weight: Handle, bias: Nullable): Handle;
+  linearGradInput(dy: Handle, weight: Handle, dx: Handle, accumulate: boolean): void;
+  linearGradWeight(x: Handle, dy: Handle, dweight: Handle, accumulate: boolean): void;
+  softmax(x: Handle, axis: number, log: boolean): Handle;
+  softmaxGrad(y: Handle, dy: Handle, axis: number, log: boolean, dx: Handle, accumulate: boolean): void;
+  crossEntropy(logits: Handle, labels: Handle, labelSmoothing: number): Handle;
+  crossEntropyGrad(
+    dloss: Handle,
+    logits: Handle,
+    labels: Handle,
+    labelSmoothing: number,
+    dlogits: Handle,
+    accumulate: boolean,
+  ): void;
+  concat(inputs: readonly Handle[], axis: number): Handle;
+  slice(x: Handle, axis: number, begin: number, size: number): Handle;
+  sliceGrad(dy: Handle, axis: number, begin: number, dx: Handle, accumulate: boolean): void;
+  cast(x: Handle, dtype: number): Handle;
+  clone(x: Handle): Handle;
+  fill(target: Handle, value: number): void;
+  copy(target: Handle, source: Handle): void;
+  randomUniform(target: Handle, seed: number, offset: number, low: number, high: number): void;
+  randomNormal(target: Handle, seed: number, offset: number, mean: number, std: number): void;
+  dropout(x: Handle, p: number, seed: number, offset: number): Handle;
+  sgdStep(
+    parameters: readonly Handle[],
+    gradients: readonly Handle[],
+    momenta: readonly Handle[],
+    lr: number,
+    momentum: number,
+    dampening: number,
+    weightDecay: number,
+    nesterov: boolean,
+    first: boolean,
+  ): void;
+  adamwStep(
+    parameters: readonly Handle[],
+    gradients: readonly Handle[],
+    firstMoments: readonly Handle[],
+    secondMoments: readonly Handle[],
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    step: number,
+  ): void;
 }
 
 const require = createRequire(import.meta.url);

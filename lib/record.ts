@@ -17,7 +17,7 @@ export function record<S extends Shape>(
   name: string,
   result: Handle,
   inputs: readonly (Tensor<Shape, 'float32'> | null | undefined)[],
-  setup: (save: (tensor: Tensor<Shape, 'float32'>) => Storage, output: Tensor<S>) => Backward,
+  setup: (save: (value: Tensor<Shape, 'float32'> | Storage) => Storage, output: Tensor<S>) => Backward,
 ): Tensor<S> {
   const device = inputs.find((input) => input)?.device ?? 'cpu';
   const output = new Tensor<S>({ storage: new Storage(result), dtype: 'float32', device });
@@ -27,7 +27,7 @@ export function record<S extends Shape>(
     return input.node ? { node: input.node } : { leaf: input };
   });
   const node = new GradNode(name, output.shape, output.deviceIndex, edges);
-  node.backward = setup((tensor) => node.save(tensor.storage), output);
+  node.backward = setup((value) => node.save(value instanceof Storage ? value : value.storage), output);
   output.attach(node);
   return output;
 }

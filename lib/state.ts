@@ -1,6 +1,7 @@
 import { noGrad } from './autograd.js';
 import type { DType } from './dtype.js';
 import { check, GroupConvError } from './errors.js';
+import { native } from './native.js';
 import { checkOptions } from './options.js';
 import { type Shape, Tensor } from './tensor.js';
 
@@ -17,10 +18,9 @@ const isOptional = (key: string) => /(^|\.)num_batches_tracked$/.test(key);
 /** Copies values without a word to autograd, converting the dtype. */
 function copyInto(target: AnyTensor, source: AnyTensor): void {
   if (target === source) return;
-  noGrad(() => {
-    using same = source.to(target.dtype);
-    target.set(same.dataSync());
-  });
+  using same = noGrad(() => source.to(target.dtype));
+  native.copy(target.handle, same.handle);
+  target.storage.version++;
 }
 
 /**

@@ -20,10 +20,11 @@ const floors: RegExp[][] = [
   [/^lib\/(storage|device|activation)\.ts$/],
   [/^lib\/autograd\.ts$/],
   [/^lib\/tensor\.ts$/],
-  [/^lib\/(record|create|random|state)\.ts$/],
+  [/^lib\/(record|create|state)\.ts$/],
+  [/^lib\/random\.ts$/],
   [/^lib\/ops\//],
   [/^lib\/module\.ts$/],
-  [/^lib\/(modules|optim|io)\//],
+  [/^lib\/(modules|optim|io)\//, /^lib\/summaryTable\.ts$/],
   [/^lib\/(models\/|summary\.ts$)/],
   [/^lib\/index\.ts$/],
 ];

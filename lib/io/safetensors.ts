@@ -6,24 +6,22 @@ import { deviceIndex, resolveDevice } from '../device.js';
 import { type DType, dtypeCode } from '../dtype.js';
 import { check, GroupConvError } from '../errors.js';
 import { type HostArray, native } from '../native.js';
+import type { StateSource } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
 import { type Entry, parseHeader, writeHeader } from './safetensorsHeader.js';
 
-type State = ReadonlyMap<string, Tensor<Shape, DType>>;
+const names = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', int32: 'I32' } as const satisfies Record<
+  DType,
+  string
+>;
 
-const names = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', int32: 'I32' } as const satisfies Record<DType, string>;
+const width = ({ dtype }: Tensor<Shape, DType>) => (dtype === 'bfloat16' || dtype === 'float16' ? 2 : 4);
 
 /** The tensor's bits as they lie in the file. Reading is queued at once: later work doesn't change what is read. */
 async function bits(tensor: Tensor<Shape, DType>): Promise<HostArray> {
-  const size = tensor.size;
-  const into =
-    tensor.dtype === 'float32'
-      ? new Float32Array(size)
-      : tensor.dtype === 'int32'
-        ? new Int32Array(size)
-        : new Uint16Array(size);
-  return native.read<HostArray>(tensor.handle, into);
+  const Elements = width(tensor) === 2 ? Uint16Array : tensor.dtype === 'int32' ? Int32Array : Float32Array;
+  return native.read<HostArray>(tensor.handle, new Elements(tensor.size));
 }
 
 /**
@@ -33,8 +31,10 @@ async function bits(tensor: Tensor<Shape, DType>): Promise<HostArray> {
  *
  * @throws INVALID_FILE when it can't be written, DISPOSED, and what led to the tensors' failure
  */
-export async function saveSafetensors(path: string, state: State): Promise<void> {
-  const entries = [...state];
+export async function saveSafetensors(path: string, state: StateSource): Promise<void> {
+  const given: [string, Tensor<Shape, DType>][] = state instanceof Map ? [...state] : Object.entries(state);
+  // Wide elements first, so that all of them lie at multiples of their size.
+  const entries = given.sort(([, a], [, b]) => width(b) - width(a));
   const header = writeHeader(entries.map(([key, { dtype, shape }]) => ({ key, dtype: names[dtype], shape })));
   const data = await Promise.all(entries.map(([, tensor]) => bits(tensor)));
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
@@ -42,7 +42,8 @@ export async function saveSafetensors(path: string, state: State): Promise<void>
     const file = await open(temporary, 'wx');
     try {
       await file.writeFile(header);
-      for (const { buffer, byteOffset, byteLength } of data) await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
+      for (const { buffer, byteOffset, byteLength } of data)
+        await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
       await file.sync();
     } finally {
       await file.close();
@@ -50,12 +51,14 @@ export async function saveSafetensors(path: string, state: State): Promise<void>
     await rename(temporary, path);
   } catch (cause) {
     await rm(temporary, { force: true });
-    throw new GroupConvError('INVALID_FILE', `saveSafetensors: ${path}: ${(cause as Error).message}`, { cause });
+    throw new GroupConvError('INVALID_FILE', `saveSafetensors: ${path}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 
 /** A copy of the bytes, aligned for its elements. */
-const aligned = (bytes: Uint8Array) => bytes.slice().buffer;
+const aligned = (bytes: Uint8Array) => new Uint8Array(bytes).buffer;
 
 interface Reading {
   dtype: DType;
@@ -74,7 +77,11 @@ const readings: Readonly<Record<string, Reading>> = {
 function narrow(wide: BigInt64Array): Int32Array {
   const values = Int32Array.from(wide, Number);
   for (const [i, value] of values.entries())
-    check(BigInt(value) === wide[i], 'UNSUPPORTED', () => `${wide[i]} is beyond int32, the widest integer here`);
+    check(
+      BigInt(value) === wide[i],
+      'UNSUPPORTED',
+      () => `${wide[i]} is beyond int32, the widest integer here`,
+    );
   return values;
 }
 
@@ -83,7 +90,12 @@ function toTensor(bytes: Uint8Array, { dtype, shape, begin, end }: Entry): Tenso
   const reading = readings[dtype] as Reading;
   const values = reading.read(bytes.subarray(begin, end));
   const handle = native.upload(deviceIndex(device), shape, dtypeCode(reading.dtype), values);
-  return new Tensor({ storage: new Storage(handle), dtype: reading.dtype, device, shape: Object.freeze(shape) });
+  return new Tensor({
+    storage: new Storage(handle),
+    dtype: reading.dtype,
+    device,
+    shape: Object.freeze(shape),
+  });
 }
 
 /**
@@ -108,11 +120,13 @@ export function loadSafetensors(path: string): Map<string, Tensor<Shape, DType>>
   }
   const state = new Map<string, Tensor<Shape, DType>>();
   try {
-    for (const entry of parseHeader(bytes, Object.keys(readings))) state.set(entry.key, toTensor(bytes, entry));
+    for (const entry of parseHeader(bytes, Object.keys(readings)))
+      state.set(entry.key, toTensor(bytes, entry));
   } catch (cause) {
     for (const made of state.values()) made.dispose();
     if (!(cause instanceof GroupConvError)) throw cause;
-    if (cause.code === 'INVALID_FILE' || cause.code === 'UNSUPPORTED') throw fail(cause.code, cause.message, cause);
+    if (cause.code === 'INVALID_FILE' || cause.code === 'UNSUPPORTED')
+      throw fail(cause.code, cause.message, cause);
     throw cause;
   }
   return state;

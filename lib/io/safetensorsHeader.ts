@@ -55,7 +55,9 @@ function parseJson(text: Uint8Array): Record<string, unknown> {
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
   } catch (cause) {
-    throw new GroupConvError('INVALID_FILE', `the header is not JSON: ${(cause as Error).message}`, { cause });
+    throw new GroupConvError('INVALID_FILE', `the header is not JSON: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   must(isRecord(header), () => 'the header is not a JSON object');
   return header;
@@ -66,21 +68,29 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-function parseEntry(key: string, value: unknown, dataBegin: number, fileEnd: number, dtypes: readonly string[]): Entry {
+function parseEntry(
+  key: string,
+  value: unknown,
+  dataBegin: number,
+  fileEnd: number,
+  dtypes: readonly string[],
+): Entry {
   const { dtype, shape, data_offsets: offsets } = isRecord(value) ? value : {};
   must(
     typeof dtype === 'string' && dtypes.includes(dtype),
     () => `${key} has dtype ${show(dtype)}, known are ${dtypes.join(', ')}`,
   );
   must(
-    Array.isArray(shape) && shape.length <= MAX_RANK && shape.every((extent) => isCount(extent) && extent > 0),
+    Array.isArray(shape) &&
+      shape.length <= MAX_RANK &&
+      shape.every((extent) => isCount(extent) && extent > 0),
     () => `${key} has shape ${show(shape)}, expected at most ${MAX_RANK} extents from 1 on`,
   );
   must(
-    Array.isArray(offsets) && offsets.length === 2 && offsets.every(isCount) && offsets[0] <= offsets[1],
+    Array.isArray(offsets) && offsets.length === 2 && offsets.every(isCount),
     () => `${key} has data_offsets ${show(offsets)}, expected [begin, end]`,
   );
-  const [begin, end] = (offsets as [number, number]).map((offset) => dataBegin + offset) as [number, number];
+  const [begin, end] = offsets.map((offset) => dataBegin + offset) as [number, number];
   must(end <= fileEnd, () => `${key} ends at byte ${end}, the file at ${fileEnd}`);
   const bytes = size(shape) * (widths[dtype] as number);
   must(
@@ -94,7 +104,10 @@ function parseEntry(key: string, value: unknown, dataBegin: number, fileEnd: num
 export function parseHeader(file: Uint8Array, dtypes: readonly string[]): Entry[] {
   must(file.length >= 8, () => `${file.length} bytes are too few for a safetensors file`);
   const length = new DataView(file.buffer, file.byteOffset, 8).getBigUint64(0, true);
-  must(length <= BigInt(LONGEST_HEADER), () => `the header has ${length} bytes, at most ${LONGEST_HEADER} are read`);
+  must(
+    length <= BigInt(LONGEST_HEADER),
+    () => `the header has ${length} bytes, at most ${LONGEST_HEADER} are read`,
+  );
   const dataBegin = 8 + Number(length);
   must(dataBegin <= file.length, () => `the header ends at byte ${dataBegin}, the file at ${file.length}`);
   const header = parseJson(file.subarray(8, dataBegin));
@@ -106,10 +119,16 @@ export function parseHeader(file: Uint8Array, dtypes: readonly string[]): Entry[
   let before = 'the header';
   for (const { key, begin, end } of entries) {
     must(begin >= position, () => `${key} begins at byte ${begin}, inside of ${before}`);
-    must(begin === position, () => `nothing is said of bytes ${position} to ${begin}, between ${before} and ${key}`);
+    must(
+      begin === position,
+      () => `nothing is said of bytes ${position} to ${begin}, between ${before} and ${key}`,
+    );
     position = end;
     before = key;
   }
-  must(position === file.length, () => `nothing is said of bytes ${position} to ${file.length}, after ${before}`);
+  must(
+    position === file.length,
+    () => `nothing is said of bytes ${position} to ${file.length}, after ${before}`,
+  );
   return entries;
 }

@@ -7,7 +7,10 @@ const rules: readonly [pattern: RegExp, name: string | ((...found: string[]) => 
     (_, stage, block, layer) =>
       `layer${Number(stage) - 1}.${block}.${Number(layer) % 3 === 0 ? 'conv' : 'bn'}${Math.floor(Number(layer) / 3) + 1}.`,
   ],
-  [/^conv(\d+)_blocks\.(\d+)\.shortcut\./, (_, stage, block) => `layer${Number(stage) - 1}.${block}.downsample.`],
+  [
+    /^conv(\d+)_blocks\.(\d+)\.shortcut\./,
+    (_, stage, block) => `layer${Number(stage) - 1}.${block}.downsample.`,
+  ],
   [/^classifier\./, 'fc.'],
 ];
 

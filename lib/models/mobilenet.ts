@@ -1,11 +1,11 @@
 import { check } from '../errors.js';
 import { Module } from '../module.js';
-import { AdaptiveAvgPool2d } from '../modules/adaptiveAvgPool2d.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
 import { runChain } from '../modules/chain.js';
 import { Conv2d } from '../modules/conv2d.js';
 import { DepthwiseSeparable } from '../modules/depthwiseSeparable.js';
 import { Linear } from '../modules/linear.js';
+import { AdaptiveAvgPool2d } from '../modules/pool.js';
 import { ReLU } from '../modules/relu.js';
 import { Sequential } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';

@@ -1,13 +1,12 @@
 import { check } from '../errors.js';
 import { torchvisionKey } from '../io/torchvision.js';
 import { Module } from '../module.js';
-import { AdaptiveAvgPool2d } from '../modules/adaptiveAvgPool2d.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
 import { Bottleneck } from '../modules/bottleneck.js';
 import { runChain } from '../modules/chain.js';
 import { Conv2d } from '../modules/conv2d.js';
 import { Linear } from '../modules/linear.js';
-import { MaxPool2d } from '../modules/maxPool2d.js';
+import { AdaptiveAvgPool2d, MaxPool2d } from '../modules/pool.js';
 import { ReLU } from '../modules/relu.js';
 import { Sequential } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
@@ -114,7 +113,8 @@ export class ResNeXt extends Module {
         channels = block.outChannels;
         return block;
       });
-      if (zeroInitResidual) for (const { lastNorm } of blocks) lastNorm.weight?.set(new Float32Array(lastNorm.numFeatures));
+      if (zeroInitResidual)
+        for (const { lastNorm } of blocks) lastNorm.weight?.set(new Float32Array(lastNorm.numFeatures));
       add({ [`conv${i + 2}_blocks`]: new Sequential(...blocks) });
     }
     add({ gap: new AdaptiveAvgPool2d(1), classifier: new Linear(channels, numClasses) });

@@ -2,7 +2,7 @@ import type { ActivationName } from '../activation.js';
 import { ones, tensor, zeros } from '../create.js';
 import { check } from '../errors.js';
 import { Module, parameter } from '../module.js';
-import { batchNormWith } from '../ops/batchNorm.js';
+import { batchNormActivated } from '../ops/batchNorm.js';
 import type { NormToFold } from '../ops/conv2d.js';
 import { checkOptions, count } from '../options.js';
 import { keep } from '../scope.js';
@@ -67,7 +67,12 @@ export class BatchNorm2d extends Module {
     const { weight, bias, eps, momentum } = this;
     const statistics = { runningMean: this.running_mean, runningVar: this.running_var };
     const training = !this.usesRunningStatistics;
-    const y = batchNormWith(x, { weight, bias, ...statistics, training, momentum, eps }, residual, activation);
+    const y = batchNormActivated(
+      x,
+      { weight, bias, ...statistics, training, momentum, eps },
+      residual,
+      activation,
+    );
     if (training) this.#countBatch();
     return y;
   }
@@ -79,7 +84,13 @@ export class BatchNorm2d extends Module {
   /** @internal What a convolution before this folds into its weight. */
   statistics(): NormToFold {
     const { weight, bias, eps } = this;
-    return { weight, bias, eps, runningMean: this.running_mean as Tensor1D, runningVar: this.running_var as Tensor1D };
+    return {
+      weight,
+      bias,
+      eps,
+      runningMean: this.running_mean as Tensor1D,
+      runningVar: this.running_var as Tensor1D,
+    };
   }
 
   #countBatch(): void {

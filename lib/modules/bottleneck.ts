@@ -42,7 +42,13 @@ type Layers = Sequential<Tensor4D, Tensor4D>;
 const layers = (...modules: Module[]): Layers => new Sequential<Tensor4D, Tensor4D>(...modules);
 
 /** 1x1, 3x3 and, of so many channels out, 1x1: the residual function before its last BatchNorm. */
-function trunk(inChannels: number, width: number, stride: number, groups: number, outChannels: number | null): Module[] {
+function trunk(
+  inChannels: number,
+  width: number,
+  stride: number,
+  groups: number,
+  outChannels: number | null,
+): Module[] {
   return [
     new Conv2d(inChannels, width, 1, { bias: false }),
     new BatchNorm2d(width),
@@ -123,7 +129,12 @@ export class Bottleneck extends Module {
   /** [N, inChannels, H, W] to [N, width * expansion, P, Q], P = ceil(H / stride). @throws INVALID_SHAPE, DISPOSED */
   override forward(x: Tensor4D): Tensor4D {
     const { residual } = this;
-    return runResidual(isStock(residual, Sequential) ? residual.steps() : [residual], this.shortcut, this.relu, x);
+    return runResidual(
+      isStock(residual, Sequential) ? residual.steps() : [residual],
+      this.shortcut,
+      this.relu,
+      x,
+    );
   }
 
   /** A new block of another form with the same weights, statistics and mode; this one stays as it is. */
@@ -139,7 +150,8 @@ export class Bottleneck extends Module {
     const { inChannels, width, outChannels } = this;
     const { cardinality, stride, form } = this.options;
     const norm = new BatchNorm2d(outChannels);
-    if (form === 'grouped') return layers(...trunk(inChannels, width, stride, cardinality, outChannels), norm);
+    if (form === 'grouped')
+      return layers(...trunk(inChannels, width, stride, cardinality, outChannels), norm);
     const inBranch = form === 'aggregated' ? outChannels : null;
     const branches = Array.from({ length: cardinality }, () =>
       layers(...trunk(inChannels, width / cardinality, stride, 1, inBranch)),

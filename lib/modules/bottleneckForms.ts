@@ -30,7 +30,8 @@ function place(form: BottleneckForm, key: string, branches: number): Place {
   if (form === 'grouped' || layer === undefined) return { keys: [key], axis: 0 };
   const index = Number(layer);
   const inBranches = form === 'concat' ? index < 6 : index < 7;
-  if (!inBranches) return { keys: [`residual.${form === 'concat' ? index - 5 : index - 6}.${name}`], axis: 0 };
+  if (!inBranches)
+    return { keys: [`residual.${form === 'concat' ? index - 5 : index - 6}.${name}`], axis: 0 };
   const keys = Array.from({ length: branches }, (_, branch) => `residual.0.${branch}.${index}.${name}`);
   return { keys, axis: index === 6 ? 1 : 0 };
 }
@@ -61,10 +62,14 @@ function paste(parts: Host[], axis: 0 | 1): Host {
   if (others.length === 0 || first.shape.length === 0) return first;
   const shape = first.shape.map((extent, i) => (i === axis ? extent * parts.length : extent));
   const length = size(first.shape.slice(axis));
-  const values = first.values instanceof Int32Array ? new Int32Array(size(shape)) : new Float32Array(size(shape));
+  const values =
+    first.values instanceof Int32Array ? new Int32Array(size(shape)) : new Float32Array(size(shape));
   for (const [part, host] of parts.entries())
     for (let run = 0; run * length < host.values.length; run++)
-      values.set(host.values.subarray(run * length, (run + 1) * length), (run * parts.length + part) * length);
+      values.set(
+        host.values.subarray(run * length, (run + 1) * length),
+        (run * parts.length + part) * length,
+      );
   return { shape, values };
 }
 

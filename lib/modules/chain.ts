@@ -1,4 +1,4 @@
-import { activationCodes, type ActivationName } from '../activation.js';
+import type { ActivationName } from '../activation.js';
 import { isRecording } from '../autograd.js';
 import type { Module } from '../module.js';
 import { add } from '../ops/add.js';
@@ -41,20 +41,34 @@ interface Step {
   next: number;
 }
 
-const records = (...tensors: (Tensor | null)[]) => isRecording() && tensors.some((tensor) => tensor?.requiresGrad);
+const records = (...tensors: (Tensor | null)[]) =>
+  isRecording() && tensors.some((tensor) => tensor?.requiresGrad);
 
 /** What follows `next`: the tail where the chain ends, else an activation, else nothing. */
-function epilogue(chain: readonly Module[], next: number, tail: Tail | null): { then: Tail; next: number } {
-  if (next === chain.length) return { then: tail ?? { residual: null, activation: 'none' }, next };
+function epilogue(chain: readonly Module[], next: number, tail: Tail | null): { store: Tail; next: number } {
+  if (next === chain.length) return { store: tail ?? { residual: null, activation: 'none' }, next };
   const activation = activationOf(chain[next]);
-  return { then: { residual: null, activation: activation ?? 'none' }, next: activation ? next + 1 : next };
+  return { store: { residual: null, activation: activation ?? 'none' }, next: activation ? next + 1 : next };
 }
 
-function convolution(chain: readonly Module[], at: number, conv: Conv2d, x: Tensor4D, tail: Tail | null): Step {
+function convolution(
+  chain: readonly Module[],
+  at: number,
+  conv: Conv2d,
+  x: Tensor4D,
+  tail: Tail | null,
+): Step {
   const following = chain[at + 1];
   const norm = isStock(following, BatchNorm2d) && following.usesRunningStatistics ? following : null;
-  const { then, next } = epilogue(chain, norm ? at + 2 : at + 1, tail);
-  const inference = !records(x, conv.weight, conv.bias, then.residual, norm?.weight ?? null, norm?.bias ?? null);
+  const { store, next } = epilogue(chain, norm ? at + 2 : at + 1, tail);
+  const inference = !records(
+    x,
+    conv.weight,
+    conv.bias,
+    store.residual,
+    norm?.weight ?? null,
+    norm?.bias ?? null,
+  );
   // The tail belongs to a BatchNorm that is last: before one that can't be folded, a convolution stands alone.
   if (!inference) return { y: conv.forward(x), next: at + 1 };
   const y = conv2dInference(
@@ -62,9 +76,9 @@ function convolution(chain: readonly Module[], at: number, conv: Conv2d, x: Tens
     conv.weight,
     conv.bias,
     conv.geometry,
-    norm && norm.statistics(),
-    then.residual,
-    then.activation,
+    norm?.statistics() ?? null,
+    store.residual,
+    store.activation,
   );
   return { y, next };
 }
@@ -73,8 +87,8 @@ function runStep(chain: readonly Module[], at: number, x: Tensor, tail: Tail | n
   const module = chain[at] as Module;
   if (isStock(module, Conv2d)) return convolution(chain, at, module, x as Tensor4D, tail);
   if (isStock(module, BatchNorm2d)) {
-    const { then, next } = epilogue(chain, at + 1, tail);
-    return { y: module.normalise(x as Tensor4D, then.residual, then.activation), next };
+    const { store, next } = epilogue(chain, at + 1, tail);
+    return { y: module.normalise(x as Tensor4D, store.residual, store.activation), next };
   }
   return { y: module.forward(x), next: at + 1 };
 }

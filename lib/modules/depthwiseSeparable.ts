@@ -65,7 +65,14 @@ export class DepthwiseSeparable extends Sequential<Tensor4D, Tensor4D> {
   /** @throws INVALID_ARGUMENT */
   constructor(inChannels: number, outChannels: number, options: DepthwiseSeparableOptions = {}) {
     checkOptions('DepthwiseSeparable', options, known);
-    const { kernelSize = 3, stride = 1, dilation = 1, channelMultiplier = 1, norm = true, activation = 'relu' } = options;
+    const {
+      kernelSize = 3,
+      stride = 1,
+      dilation = 1,
+      channelMultiplier = 1,
+      norm = true,
+      activation = 'relu',
+    } = options;
     const { padding = samePadding(kernelSize, dilation), bias = !norm } = options;
     check(
       activation === null || Object.hasOwn(activations, activation),

@@ -11,7 +11,7 @@ import { isStock, runChain } from './chain.js';
  * const stem = new Sequential<Tensor4D, Tensor4D>(new Conv2d(3, 64, 3), new BatchNorm2d(64), new ReLU());
  * ```
  */
-export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor> extends Module {
+export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor> extends Module<In, Out> {
   readonly [index: number]: Module;
 
   /** @throws INVALID_ARGUMENT for what is no module, or a name that is taken */

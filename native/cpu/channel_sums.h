@@ -1,5 +1,6 @@
-// Per-channel sums over [N, C/W, P, W], P = H * W pixels: one partition and one order of additions for every thread
-// count. Runs of rows are summed in float32 lanes, runs are added in float64. Only `*.simd.cpp` units include it.
+// Per-channel sums over [N, C/W, P, W], P = H * W pixels: one partition and one order of additions for every
+// thread count. Runs of rows are summed in float32 lanes, runs are added in float64. Only `*.simd.cpp` units
+// include it.
 #pragma once
 #include "cpu/context.h"
 #include "cpu/simd.h"
@@ -53,8 +54,9 @@ GROUPCONV_INLINE bool blocks_balance(int64_t blocks, int threads) {
   return blocks % threads == 0 || blocks >= 8 * threads;
 }
 
-// Per channel block: reduce(block, part, sums) adds a part to zeroed sums; finish(block, totals, writes) makes of the
-// block's sums what apply(block, part, finished) needs, and on one of its calls `writes` results to memory.
+// Per channel block: reduce(block, part, sums) adds a part to zeroed sums; finish(block, totals, writes)
+// makes of the block's sums what apply(block, part, finished) needs, and on one of its calls `writes` results
+// to memory.
 template <int Count, class Reduce, class Finish, class Apply>
 void reduce_channels(const ExecutionContext& context, const ChannelPartition& partition, void* workspace,
                      const Reduce& reduce, const Finish& finish, const Apply& apply) {

@@ -1,4 +1,5 @@
-// The native tests' memory: aligned as on a stream, surrounded by guards, filled from and read back to N C H W.
+// The native tests' memory: aligned as on a stream, surrounded by guards, filled from and read back to N C H
+// W.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -29,7 +30,8 @@ class Guarded {
       : Guarded(static_cast<size_t>(Tensor::physical_size(shape, block))) {
     relayout(CpuContext(1), shape, 4, plain.data(), 1, data(), block);
   }
-  Guarded(const Shape& shape, int block) : Guarded(static_cast<size_t>(Tensor::physical_size(shape, block))) {}
+  Guarded(const Shape& shape, int block)
+      : Guarded(static_cast<size_t>(Tensor::physical_size(shape, block))) {}
 
   float* data() { return memory_.data() + offset_; }
   const float* data() const { return memory_.data() + offset_; }

@@ -15,7 +15,8 @@ void reference(const ActivationProblem& p, const ActivationBuffers& b, const Exe
     if (!p.backward) {
       b.y[i] = b.x[i] < 0 ? 0 : b.x[i] > top ? top : b.x[i];
     } else {
-      const float dx = b.y[i] > 0 && b.y[i] < top ? b.dy[i] : 0;
+      const bool shut = b.y[i] <= 0 || (p.kind == Activation::Relu6 && b.y[i] >= top);
+      const float dx = shut ? 0 : b.dy[i];
       b.dx[i] = p.accumulate ? b.dx[i] + dx : dx;
     }
   }

@@ -27,7 +27,7 @@ using ActivationTable = SolverTable<ActivationProblem, ActivationBuffers>;
 Registry<ActivationProblem, ActivationBuffers>& activation_registry();
 
 TensorPtr activation(const Tensor& x, Activation kind);
-// dx = dy where 0 < y (and y < 6), else 0. `y` is the forward's result.
+// dx = 0 where y <= 0 (or y >= 6), else dy. `y` is the forward's result.
 void activation_grad(const Tensor& y, const Tensor& dy, Activation kind, Tensor& dx, GradMode mode);
 
 }  // namespace groupconv

@@ -25,8 +25,9 @@ void forward(const ActivationProblem& p, const ActivationBuffers& b, const Execu
 
 template <bool Accumulate>
 void backward(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext& context) {
-  const Vec top = broadcast(p.kind == Activation::Relu6 ? 6.0f : __builtin_inff());
-  const auto masked = [&](Vec y, Vec dy) { return ((y > zero()) & (y < top)) ? dy : zero(); };
+  // Written as what is shut, so that NaN and, for relu, infinity let the gradient through, as in PyTorch.
+  const Vec top = broadcast(p.kind == Activation::Relu6 ? 6.0f : __builtin_nanf(""));
+  const auto masked = [&](Vec y, Vec dy) { return ((y <= zero()) | (y >= top)) ? zero() : dy; };
   for_chunks(context, p.size, [&](int64_t i, int64_t end) {
     for (; i + W <= end; i += W) {
       const Vec dx = masked(load(b.y + i), load(b.dy + i));

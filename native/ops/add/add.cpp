@@ -4,11 +4,11 @@ namespace groupconv {
 namespace {
 
 void check(const char* op, const char* first, const Tensor& a, const char* second, const Tensor& b) {
-  require(a.shape() == b.shape(), ErrorCode::InvalidShape, op, ": ", first, " ", a.shape(), " and ", second, " ",
-          b.shape(), " must have equal shapes");
+  require(a.shape() == b.shape(), ErrorCode::InvalidShape, op, ": ", first, " ", a.shape(), " and ", second,
+          " ", b.shape(), " must have equal shapes");
   for (const Tensor* tensor : {&a, &b})
-    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", tensor == &a ? first : second, " is ",
-            name_of(tensor->dtype()), ", float32 is needed");
+    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ",
+            tensor == &a ? first : second, " is ", name_of(tensor->dtype()), ", float32 is needed");
 }
 
 void run(Stream& stream, Activation activation, int64_t size, const AddBuffers& buffers) {

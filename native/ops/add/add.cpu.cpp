@@ -1,5 +1,5 @@
-#include "cpu/isa.h"
 #include "ops/add/add.h"
+#include "cpu/isa.h"
 
 namespace groupconv {
 
@@ -18,9 +18,11 @@ void reference(const AddProblem& p, const AddBuffers& b, const ExecutionContext&
 
 constexpr AddSolver references[] = {{"reference", [](const AddProblem&) { return true; }, reference}};
 
-const bool registered = add_registry().add(DeviceKind::Cpu, []() -> const SolverList<AddProblem, AddBuffers>& {
-  return for_active_isa([](Isa isa) { return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}}); });
-});
+const bool registered =
+    add_registry().add(DeviceKind::Cpu, []() -> const SolverList<AddProblem, AddBuffers>& {
+      return for_active_isa(
+          [](Isa isa) { return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}}); });
+    });
 
 }  // namespace
 }  // namespace groupconv

@@ -1,5 +1,6 @@
-// y = activation(a + b), elementwise, any shape, equal shapes. torch.add, and the shortcut's end of a residual block.
-// The gradient passes through unchanged to both sides (through the activation's own gradient, where there is one).
+// y = activation(a + b), elementwise, any shape, equal shapes. torch.add, and the shortcut's end of a
+// residual block. The gradient passes through unchanged to both sides (through the activation's own gradient,
+// where there is one).
 #pragma once
 #include "core/activation.h"
 #include "core/dispatch.h"

@@ -1,6 +1,6 @@
+#include "ops/add/add.h"
 #include "cpu/context.h"
 #include "cpu/simd.h"
-#include "ops/add/add.h"
 
 namespace groupconv {
 namespace {

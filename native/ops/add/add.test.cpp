@@ -1,4 +1,5 @@
-// Every solver on every instruction set and thread count against the reference; then the doors, layouts mixed.
+// Every solver on every instruction set and thread count against the reference; then the doors, layouts
+// mixed.
 #include "ops/add/add.h"
 
 #include <memory>
@@ -38,7 +39,9 @@ void check_solvers() {
             }
         for (int64_t i = 0; i < size; ++i) {
           const float sum = a[i] + b[i], relu = sum < 0 ? 0 : sum;
-          const float y = activation == Activation::None ? sum : activation == Activation::Relu6 && relu > 6 ? 6 : relu;
+          const float y = activation == Activation::None                ? sum
+                          : activation == Activation::Relu6 && relu > 6 ? 6
+                                                                        : relu;
           if (i != size / 2) CHECK(first[i] == y);
         }
       }

@@ -11,16 +11,16 @@ void check_float32(const char* name, const Tensor& tensor) {
 }
 
 void check_like(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
-  require(tensor.shape() == expected, ErrorCode::InvalidShape, "batchNorm: ", name, " ", tensor.shape(), " for x ", x,
-          ", expected ", expected);
+  require(tensor.shape() == expected, ErrorCode::InvalidShape, "batchNorm: ", name, " ", tensor.shape(),
+          " for x ", x, ", expected ", expected);
   check_float32(name, tensor);
 }
 
 // Checks x; what every pass over it shares.
 BatchNormProblem problem_of(BatchNormPass pass, const Tensor& x) {
   const Shape& shape = x.shape();
-  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "batchNorm: x ", shape, " has rank ",
-          shape.rank(), ", expected [N, C, H, W] or [N, C]");
+  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "batchNorm: x ", shape,
+          " has rank ", shape.rank(), ", expected [N, C, H, W] or [N, C]");
   check_float32("x", x);
   BatchNormProblem problem{};
   problem.pass = pass;
@@ -33,7 +33,8 @@ BatchNormProblem problem_of(BatchNormPass pass, const Tensor& x) {
 }
 
 void check_eps(float eps) {
-  require(eps > 0 && std::isfinite(eps), ErrorCode::InvalidArgument, "batchNorm: eps is positive, found ", eps);
+  require(eps > 0 && std::isfinite(eps), ErrorCode::InvalidArgument, "batchNorm: eps is positive, found ",
+          eps);
 }
 
 const float* vector_of(const Tensor* tensor) { return tensor ? tensor->in_layout(1) : nullptr; }
@@ -43,8 +44,9 @@ void run(Stream& stream, const BatchNormProblem& problem, const BatchNormBuffers
 }
 
 // The parts of both forward passes that are alike.
-BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, const Tensor* weight, const Tensor* bias,
-                                 float eps, const Tensor* residual, Activation activation) {
+BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, const Tensor* weight,
+                                 const Tensor* bias, float eps, const Tensor* residual,
+                                 Activation activation) {
   check_eps(eps);
   const Shape per_channel{problem.c};
   if (weight) check_like("weight", *weight, per_channel, x.shape());
@@ -65,7 +67,8 @@ BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, con
 
 std::ostream& operator<<(std::ostream& out, const BatchNormProblem& p) {
   constexpr const char* names[] = {"train", "eval", "grad", "inv_std"};
-  out << "batchNorm " << names[static_cast<int>(p.pass)] << " n" << p.n << " c" << p.c << " pixels" << p.pixels;
+  out << "batchNorm " << names[static_cast<int>(p.pass)] << " n" << p.n << " c" << p.c << " pixels"
+      << p.pixels;
   if (p.pass == BatchNormPass::Grad) out << (p.training ? " of train" : " of eval");
   if (p.activation != Activation::None) out << (p.activation == Activation::Relu ? " relu" : " relu6");
   return out << " block" << p.block;
@@ -76,14 +79,15 @@ Registry<BatchNormProblem, BatchNormBuffers>& batch_norm_registry() {
   return registry;
 }
 
-BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const Tensor* bias, Tensor* running_mean,
-                                  Tensor* running_var, float momentum, float eps, const Tensor* residual,
-                                  Activation activation) {
+BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const Tensor* bias,
+                                  Tensor* running_mean, Tensor* running_var, float momentum, float eps,
+                                  const Tensor* residual, Activation activation) {
   BatchNormProblem problem = problem_of(BatchNormPass::Train, x);
   const Shape per_channel{problem.c};
   require(problem.n * problem.pixels > 1, ErrorCode::InvalidShape,
           "batchNorm: training needs more than one value per channel, x ", x.shape(), " has one");
-  require(std::isfinite(momentum), ErrorCode::InvalidArgument, "batchNorm: momentum is finite, found ", momentum);
+  require(std::isfinite(momentum), ErrorCode::InvalidArgument, "batchNorm: momentum is finite, found ",
+          momentum);
   if (running_mean) check_like("runningMean", *running_mean, per_channel, x.shape());
   if (running_var) check_like("runningVar", *running_var, per_channel, x.shape());
   BatchNormBuffers buffers = forward_buffers(problem, x, weight, bias, eps, residual, activation);
@@ -100,8 +104,9 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
   return result;
 }
 
-TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* bias, const Tensor& running_mean,
-                          const Tensor& running_var, float eps, const Tensor* residual, Activation activation) {
+TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* bias,
+                          const Tensor& running_mean, const Tensor& running_var, float eps,
+                          const Tensor* residual, Activation activation) {
   BatchNormProblem problem = problem_of(BatchNormPass::Eval, x);
   check_like("runningMean", running_mean, {problem.c}, x.shape());
   check_like("runningVar", running_var, {problem.c}, x.shape());
@@ -131,9 +136,9 @@ TensorPtr inv_std(const Tensor& variance, float eps) {
   return result;
 }
 
-void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight, const Tensor& mean,
-                     const Tensor& inv_std, bool training, Activation activation, GradTarget dx,
-                     GradTarget dresidual, GradTarget dweight, GradTarget dbias) {
+void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight,
+                     const Tensor& mean, const Tensor& inv_std, bool training, Activation activation,
+                     GradTarget dx, GradTarget dresidual, GradTarget dweight, GradTarget dbias) {
   BatchNormProblem problem = problem_of(BatchNormPass::Grad, x);
   const Shape per_channel{problem.c};
   check_like("dy", dy, x.shape(), x.shape());

@@ -1,4 +1,5 @@
-// The CPU's solver list for batch normalisation, and its plain reference: two passes for the statistics, in float64.
+// The CPU's solver list for batch normalisation, and its plain reference: two passes for the statistics, in
+// float64.
 #include <cmath>
 
 #include "cpu/context.h"
@@ -83,7 +84,8 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
       });
     const auto g = [&](int64_t i) { return !b.y || passes(b.y[i], p.activation) ? double{b.dy[i]} : 0; };
     double mean = b.mean[c];
-    if (p.training) {  // what rounding took from the stored mean matters where it is large beside the deviation
+    if (p.training) {  // what rounding took from the stored mean matters where it is large beside the
+                       // deviation
       double rest = 0;
       for_values(p, c, [&](int64_t i) { rest += b.x[i] - mean; });
       mean += rest / p.count();
@@ -104,14 +106,16 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
 }
 
 void inv_std_of_variance(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext&) {
-  for (int64_t c = 0; c < p.c; ++c) b.inv_std[c] = static_cast<float>(1 / std::sqrt(double{b.running_var[c]} + p.eps));
+  for (int64_t c = 0; c < p.c; ++c)
+    b.inv_std[c] = static_cast<float>(1 / std::sqrt(double{b.running_var[c]} + p.eps));
 }
 
 constexpr BatchNormSolver references[] = {
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Train; }, train},
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Eval; }, eval},
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Grad; }, grad},
-    {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::InvStd; }, inv_std_of_variance},
+    {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::InvStd; },
+     inv_std_of_variance},
 };
 
 const bool registered =

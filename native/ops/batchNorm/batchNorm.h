@@ -1,5 +1,5 @@
-// Batch normalisation over N, H and W, per channel, as torch.nn.functional.batch_norm; fused with a residual and an
-// activation, as networks use it:
+// Batch normalisation over N, H and W, per channel, as torch.nn.functional.batch_norm; fused with a residual
+// and an activation, as networks use it:
 //
 //   y = activation((x - mean) * inv_std * weight + bias + residual),  inv_std = 1 / sqrt(variance + eps)
 //
@@ -26,8 +26,8 @@ struct BatchNormProblem {
   int32_t block;         // layout of everything shaped like x: N C/B pixels B; 1 is N C pixels
   Activation activation;
   float eps;
-  float momentum;                        // Train: running = (1 - momentum) * running + momentum * batch
-  bool training;                         // Grad: mean and inv_std are functions of x
+  float momentum;                          // Train: running = (1 - momentum) * running + momentum * batch
+  bool training;                           // Grad: mean and inv_std are functions of x
   bool accumulate_x, accumulate_residual;  // Grad: dx += …
   bool accumulate_weight, accumulate_bias;
 
@@ -38,8 +38,8 @@ std::ostream& operator<<(std::ostream& out, const BatchNormProblem& problem);
 // Null where absent. Pad lanes are zero and must be written as zero.
 struct BatchNormBuffers {
   const float *x, *residual, *weight, *bias;
-  float* y;             // Train, Eval: written; Grad: read where there is an activation
-  float *mean, *inv_std;  // Train, InvStd: written; Grad: read
+  float* y;                           // Train, Eval: written; Grad: read where there is an activation
+  float *mean, *inv_std;              // Train, InvStd: written; Grad: read
   float *running_mean, *running_var;  // Train: updated; Eval, InvStd: read
   const float* dy;
   float *dx, *dresidual, *dweight, *dbias;
@@ -54,19 +54,20 @@ struct BatchNormForward {
   TensorPtr y, mean, inv_std;  // mean, inv_std [C]: what backward needs
 };
 
-// weight, bias, residual and the running statistics may be null. The running variance gets the unbiased variance.
-// Throws INVALID_SHAPE for a single value per channel.
-BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const Tensor* bias, Tensor* running_mean,
-                                  Tensor* running_var, float momentum, float eps, const Tensor* residual,
-                                  Activation activation);
-TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* bias, const Tensor& running_mean,
-                          const Tensor& running_var, float eps, const Tensor* residual, Activation activation);
+// weight, bias, residual and the running statistics may be null. The running variance gets the unbiased
+// variance. Throws INVALID_SHAPE for a single value per channel.
+BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const Tensor* bias,
+                                  Tensor* running_mean, Tensor* running_var, float momentum, float eps,
+                                  const Tensor* residual, Activation activation);
+TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* bias,
+                          const Tensor& running_mean, const Tensor& running_var, float eps,
+                          const Tensor* residual, Activation activation);
 // 1 / sqrt(variance + eps), [C]: what batch_norm_grad wants in evaluation, with the running mean.
 TensorPtr inv_std(const Tensor& variance, float eps);
 // `y` is the forward's result and is needed where there is an activation.
 // dx is written before dresidual: they may be one tensor (x is its own residual) if dresidual accumulates.
-void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight, const Tensor& mean,
-                     const Tensor& inv_std, bool training, Activation activation, GradTarget dx,
-                     GradTarget dresidual, GradTarget dweight, GradTarget dbias);
+void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight,
+                     const Tensor& mean, const Tensor& inv_std, bool training, Activation activation,
+                     GradTarget dx, GradTarget dresidual, GradTarget dweight, GradTarget dbias);
 
 }  // namespace groupconv

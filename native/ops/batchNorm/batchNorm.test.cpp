@@ -1,4 +1,5 @@
-// Every solver on every instruction set and thread count against the float64 reference; then the doors on a stream.
+// Every solver on every instruction set and thread count against the float64 reference; then the doors on a
+// stream.
 #include "ops/batchNorm/batchNorm.h"
 
 #include <memory>
@@ -59,8 +60,10 @@ Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   p.accumulate_x = p.accumulate_residual = p.accumulate_weight = p.accumulate_bias = c.accumulate;
 
   const Values before = hashed_values(9, size), vector_before = hashed_values(10, channels);
-  Guarded x(c.x, scaled(hashed_values(1, size), c.scale, c.offset), block), residual(c.x, hashed_values(2, size), block);
-  Guarded y(c.x, block), weight(scaled(hashed_values(3, channels), 0.5f, 1)), bias(hashed_values(4, channels));
+  Guarded x(c.x, scaled(hashed_values(1, size), c.scale, c.offset), block),
+      residual(c.x, hashed_values(2, size), block);
+  Guarded y(c.x, block), weight(scaled(hashed_values(3, channels), 0.5f, 1)),
+      bias(hashed_values(4, channels));
   Guarded running_mean(hashed_values(5, channels)), running_var(scaled(hashed_values(6, channels), 0.5f, 1));
   Guarded mean(channels), inv_std(channels), dy(c.x, hashed_values(7, size), block);
   Guarded dx(c.x, before, block), dresidual(c.x, before, block), dweight(vector_before), dbias(vector_before);
@@ -99,11 +102,12 @@ Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   call();
   CHECK_NOTE(dx.pad_lanes_zero(c.x, block) && (!c.residual || dresidual.pad_lanes_zero(c.x, block)),
              "pad lanes of " + note);
-  for (const Guarded* guarded : {&x, &residual, &y, &weight, &bias, &running_mean, &running_var, &mean, &inv_std, &dy,
-                                 &dx, &dresidual, &dweight, &dbias})
+  for (const Guarded* guarded : {&x, &residual, &y, &weight, &bias, &running_mean, &running_var, &mean,
+                                 &inv_std, &dy, &dx, &dresidual, &dweight, &dbias})
     CHECK_NOTE(guarded->intact(), "guards of " + note);
-  Results r{y.plain(c.x, block), mean.values(), inv_std.values(), running_mean.values(), running_var.values(),
-            dx.plain(c.x, block), dresidual.plain(c.x, block), dweight.values(), dbias.values()};
+  Results r{y.plain(c.x, block),         mean.values(),        inv_std.values(),
+            running_mean.values(),       running_var.values(), dx.plain(c.x, block),
+            dresidual.plain(c.x, block), dweight.values(),     dbias.values()};
   if (!c.residual) r.dresidual.clear();
   if (!c.training) r.mean.clear();
   return r;
@@ -119,15 +123,17 @@ void check_case(const Case& c) {
       for (int threads : {1, 2, 3}) {
         const Results actual = run(c, false, block, threads, isa);
         if (threads == 1) first = actual;
-        const auto check = [&](const char* name, const Values Results::*values, double tolerance) {
+        const auto check = [&](const char* name, const Values Results::* values, double tolerance) {
           std::ostringstream note;
           note << name << ' ' << isa_name(isa) << " block " << block << " x" << threads << ' ' << c.x;
           const double error = test::relative_error(actual.*values, expected.*values);
           CHECK_NOTE(error <= tolerance, note.str() + " error " + std::to_string(error * 1e6) + "e-6");
           CHECK_NOTE(test::same_bits(actual.*values, first.*values), "bitwise " + note.str());
         };
-        check("y", &Results::y, 1e-6), check("mean", &Results::mean, 1e-6), check("inv_std", &Results::inv_std, 1e-6);
-        check("running_mean", &Results::running_mean, 1e-6), check("running_var", &Results::running_var, 1e-6);
+        check("y", &Results::y, 1e-6), check("mean", &Results::mean, 1e-6),
+            check("inv_std", &Results::inv_std, 1e-6);
+        check("running_mean", &Results::running_mean, 1e-6),
+            check("running_var", &Results::running_var, 1e-6);
         check("dx", &Results::dx, 1e-5), check("dresidual", &Results::dresidual, 1e-5);
         check("dweight", &Results::dweight, 1e-5), check("dbias", &Results::dbias, 1e-5);
       }
@@ -136,15 +142,16 @@ void check_case(const Case& c) {
 }
 
 void check_solvers() {
-  const Shape shapes[] = {{2, 8, 7, 7},  {3, 5, 4, 6},   {4, 13, 1, 1},  {2, 17, 3, 5}, {1, 33, 5, 4}, {5, 3, 1, 7},
-                          {1, 1, 9, 9},  {8, 64, 2, 2},  {20, 16, 1, 1}, {1, 6, 40, 41}, {17, 7, 3, 3}, {2, 20, 33, 9},
-                          {1, 128, 2, 1}};
+  const Shape shapes[] = {{2, 8, 7, 7},  {3, 5, 4, 6},   {4, 13, 1, 1}, {2, 17, 3, 5},  {1, 33, 5, 4},
+                          {5, 3, 1, 7},  {1, 1, 9, 9},   {8, 64, 2, 2}, {20, 16, 1, 1}, {1, 6, 40, 41},
+                          {17, 7, 3, 3}, {2, 20, 33, 9}, {1, 128, 2, 1}};
   int variant = 0;
   for (const Shape& shape : shapes)
     for (bool training : {true, false})
       for (Activation activation : {Activation::None, Activation::Relu, Activation::Relu6}) {
         ++variant;
-        check_case({shape, activation, training, variant % 5 != 0, variant % 2 == 0, variant % 3 == 0, 3.0f, 0.5f});
+        check_case(
+            {shape, activation, training, variant % 5 != 0, variant % 2 == 0, variant % 3 == 0, 3.0f, 0.5f});
       }
   for (bool accumulate : {true, false})
     for (bool residual : {true, false})
@@ -163,8 +170,8 @@ void check_outlier() {
     const auto stream = std::make_shared<CpuStream>();
     const TensorPtr tensor = make_tensor(stream, {2, 8, 15, 20}, DType::Float32);
     std::memcpy(tensor->target_in_layout(1), x.data(), x.size() * 4);
-    const BatchNormForward result = batch_norm_train(*tensor, nullptr, nullptr, nullptr, nullptr, 0.1f, 1e-5f, nullptr,
-                                                     Activation::None);
+    const BatchNormForward result =
+        batch_norm_train(*tensor, nullptr, nullptr, nullptr, nullptr, 0.1f, 1e-5f, nullptr, Activation::None);
     stream->synchronize();
     for (int64_t c = 0; c < 8; ++c) {
       double mean = 0, squares = 0;
@@ -200,7 +207,8 @@ void check_throws(ErrorCode code, const char* part, const Call& call) {
   }
 }
 
-// The same values as [N, C] and as [N, C, 1, 1]; rank and checks at the door; NaN; what is not wanted stays away.
+// The same values as [N, C] and as [N, C, 1, 1]; rank and checks at the door; NaN; what is not wanted stays
+// away.
 void check_doors() {
   const auto stream = std::make_shared<CpuStream>();
   for (int64_t c : {3, 13, 32}) {
@@ -209,11 +217,12 @@ void check_doors() {
     for (int rank : {2, 4}) {
       const Shape shape = rank == 2 ? Shape{6, c} : Shape{6, c, 1, 1};
       const TensorPtr tx = tensor_of(stream, shape, x), tdy = tensor_of(stream, shape, dy),
-                      tw = tensor_of(stream, {c}, weight), tdx = std::make_shared<Tensor>(stream, shape, DType::Float32),
+                      tw = tensor_of(stream, {c}, weight),
+                      tdx = std::make_shared<Tensor>(stream, shape, DType::Float32),
                       mean = tensor_of(stream, {c}, Values(c, 0)), var = tensor_of(stream, {c}, Values(c, 1));
       const uint64_t version = var->version();
-      const BatchNormForward f =
-          batch_norm_train(*tx, tw.get(), nullptr, mean.get(), var.get(), 1, 1e-5f, nullptr, Activation::Relu);
+      const BatchNormForward f = batch_norm_train(*tx, tw.get(), nullptr, mean.get(), var.get(), 1, 1e-5f,
+                                                  nullptr, Activation::Relu);
       CHECK(var->version() > version);
       batch_norm_grad(*tdy, *tx, f.y.get(), tw.get(), *f.mean, *f.inv_std, true, Activation::Relu,
                       {tdx.get(), GradMode::Overwrite}, {}, {}, {});
@@ -221,21 +230,27 @@ void check_doors() {
       CHECK(test::relative_error(values_of(*mean), values_of(*f.mean)) < 1e-6);
       // With momentum 1 the running variance is the batch's unbiased one: 6/5 of what inv_std was made from.
       const Values variance = values_of(*var), made = values_of(*f.inv_std);
-      for (int64_t i = 0; i < c; ++i) CHECK(std::abs(made[i] * std::sqrt(variance[i] * 5 / 6 + 1e-5) - 1) < 1e-5);
-      const Values evaluated = values_of(*batch_norm_eval(*tx, tw.get(), nullptr, *mean, *var, 1e-5f, nullptr, Activation::None));
+      for (int64_t i = 0; i < c; ++i)
+        CHECK(std::abs(made[i] * std::sqrt(variance[i] * 5 / 6 + 1e-5) - 1) < 1e-5);
+      const Values evaluated =
+          values_of(*batch_norm_eval(*tx, tw.get(), nullptr, *mean, *var, 1e-5f, nullptr, Activation::None));
       CHECK(evaluated.size() == x.size() && std::isfinite(evaluated[0]));
-      CHECK(std::abs(values_of(*inv_std(*var, 1e-5f))[0] - 1 / std::sqrt(variance[0] + 1e-5)) < 1e-6 * made[0]);
+      CHECK(std::abs(values_of(*inv_std(*var, 1e-5f))[0] - 1 / std::sqrt(variance[0] + 1e-5)) <
+            1e-6 * made[0]);
     }
     CHECK(test::relative_error(y[0], y[1]) < 1e-6 && test::relative_error(dx[0], dx[1]) < 1e-5);
   }
   {  // x is its own residual: one gradient tensor takes both
     const Shape shape{2, 8, 3, 3};
-    const TensorPtr x = tensor_of(stream, shape, hashed_values(1, 144)), dy = tensor_of(stream, shape, hashed_values(2, 144));
-    Tensor dx(stream, shape, DType::Float32), dresidual(stream, shape, DType::Float32), both(stream, shape, DType::Float32);
+    const TensorPtr x = tensor_of(stream, shape, hashed_values(1, 144)),
+                    dy = tensor_of(stream, shape, hashed_values(2, 144));
+    Tensor dx(stream, shape, DType::Float32), dresidual(stream, shape, DType::Float32),
+        both(stream, shape, DType::Float32);
     const BatchNormForward f =
         batch_norm_train(*x, nullptr, nullptr, nullptr, nullptr, 0, 1e-5f, x.get(), Activation::Relu);
     const auto grad = [&](GradTarget dx, GradTarget dresidual) {
-      batch_norm_grad(*dy, *x, f.y.get(), nullptr, *f.mean, *f.inv_std, true, Activation::Relu, dx, dresidual, {}, {});
+      batch_norm_grad(*dy, *x, f.y.get(), nullptr, *f.mean, *f.inv_std, true, Activation::Relu, dx, dresidual,
+                      {}, {});
     };
     grad({&dx, GradMode::Overwrite}, {&dresidual, GradMode::Overwrite});
     grad({&both, GradMode::Overwrite}, {&both, GradMode::Accumulate});
@@ -247,12 +262,12 @@ void check_doors() {
   Values with_nan = hashed_values(1, 2 * 8 * 4);
   with_nan[5] = NAN;
   const TensorPtr x = tensor_of(stream, {2, 8, 2, 2}, with_nan);
-  const Values y = values_of(*batch_norm_train(*x, nullptr, nullptr, nullptr, nullptr, 0.1f, 1e-5f, nullptr,
-                                               Activation::Relu).y);
+  const Values y = values_of(
+      *batch_norm_train(*x, nullptr, nullptr, nullptr, nullptr, 0.1f, 1e-5f, nullptr, Activation::Relu).y);
   CHECK(std::isnan(y[4]) && std::isnan(y[5]) && !std::isnan(y[0]));  // the channel's values, no other's
 
-  const TensorPtr single = tensor_of(stream, {1, 8, 1, 1}, Values(8, 1)), vector = tensor_of(stream, {8}, Values(8, 1)),
-                  five = tensor_of(stream, {5}, Values(5, 1));
+  const TensorPtr single = tensor_of(stream, {1, 8, 1, 1}, Values(8, 1)),
+                  vector = tensor_of(stream, {8}, Values(8, 1)), five = tensor_of(stream, {5}, Values(5, 1));
   const auto train = [&](const Tensor& x, const Tensor* weight, float eps, const Tensor* residual) {
     batch_norm_train(x, weight, nullptr, nullptr, nullptr, 0.1f, eps, residual, Activation::None);
   };
@@ -260,7 +275,8 @@ void check_doors() {
                [&] { train(*single, nullptr, 1e-5f, nullptr); });
   check_throws(ErrorCode::InvalidShape, "weight [5] for x [2, 8, 2, 2], expected [8]",
                [&] { train(*x, five.get(), 1e-5f, nullptr); });
-  check_throws(ErrorCode::InvalidShape, "residual [1, 8, 1, 1]", [&] { train(*x, nullptr, 1e-5f, single.get()); });
+  check_throws(ErrorCode::InvalidShape, "residual [1, 8, 1, 1]",
+               [&] { train(*x, nullptr, 1e-5f, single.get()); });
   check_throws(ErrorCode::InvalidArgument, "eps is positive", [&] { train(*x, nullptr, 0, nullptr); });
   check_throws(ErrorCode::InvalidShape, "rank 1", [&] { train(*vector, nullptr, 1e-5f, nullptr); });
   check_throws(ErrorCode::InvalidShape, "runningVar [5]", [&] {

@@ -1,5 +1,5 @@
-// Training: one pass over memory for the statistics, one that applies them, a channel block at a time. Evaluation:
-// the second alone.
+// Training: one pass over memory for the statistics, one that applies them, a channel block at a time.
+// Evaluation: the second alone.
 #include "cpu/channel_sums.h"
 #include "ops/batchNorm/batchNorm.h"
 
@@ -8,8 +8,8 @@ namespace {
 
 ChannelPartition partition_of(const BatchNormProblem& p) { return {p.n, p.c, p.pixels}; }
 
-// Adds the sums of x - origin and of (x - origin)^2 over one run. The run's own mean is taken away first, so that
-// float32 squares see deviations only: right for any mean, at the price of a second look at L1.
+// Adds the sums of x - origin and of (x - origin)^2 over one run. The run's own mean is taken away first, so
+// that float32 squares see deviations only: right for any mean, at the price of a second look at L1.
 GROUPCONV_KERNEL void add_moments(const float* x, int64_t rows, const float* origin, ChannelSums<2>& sums) {
   constexpr int kLanesets = 4;  // independent sums hide the latency of additions
   Vec first[kLanesets] = {}, second[kLanesets] = {};
@@ -17,7 +17,8 @@ GROUPCONV_KERNEL void add_moments(const float* x, int64_t rows, const float* ori
   for (; row + kLanesets <= rows; row += kLanesets)
     GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) first[i] += load(x + (row + i) * W);
   for (; row < rows; ++row) first[0] += load(x + row * W);
-  const Vec center = ((first[0] + first[1]) + (first[2] + first[3])) * broadcast(1.0f / static_cast<float>(rows));
+  const Vec center =
+      ((first[0] + first[1]) + (first[2] + first[3])) * broadcast(1.0f / static_cast<float>(rows));
 
   GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) first[i] = zero();
   const auto add = [&](Vec v, int i) GROUPCONV_INLINE_LAMBDA {
@@ -47,7 +48,8 @@ struct Affine {
   float mean[W], scale[W], shift[W];
 };
 
-// The mean's part below float32 goes into the shift: nothing is lost where the mean is large beside the deviation.
+// The mean's part below float32 goes into the shift: nothing is lost where the mean is large beside the
+// deviation.
 Affine affine(const BatchNormProblem& p, const BatchNormBuffers& b, int64_t block, const double* mean,
               const double* inv_std) {
   Affine result{};
@@ -80,14 +82,18 @@ GROUPCONV_KERNEL void apply(const BatchNormProblem& p, const BatchNormBuffers& b
 void apply_part(const BatchNormProblem& p, const BatchNormBuffers& b, const ChannelPartition& partition,
                 int64_t block, int64_t part, const Affine& affine) {
   partition.for_runs(block, part, [&](int64_t offset, int64_t rows) {
-    if (b.residual) apply<true>(p, b, affine, offset, rows);
-    else apply<false>(p, b, affine, offset, rows);
+    if (b.residual)
+      apply<true>(p, b, affine, offset, rows);
+    else
+      apply<false>(p, b, affine, offset, rows);
   });
 }
 
 void train(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
   const ChannelPartition partition = partition_of(p);
-  const auto origin = [&](int64_t block) { return b.x + block * p.pixels * W; };  // the channels' first values
+  const auto origin = [&](int64_t block) {
+    return b.x + block * p.pixels * W;
+  };  // the channels' first values
   reduce_channels<2>(
       context, partition, b.workspace,
       [&](int64_t block, int64_t part, ChannelSums<2>& sums) {
@@ -116,7 +122,9 @@ void train(const BatchNormProblem& p, const BatchNormBuffers& b, const Execution
         }
         return affine(p, b, block, mean, inv_std);
       },
-      [&](int64_t block, int64_t part, const Affine& affine) { apply_part(p, b, partition, block, part, affine); });
+      [&](int64_t block, int64_t part, const Affine& affine) {
+        apply_part(p, b, partition, block, part, affine);
+      });
 }
 
 void eval(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
@@ -135,9 +143,11 @@ void eval(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
 size_t workspace_bytes(const BatchNormProblem& p) { return channel_sums_bytes<2>(partition_of(p)); }
 
 constexpr BatchNormSolver solvers[] = {
-    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Train && p.block == W; }, train,
+    {"channelBlocks",
+     [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Train && p.block == W; }, train,
      workspace_bytes},
-    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Eval && p.block == W; }, eval},
+    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Eval && p.block == W; },
+     eval},
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Backward: one pass over memory for the sums, one for dx, a channel block at a time. A residual gradient that
-// replaces its target is written by the first pass, and the second reads it instead of dy and the mask.
+// Backward: one pass over memory for the sums, one for dx, a channel block at a time. A residual gradient
+// that replaces its target is written by the first pass, and the second reads it instead of dy and the mask.
 #include "cpu/channel_sums.h"
 #include "ops/batchNorm/batchNorm.h"
 
@@ -26,9 +26,10 @@ struct Masked {
   Vec top;
 };
 
-// Adds the sums of g, g * d and d over one run, d = x - mean. The last one tells what rounding took from the mean.
-GROUPCONV_KERNEL void add_sums(const BatchNormBuffers& b, const Masked& masked, const float* means, float* keep,
-                               int64_t offset, int64_t rows, ChannelSums<3>& sums) {
+// Adds the sums of g, g * d and d over one run, d = x - mean. The last one tells what rounding took from the
+// mean.
+GROUPCONV_KERNEL void add_sums(const BatchNormBuffers& b, const Masked& masked, const float* means,
+                               float* keep, int64_t offset, int64_t rows, ChannelSums<3>& sums) {
   const Vec mean = load_unaligned(means);
   Vec of_g[2] = {}, of_gd[2] = {}, of_d[2] = {};
   const auto add = [&](int64_t i, int set) GROUPCONV_INLINE_LAMBDA {
@@ -55,7 +56,8 @@ struct Coefficients {
 };
 
 GROUPCONV_KERNEL void apply(const BatchNormProblem& p, const BatchNormBuffers& b, const Masked& masked,
-                            const Coefficients& coefficients, float* dresidual, int64_t offset, int64_t rows) {
+                            const Coefficients& coefficients, float* dresidual, int64_t offset,
+                            int64_t rows) {
   const Vec mean = load_unaligned(coefficients.mean), of_g = load_unaligned(coefficients.of_g),
             of_d = load_unaligned(coefficients.of_d), rest = load_unaligned(coefficients.rest);
   for (int64_t i = offset; i < offset + rows * W; i += W) {
@@ -85,7 +87,8 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
       [&](int64_t block, int64_t part, ChannelSums<3>& sums) {
         if (!sums_wanted) return;
         float mean[W] = {};
-        for (int64_t lane = 0; lane < min_of(W, p.c - block * W); ++lane) mean[lane] = b.mean[block * W + lane];
+        for (int64_t lane = 0; lane < min_of(W, p.c - block * W); ++lane)
+          mean[lane] = b.mean[block * W + lane];
         partition.for_runs(block, part, [&](int64_t offset, int64_t rows) {
           add_sums(b, masked, mean, keep, offset, rows, sums);
         });
@@ -119,8 +122,8 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
 size_t workspace_bytes(const BatchNormProblem& p) { return channel_sums_bytes<3>(partition_of(p)); }
 
 constexpr BatchNormSolver solvers[] = {
-    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Grad && p.block == W; }, grad,
-     workspace_bytes},
+    {"channelBlocks", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Grad && p.block == W; },
+     grad, workspace_bytes},
 };
 
 }  // namespace

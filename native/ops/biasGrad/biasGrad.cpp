@@ -13,13 +13,14 @@ Registry<BiasGradProblem, BiasGradBuffers>& bias_grad_registry() {
 
 void bias_grad(const Tensor& dy, Tensor& dbias, GradMode mode) {
   const Shape& shape = dy.shape();
-  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "biasGrad: dy ", shape, " has rank ",
-          shape.rank(), ", expected [N, C, H, W] or [N, C]");
-  require(dbias.shape() == Shape{shape[1]}, ErrorCode::InvalidShape, "biasGrad: dbias ", dbias.shape(), " for dy ",
-          shape, ", expected ", Shape{shape[1]});
+  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "biasGrad: dy ", shape,
+          " has rank ", shape.rank(), ", expected [N, C, H, W] or [N, C]");
+  require(dbias.shape() == Shape{shape[1]}, ErrorCode::InvalidShape, "biasGrad: dbias ", dbias.shape(),
+          " for dy ", shape, ", expected ", Shape{shape[1]});
   for (const Tensor* tensor : {&dy, static_cast<const Tensor*>(&dbias)})
-    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported, "biasGrad: ", tensor == &dy ? "dy" : "dbias",
-            " is ", name_of(tensor->dtype()), ", float32 is needed");
+    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported,
+            "biasGrad: ", tensor == &dy ? "dy" : "dbias", " is ", name_of(tensor->dtype()),
+            ", float32 is needed");
   const int layout = dy.activation_block();
   BiasGradProblem problem{};
   problem.n = shape[0], problem.c = shape[1];

@@ -1,6 +1,6 @@
+#include "ops/biasGrad/biasGrad.h"
 #include "cpu/context.h"
 #include "cpu/isa.h"
-#include "ops/biasGrad/biasGrad.h"
 
 namespace groupconv {
 
@@ -19,7 +19,8 @@ void reference(const BiasGradProblem& p, const BiasGradBuffers& b, const Executi
   });
 }
 
-constexpr BiasGradSolver references[] = {{"reference", [](const BiasGradProblem&) { return true; }, reference}};
+constexpr BiasGradSolver references[] = {
+    {"reference", [](const BiasGradProblem&) { return true; }, reference}};
 
 const bool registered =
     bias_grad_registry().add(DeviceKind::Cpu, []() -> const SolverList<BiasGradProblem, BiasGradBuffers>& {

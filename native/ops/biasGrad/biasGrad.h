@@ -1,5 +1,5 @@
-// dbias[c] = sum of dy over every axis but 1: the gradient of a bias [C] that was added to [N, C, H, W] or [N, C].
-// Accurate for large counts: short float32 sums, added in float64.
+// dbias[c] = sum of dy over every axis but 1: the gradient of a bias [C] that was added to [N, C, H, W] or
+// [N, C]. Accurate for large counts: short float32 sums, added in float64.
 #pragma once
 #include "core/dispatch.h"
 #include "core/tensor.h"

@@ -1,5 +1,5 @@
-#include "cpu/channel_sums.h"
 #include "ops/biasGrad/biasGrad.h"
+#include "cpu/channel_sums.h"
 
 namespace groupconv {
 namespace {
@@ -28,8 +28,8 @@ void channel_blocks(const BiasGradProblem& p, const BiasGradBuffers& b, const Ex
   reduce_channels<1>(
       context, partition, b.workspace,
       [&](int64_t block, int64_t part, ChannelSums<1>& sums) {
-        partition.for_runs(block, part,
-                           [&](int64_t offset, int64_t rows) { add_rows(b.dy + offset, rows, W, sums.of[0]); });
+        partition.for_runs(
+            block, part, [&](int64_t offset, int64_t rows) { add_rows(b.dy + offset, rows, W, sums.of[0]); });
       },
       [&](int64_t block, const ChannelSums<1>& sums, bool writes) {
         for (int64_t lane = 0; writes && lane < min_of(W, p.c - block * W); ++lane)
@@ -61,7 +61,8 @@ void rows(const BiasGradProblem& p, const BiasGradBuffers& b, const ExecutionCon
 }
 
 constexpr BiasGradSolver solvers[] = {
-    {"channelBlocks", [](const BiasGradProblem& p) { return p.block == W; }, channel_blocks, channel_blocks_workspace},
+    {"channelBlocks", [](const BiasGradProblem& p) { return p.block == W; }, channel_blocks,
+     channel_blocks_workspace},
     {"rows", [](const BiasGradProblem& p) { return p.block == 1 && p.pixels == 1; }, rows},
 };
 

@@ -56,7 +56,8 @@ void check_shape(const Shape& shape, bool accumulate, float offset) {
 
 void check_door() {
   const auto stream = std::make_shared<CpuStream>();
-  const TensorPtr dy = make_tensor(stream, {2, 3}, DType::Float32), dbias = make_tensor(stream, {3}, DType::Float32),
+  const TensorPtr dy = make_tensor(stream, {2, 3}, DType::Float32),
+                  dbias = make_tensor(stream, {3}, DType::Float32),
                   two = make_tensor(stream, {2}, DType::Float32);
   std::memcpy(dy->target_in_layout(1), Values{1, 2, 3, 4, 5, 6}.data(), 24);
   bias_grad(*dy, *dbias, GradMode::Overwrite);
@@ -84,8 +85,8 @@ void check_door() {
 int main() {
   using groupconv::Shape;
   for (const Shape& shape : {Shape{2, 8, 7, 7}, Shape{3, 5, 4, 6}, Shape{4, 13, 1, 1}, Shape{300, 33, 1, 1},
-                             Shape{2, 17, 3, 5}, Shape{1, 3, 50, 41}, Shape{1, 20, 40, 41}, Shape{20, 16, 2, 3},
-                             Shape{1, 1, 1, 1}, Shape{2, 1000, 1, 1}})
+                             Shape{2, 17, 3, 5}, Shape{1, 3, 50, 41}, Shape{1, 20, 40, 41},
+                             Shape{20, 16, 2, 3}, Shape{1, 1, 1, 1}, Shape{2, 1000, 1, 1}})
     for (bool accumulate : {false, true}) {
       groupconv::check_shape(shape, accumulate, 0.5f);
       groupconv::check_shape(shape, accumulate, 1000);

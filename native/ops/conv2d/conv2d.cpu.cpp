@@ -12,12 +12,14 @@ namespace groupconv {
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_pointwise)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_pointwise_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_grouped)
+GROUPCONV_PER_ISA(Conv2dTable, conv2d_grouped_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_depthwise)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_depthwise_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem_grad_input)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_direct)
+GROUPCONV_PER_ISA(Conv2dTable, conv2d_direct_grad_weight)
 
 namespace {
 
@@ -138,8 +140,9 @@ constexpr Conv2dFoldSolver folds[] = {{"reference", [](const Conv2dFoldProblem&)
 const SolverList<Conv2dProblem, Conv2dBuffers>& solvers() {
   return for_active_isa([](Isa isa) {
     return join<Conv2dProblem, Conv2dBuffers>({conv2d_pointwise_for(isa), conv2d_pointwise_grad_weight_for(isa), conv2d_depthwise_for(isa), conv2d_depthwise_grad_weight_for(isa),
-                                               conv2d_grouped_for(isa), conv2d_stem_for(isa), conv2d_stem_grad_input_for(isa), conv2d_stem_grad_weight_for(isa),
-                                               conv2d_direct_for(isa), {references, 3}});
+                                               conv2d_grouped_for(isa), conv2d_grouped_grad_weight_for(isa), conv2d_stem_for(isa), conv2d_stem_grad_input_for(isa), conv2d_stem_grad_weight_for(isa),
+                                               conv2d_direct_for(isa), conv2d_direct_grad_weight_for(isa),
+                                               {references, 3}});
   });
 }
 

@@ -62,6 +62,18 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({1, 12, 7, 8, 24, 3, 3, one, one, same, 12});
   rows.push_back({1, 7, 7, 8, 21, 3, 3, two, one, same, 7});
   rows.push_back({1, 3, 7, 8, 3, 3, 3, one, one, same, 3});
+  rows.push_back({1, 3, 7, 8, 12, 3, 3, two, one, same, 3});     // x unblocked, y blocked
+  rows.push_back({2, 20, 6, 7, 40, 5, 5, one, one, {2, 2, 2, 2}, 20});
+  // Padding beyond the kernel crops gradInput.
+  for (Quad padding : {none, Quad{3, 4, 3, 5}, Quad{0, 2, 3, 1}})
+    for (int kernel : {3, 5})
+      for (int stride : {1, 2})
+        rows.push_back({1, 20, 9, 11, 20, kernel, kernel, {stride, stride}, one, padding, 20});
+  rows.push_back({5, 8, 37, 41, 8, 3, 3, one, one, same, 8});    // gradWeight in several ranges of rows
+  rows.push_back({3, 17, 40, 23, 17, 5, 5, two, one, {2, 2, 2, 2}, 17});
+  rows.push_back({2, 16, 28, 28, 16, 7, 7, one, one, {3, 3, 3, 3}, 16});
+  rows.push_back({1, 16, 11, 14, 16, 3, 3, {3, 2}, {1, 2}, {2, 1, 0, 3}, 16});
+  rows.push_back({1, 16, 5, 40, 16, 1, 1, one, one, none, 16});
   // Stems: thin images.
   for (int c : {1, 2, 3, 4})
     for (int k : {8, 33, 64}) rows.push_back({1 + c % 2, c, 23, 31, k, 7, 7, two, one, {3, 3, 3, 3}, 1});
@@ -69,6 +81,11 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({2, 3, 33, 31, 32, 3, 3, two, one, same, 1});
   rows.push_back({1, 3, 30, 30, 32, 3, 3, two, one, {0, 1, 1, 0}, 1});
   rows.push_back({1, 1, 28, 28, 6, 5, 5, one, one, none, 1});
+  rows.push_back({1, 3, 67, 67, 40, 11, 11, {4, 4}, one, {2, 2, 2, 2}, 1});
+  rows.push_back({2, 3, 32, 48, 24, 16, 16, {16, 16}, one, none, 1});
+  rows.push_back({1, 3, 20, 17, 24, 3, 3, {1, 2}, {2, 3}, {4, 1, 0, 7}, 1});
+  rows.push_back({3, 2, 3, 2, 70, 3, 3, one, one, same, 1});
+  rows.push_back({9, 3, 30, 40, 16, 3, 3, one, one, same, 1});   // gradWeight in several ranges of pixels
   // Dense, and everything unusual.
   for (int channels : {5, 16, 33, 48})
     for (int stride : {1, 2}) rows.push_back({1, channels, 9, 15, 2 * channels, 3, 3, {stride, stride}, one, same, 1});
@@ -83,6 +100,12 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({3, 5, 1, 1, 7, 3, 3, one, one, same, 1});
   rows.push_back({1, 6, 4, 4, 4, 3, 3, one, one, same, 1});
   rows.push_back({1, 10, 4, 4, 2, 4, 4, one, one, none, 1});
+  rows.push_back({1, 20, 12, 12, 24, 9, 9, one, one, {4, 4, 4, 4}, 1});  // more taps than are listed at once
+  rows.push_back({1, 20, 12, 12, 20, 9, 9, two, one, {4, 4, 4, 4}, 5});
+  rows.push_back({2, 160, 5, 6, 40, 3, 3, one, one, same, 1});           // more channels than are summed at once
+  rows.push_back({1, 8, 9, 10, 8, 2, 2, {3, 3}, one, none, 1});          // pixels of x that no tap reads
+  rows.push_back({2, 12, 13, 13, 20, 3, 3, two, two, {2, 2, 2, 2}, 4});
+  rows.push_back({1, 6, 9, 9, 48, 3, 3, two, one, same, 6});
 
   std::vector<Conv2dProblem> problems;
   for (const ProblemRow& row : rows)

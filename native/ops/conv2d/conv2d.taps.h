@@ -1,10 +1,10 @@
-// Which taps of the kernel meet an output position along one axis, and where their input lies: with i counting the
-// outputs of one phase,
+// Which taps of the kernel meet an output position along one axis, and where their input lies: with i
+// counting the outputs of one phase,
 //
 //   out[i * out_step + phase] = sum over taps t of weight[t.index] * in[i * step + t.offset]
 //
-// Forward has one phase and steps by the stride through its input. gradInput has `stride` phases, each with its own
-// taps, and steps by one through dy. For kernels that take any stride, dilation and padding.
+// Forward has one phase and steps by the stride through its input. gradInput has `stride` phases, each with
+// its own taps, and steps by one through dy. For kernels that take any stride, dilation and padding.
 #pragma once
 #include <cstdint>
 

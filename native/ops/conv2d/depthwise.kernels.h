@@ -1,9 +1,10 @@
 // Depthwise kernels: correlations of planes [H, W, lanes] with one weight vector per tap.
 //
-// The fast ones walk along the columns of a few output rows at once. Every input vector is loaded once per strip and
-// multiplied into all outputs that it reaches: those of `Rows` rows and of the few columns that are still open, which
-// live in registers and move on by one column per step. So left and right borders are columns that are skipped, and
-// no width needs a remainder. Top and bottom borders are rows that are skipped, by bit tests in the `Edge` form.
+// The fast ones walk along the columns of a few output rows at once. Every input vector is loaded once per
+// strip and multiplied into all outputs that it reaches: those of `Rows` rows and of the few columns that are
+// still open, which live in registers and move on by one column per step. So left and right borders are
+// columns that are skipped, and no width needs a remainder. Top and bottom borders are rows that are skipped,
+// by bit tests in the `Edge` form.
 #pragma once
 #include "ops/conv2d/tiling.kernels.h"
 
@@ -12,12 +13,12 @@ namespace {
 
 // What forward and gradInput have in common: out = correlation(in), plane by plane.
 struct Planes {
-  int64_t count, blocks;        // planes; every `blocks` planes the weights repeat
+  int64_t count, blocks;  // planes; every `blocks` planes the weights repeat
   int64_t in_h, in_w, out_h, out_w;
-  int64_t pad_top, pad_left;    // of in when gathering, of out when scattering; negative ones crop
-  int64_t taps;                 // R * S
-  const float *in, *weights;    // weights: [blocks, R, S, lanes]
-  const float *bias, *residual; // or null
+  int64_t pad_top, pad_left;     // of in when gathering, of out when scattering; negative ones crop
+  int64_t taps;                  // R * S
+  const float *in, *weights;     // weights: [blocks, R, S, lanes]
+  const float *bias, *residual;  // or null
   float* out;
   Activation activation;
 };
@@ -50,26 +51,32 @@ inline uint32_t bits(int64_t begin, int64_t end) {
   return end > begin ? static_cast<uint32_t>((uint64_t{1} << end) - (uint64_t{1} << begin)) : 0;
 }
 
-// Output rows per strip. 3x3 with 32 registers: 4 rows x 3 open columns, 9 weights, 1 input; with 16: 2 x 3, 9, 1.
+// Output rows per strip. 3x3 with 32 registers: 4 rows x 3 open columns, 9 weights, 1 input; with 16: 2 x 3,
+// 9, 1.
 constexpr int kRows = kRegisters == 32 ? 4 : 2;
 
 // out[p, q] = sum over r, s of weight[r, s] * in[p * Stride + r - pad_top, q * Stride + s - pad_left]
-// Step t takes the Stride input columns from t * Stride - pad_left on; then output column t - Open + 1 is complete.
+// Step t takes the Stride input columns from t * Stride - pad_left on; then output column t - Open + 1 is
+// complete.
 template <int K, int Stride>
-GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t first_strip, int64_t last_strip) {
+GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t first_strip,
+                                    int64_t last_strip) {
   constexpr int Inputs = (kRows - 1) * Stride + K, Open = (K + Stride - 1) / Stride;
   const Plane plane(planes, index);
   const int64_t in_h = planes.in_h, in_w = planes.in_w, out_h = planes.out_h, pad_left = planes.pad_left;
   const int64_t in_row = in_w * W, out_row = planes.out_w * W, steps = planes.out_w + Open - 1;
   Vec weight[K][K];
-  each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA { weight[i.value / K][i.value % K] = load(plane.weights + i.value * W); });
+  each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+    weight[i.value / K][i.value % K] = load(plane.weights + i.value * W);
+  });
   for (int64_t strip = first_strip; strip < last_strip; ++strip) {
     const int64_t p = strip * kRows, h = p * Stride - planes.pad_top, outputs = min_of(kRows, out_h - p);
     const uint32_t valid = bits(max_of(0, -h), min_of((outputs - 1) * Stride + K, in_h - h));
     const auto columns = [&](auto edge) GROUPCONV_INLINE_LAMBDA {
       constexpr bool Edge = decltype(edge)::value;
       Vec sum[kRows][Open];  // [row][d] belongs to output column t - d
-      each<kRows * Open>([&](auto i) GROUPCONV_INLINE_LAMBDA { sum[i.value / Open][i.value % Open] = plane.bias; });
+      each<kRows * Open>([&](auto i)
+                             GROUPCONV_INLINE_LAMBDA { sum[i.value / Open][i.value % Open] = plane.bias; });
       for (int64_t t = 0; t < steps; ++t) {
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
           const int64_t column = t * Stride + e.value - pad_left;
@@ -79,7 +86,8 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(in + i.value * in_row);
             each<kRows * Open>([&](auto j) GROUPCONV_INLINE_LAMBDA {
-              constexpr int row = j.value / Open, d = j.value % Open, r = i.value - row * Stride, s = d * Stride + e.value;
+              constexpr int row = j.value / Open, d = j.value % Open, r = i.value - row * Stride,
+                            s = d * Stride + e.value;
               if constexpr (r >= 0 && r < K && s < K) sum[row][d] += v * weight[r][s];
             });
           });
@@ -88,11 +96,13 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
           const int64_t offset = p * out_row + (t - Open + 1) * W;
           if (plane.plain)
             each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-              if (!Edge || row.value < outputs) store(plane.out + offset + row.value * out_row, sum[row.value][Open - 1]);
+              if (!Edge || row.value < outputs)
+                store(plane.out + offset + row.value * out_row, sum[row.value][Open - 1]);
             });
           else
             each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-              if (!Edge || row.value < outputs) plane.finish(sum[row.value][Open - 1], offset + row.value * out_row);
+              if (!Edge || row.value < outputs)
+                plane.finish(sum[row.value][Open - 1], offset + row.value * out_row);
             });
         }
         each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
@@ -104,16 +114,20 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
         });
       }
     };
-    if (valid == bits(0, Inputs) && outputs == kRows) columns(Constant<0>{});
-    else columns(Constant<1>{});
+    if (valid == bits(0, Inputs) && outputs == kRows)
+      columns(Constant<0>{});
+    else
+      columns(Constant<1>{});
   }
 }
 
 // The transposed direction: in[p, q] reaches out[p * Stride + r - pad_top, q * Stride + s - pad_left].
-// Rows are those of the padded output: strip i begins with row i * kRows - pad_top, and kRows is a multiple of Stride.
-// Step t takes input column t; then the Stride output columns from t * Stride - pad_left on are complete.
+// Rows are those of the padded output: strip i begins with row i * kRows - pad_top, and kRows is a multiple
+// of Stride. Step t takes input column t; then the Stride output columns from t * Stride - pad_left on are
+// complete.
 template <int K, int Stride>
-GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_t first_strip, int64_t last_strip) {
+GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_t first_strip,
+                                     int64_t last_strip) {
   constexpr int Above = (K - 1) / Stride, Inputs = Above + kRows / Stride;
   static_assert(kRows % Stride == 0 && K >= Stride);
   const Plane plane(planes, index);
@@ -121,7 +135,9 @@ GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_
   const int64_t pad_left = planes.pad_left, in_row = in_w * W, out_row = out_w * W;
   const int64_t steps = ceil_div(pad_left + out_w, Stride);
   Vec weight[K][K];
-  each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA { weight[i.value / K][i.value % K] = load(plane.weights + i.value * W); });
+  each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+    weight[i.value / K][i.value % K] = load(plane.weights + i.value * W);
+  });
   for (int64_t strip = first_strip; strip < last_strip; ++strip) {
     const int64_t h = strip * kRows - planes.pad_top, p = strip * kRows / Stride - Above;
     const uint32_t valid = bits(max_of(0, -p), min_of(Inputs, in_h - p));
@@ -147,22 +163,28 @@ GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_
           if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(out_w)) return;
           if (plane.plain)
             each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-              if (!Edge || outputs >> row.value & 1) store(plane.out + offset + row.value * out_row, sum[row.value][e.value]);
+              if (!Edge || outputs >> row.value & 1)
+                store(plane.out + offset + row.value * out_row, sum[row.value][e.value]);
             });
           else
             each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-              if (!Edge || outputs >> row.value & 1) plane.finish(sum[row.value][e.value], offset + row.value * out_row);
+              if (!Edge || outputs >> row.value & 1)
+                plane.finish(sum[row.value][e.value], offset + row.value * out_row);
             });
         });
         each<kRows * K>([&](auto j) GROUPCONV_INLINE_LAMBDA {
           constexpr int row = j.value / K, s = j.value % K;
-          if constexpr (s + Stride < K) sum[row][s] = sum[row][s + Stride];
-          else sum[row][s] = zero();
+          if constexpr (s + Stride < K)
+            sum[row][s] = sum[row][s + Stride];
+          else
+            sum[row][s] = zero();
         });
       }
     };
-    if (valid == bits(0, Inputs) && outputs == bits(0, kRows)) columns(Constant<0>{});
-    else columns(Constant<1>{});
+    if (valid == bits(0, Inputs) && outputs == bits(0, kRows))
+      columns(Constant<0>{});
+    else
+      columns(Constant<1>{});
   }
 }
 

@@ -1,5 +1,5 @@
-// Channel multipliers: K = m * C with groups == C is multiplier 1 on an x whose channels are repeated m times. The
-// copies live in the workspace; gradInput adds up the m planes that came from one channel.
+// Channel multipliers: K = m * C with groups == C is multiplier 1 on an x whose channels are repeated m
+// times. The copies live in the workspace; gradInput adds up the m planes that came from one channel.
 #pragma once
 #include "cpu/context.h"
 #include "cpu/simd.h"
@@ -8,20 +8,23 @@
 namespace groupconv {
 namespace {
 
-// C <= 4 has x unblocked; then K > C must be blocked. Where K <= 4 too, nothing is left to vectorise.
-inline bool is_depthwise(const Conv2dProblem& p) {
-  return p.groups == p.c && p.y_block == W && (p.x_block == W || p.k > p.c);
-}
+// One channel is a stem. With K <= 4, unblocked, nothing is left to vectorise.
+inline bool is_depthwise(const Conv2dProblem& p) { return p.groups == p.c && p.c > 1 && p.y_block == W; }
 inline bool has_multiplier(const Conv2dProblem& p) { return p.k != p.c; }
 
 // Floats of x, or dx, with K channels.
-inline int64_t repeated_size(const Conv2dProblem& p) { return has_multiplier(p) ? p.n * ceil_div(p.k, W) * p.h * p.w * W : 0; }
+inline int64_t repeated_size(const Conv2dProblem& p) {
+  return has_multiplier(p) ? p.n * ceil_div(p.k, W) * p.h * p.w * W : 0;
+}
 
 // Offset of channel c, pixel 0 in an image of [C / block, pixels, block].
-inline int64_t channel_offset(int64_t c, int64_t pixels, int64_t block) { return c / block * pixels * block + c % block; }
+inline int64_t channel_offset(int64_t c, int64_t pixels, int64_t block) {
+  return c / block * pixels * block + c % block;
+}
 
 // repeated [N, K/W, H, W, lanes]: channel k is channel k / m of x; pad lanes are zero.
-inline void repeat_channels(const Conv2dProblem& p, const float* x, float* repeated, const ExecutionContext& context) {
+inline void repeat_channels(const Conv2dProblem& p, const float* x, float* repeated,
+                            const ExecutionContext& context) {
   const int64_t blocks = ceil_div(p.k, W), pixels = int64_t{p.h} * p.w, multiplier = p.k / p.c;
   const int64_t image = ceil_div(p.c, p.x_block) * pixels * p.x_block;
   parallel_for(context, p.n * blocks, [&](int64_t i) {
@@ -39,7 +42,8 @@ inline void repeat_channels(const Conv2dProblem& p, const float* x, float* repea
 }
 
 // dx[c] = (dx[c] where accumulating) + sum of repeated[c * m .. c * m + m - 1]; pad lanes of dx become zero.
-inline void sum_repeated(const Conv2dProblem& p, const float* repeated, float* dx, const ExecutionContext& context) {
+inline void sum_repeated(const Conv2dProblem& p, const float* repeated, float* dx,
+                         const ExecutionContext& context) {
   const int64_t blocks = ceil_div(p.c, p.x_block), pixels = int64_t{p.h} * p.w, multiplier = p.k / p.c;
   const int64_t image = ceil_div(p.k, W) * pixels * W;
   parallel_for(context, p.n * blocks, [&](int64_t i) {

@@ -1,7 +1,8 @@
 // Depthwise convolution, forward and gradInput: groups == C, every output channel reads one input channel.
 //   x [N, C/W, H, W, lanes]   weight [K/W, R, S, lanes]   y [N, K/W, P, Q, lanes]
-// Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 and 7x7 at stride 1 have kernels that keep everything in
-// registers; gradInput at stride 1 is forward on flipped weights. All other geometry walks lists of taps.
+// Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 and 7x7 at stride 1 have kernels
+// that keep everything in registers; gradInput at stride 1 is forward on flipped weights. All other geometry
+// walks lists of taps.
 #include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/depthwise.kernels.h"
 #include "ops/conv2d/depthwise.multiplier.h"
@@ -10,23 +11,23 @@ namespace groupconv {
 namespace {
 
 bool is_square(const Conv2dProblem& p, int kernel, int stride) {
-  return p.r == kernel && p.s == kernel && p.stride_h == stride && p.stride_w == stride && p.dilation_h == 1 &&
-         p.dilation_w == 1;
+  return p.r == kernel && p.s == kernel && p.stride_h == stride && p.stride_w == stride &&
+         p.dilation_h == 1 && p.dilation_w == 1;
 }
 bool is_forward(const Conv2dProblem& p) { return p.pass == Conv2dPass::Forward; }
 // gradInput that runs as forward.
-bool is_flipped(const Conv2dProblem& p) { 
+bool is_flipped(const Conv2dProblem& p) {
   return !is_forward(p) && (is_square(p, 3, 1) || is_square(p, 5, 1) || is_square(p, 7, 1));
 }
 
 Planes planes_of(const Conv2dProblem& p, const Conv2dBuffers& b) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s;
   if (is_forward(p))
-    return {p.n * blocks, blocks,   p.h,    p.w,        p.p, p.q,         p.pad_top, p.pad_left, taps,
-            b.x,          b.weight, b.bias, b.residual, b.y, p.activation};
+    return {p.n * blocks, blocks, p.h,      p.w,    p.p,        p.q, p.pad_top,   p.pad_left,
+            taps,         b.x,    b.weight, b.bias, b.residual, b.y, p.activation};
   const float* sum_onto = p.accumulate ? b.dx : nullptr;
-  return {p.n * blocks, blocks,   p.p,     p.q,      p.h,  p.w,             p.pad_top, p.pad_left, taps,
-          b.dy,         b.weight, nullptr, sum_onto, b.dx, Activation::None};
+  return {p.n * blocks, blocks, p.p,      p.q,     p.h,      p.w,  p.pad_top,       p.pad_left,
+          taps,         b.dy,   b.weight, nullptr, sum_onto, b.dx, Activation::None};
 }
 
 using Strips = void (*)(const Planes&, int64_t plane, int64_t first_strip, int64_t last_strip);
@@ -64,12 +65,13 @@ struct TapWalk {
   const Planes& planes;
   const Plane& plane;
   const Taps &rows, &columns;
-  int64_t row;                    // counts output rows of this phase
-  int64_t kernel_width;           // S
-  int64_t out_offset, out_step;   // floats: of column 0 of this phase, and from one to the next
+  int64_t row;                   // counts output rows of this phase
+  int64_t kernel_width;          // S
+  int64_t out_offset, out_step;  // floats: of column 0 of this phase, and from one to the next
 };
 
-// Outputs i .. i + count - 1 of the phase; unless Edge, all kPixels of them, and all of their columns lie inside.
+// Outputs i .. i + count - 1 of the phase; unless Edge, all kPixels of them, and all of their columns lie
+// inside.
 template <bool Edge>
 GROUPCONV_KERNEL void walk_taps(const TapWalk& walk, int64_t i, int64_t count) {
   const Planes& planes = walk.planes;
@@ -105,11 +107,14 @@ void any_geometry(const Conv2dProblem& p, const Planes& planes, const ExecutionC
     for (int64_t phase = 0; phase < min_of(step_w, planes.out_w); ++phase) {
       const Taps columns = is_forward(p) ? forward_taps(p.s, p.stride_w, p.dilation_w, p.pad_left)
                                          : grad_input_taps(p.s, p.stride_w, p.dilation_w, p.pad_left, phase);
-      const TapWalk walk{planes, plane, rows, columns, h / step_h, p.s, (h * planes.out_w + phase) * W, step_w * W};
+      const TapWalk walk{planes,    plane, rows, columns, h / step_h, p.s, (h * planes.out_w + phase) * W,
+                         step_w * W};
       const int64_t outputs = ceil_div(planes.out_w - phase, step_w);
       for (int64_t i = 0; i < outputs; i += kPixels)
-        if (i + kPixels <= outputs && columns.inside(i, kPixels, planes.in_w)) walk_taps<false>(walk, i, kPixels);
-        else walk_taps<true>(walk, i, outputs - i);
+        if (i + kPixels <= outputs && columns.inside(i, kPixels, planes.in_w))
+          walk_taps<false>(walk, i, kPixels);
+        else
+          walk_taps<true>(walk, i, outputs - i);
     }
   });
 }

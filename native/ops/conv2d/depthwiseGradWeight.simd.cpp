@@ -1,9 +1,11 @@
-// Depthwise gradWeight: dweight[k, r, s] = sum over n, p, q of dy[n, k, p, q] * x[n, k, p * stride + r - pad, …].
-// The sums of up to kKernelRows kernel rows stay in registers while rows of x go by column by column: each x vector
-// is loaded once per kernel chunk and meets the few dy vectors, also in registers, that it belongs to.
+// Depthwise gradWeight: dweight[k, r, s] = sum over n, p, q of dy[n, k, p, q] * x[n, k, p * stride + r - pad,
+// …]. The sums of up to kKernelRows kernel rows stay in registers while rows of x go by column by column:
+// each x vector is loaded once per kernel chunk and meets the few dy vectors, also in registers, that it
+// belongs to.
 //
-// Work is cut into channel blocks and a number of row ranges that follows from the problem alone. Their partial
-// sums [ranges, K/W, R, S, lanes] are added in order, so results do not depend on the number of threads.
+// Work is cut into channel blocks and a number of row ranges that follows from the problem alone. Their
+// partial sums [ranges, K/W, R, S, lanes] are added in order, so results do not depend on the number of
+// threads.
 #include "ops/conv2d/depthwise.multiplier.h"
 #include "ops/conv2d/tiling.kernels.h"
 
@@ -17,16 +19,14 @@ int64_t row_ranges(const Conv2dProblem& p) {
   const int64_t rows = int64_t{p.n} * p.p, wanted = ceil_div(kItems, ceil_div(p.k, W));
   return max_of(1, min_of(wanted, rows * p.q / kMinVectors));
 }
-int64_t partial_size(const Conv2dProblem& p) {
-  return row_ranges(p) * ceil_div(p.k, W) * p.r * p.s * W;
-}
+int64_t partial_size(const Conv2dProblem& p) { return row_ranges(p) * ceil_div(p.k, W) * p.r * p.s * W; }
 
 // Rows of one plane of x and dy, and where their sums go.
 struct Rows {
   const float *x, *dy;
-  float* sums;           // [R, S, lanes]
-  int64_t begin, end;    // of p
-  bool first;            // overwrite sums
+  float* sums;         // [R, S, lanes]
+  int64_t begin, end;  // of p
+  bool first;          // overwrite sums
 };
 
 // Kernel rows kernel_row .. kernel_row + Height - 1 of a kernel S wide; Lines rows of dy at a time.
@@ -47,7 +47,8 @@ GROUPCONV_KERNEL void sum_rows(const Conv2dProblem& p, const Rows& rows, int64_t
     const auto columns = [&](auto edge) GROUPCONV_INLINE_LAMBDA {
       constexpr bool Edge = decltype(edge)::value;
       Vec open[Lines][Open];  // [line][d] is dy of column t - d
-      each<Lines * Open>([&](auto i) GROUPCONV_INLINE_LAMBDA { open[i.value / Open][i.value % Open] = zero(); });
+      each<Lines * Open>([&](auto i)
+                             GROUPCONV_INLINE_LAMBDA { open[i.value / Open][i.value % Open] = zero(); });
       for (int64_t t = 0; t < steps; ++t) {
         each<Lines>([&](auto i) GROUPCONV_INLINE_LAMBDA {
           const bool inside = t < q && (!Edge || i.value < lines);
@@ -61,7 +62,8 @@ GROUPCONV_KERNEL void sum_rows(const Conv2dProblem& p, const Rows& rows, int64_t
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(x + i.value * x_row);
             each<Lines * Open>([&](auto j) GROUPCONV_INLINE_LAMBDA {
-              constexpr int l = j.value / Open, d = j.value % Open, r = i.value - l * Stride, s = d * Stride + e.value;
+              constexpr int l = j.value / Open, d = j.value % Open, r = i.value - l * Stride,
+                            s = d * Stride + e.value;
               if constexpr (r >= 0 && r < Height && s < S) sum[r][s] += v * open[l][d];
             });
           });
@@ -74,10 +76,13 @@ GROUPCONV_KERNEL void sum_rows(const Conv2dProblem& p, const Rows& rows, int64_t
         });
       }
     };
-    if (valid == (1u << Inputs) - 1 && lines >= Lines) columns(Constant<0>{});
-    else columns(Constant<1>{});
+    if (valid == (1u << Inputs) - 1 && lines >= Lines)
+      columns(Constant<0>{});
+    else
+      columns(Constant<1>{});
   }
-  each<Height * S>([&](auto i) GROUPCONV_INLINE_LAMBDA { store(out + i.value * W, sum[i.value / S][i.value % S]); });
+  each<Height * S>([&](auto i)
+                       GROUPCONV_INLINE_LAMBDA { store(out + i.value * W, sum[i.value / S][i.value % S]); });
 }
 
 // Any geometry: one tap after the other, kChains independent sums.
@@ -95,9 +100,8 @@ Vec sum_tap(const Conv2dProblem& p, const Rows& rows, int64_t r, int64_t s) {
     const float* x = rows.x + (h * p.w + first * p.stride_w + left) * W;
     const float* dy = rows.dy + (line * p.q + first) * W;
     int64_t q = first;
-    for (; q + kChains <= last; q += kChains, x += kChains * step, dy += kChains * W)
-      GROUPCONV_UNROLL
-      for (int i = 0; i < kChains; ++i) sums[i] += load(x + i * step) * load(dy + i * W);
+    for (; q + kChains <= last; q += kChains, x += kChains * step, dy += kChains * W) GROUPCONV_UNROLL
+    for (int i = 0; i < kChains; ++i) sums[i] += load(x + i * step) * load(dy + i * W);
     for (; q < last; ++q, x += step, dy += W) sums[0] += load(x) * load(dy);
   }
   for (int i = 1; i < kChains; ++i) sums[0] += sums[i];
@@ -157,12 +161,15 @@ void finish_block(const Conv2dProblem& p, float* partial, int64_t block, float* 
       store(sums + i, load(sums + i) + load(partial + (range * blocks + block) * taps * W + i));
   float* out = dweight + block * W * taps;  // [channels, taps]
   for (int64_t k = 0; k < channels; ++k)
-    for (int64_t tap = 0; tap < taps; ++tap, ++out) *out = p.accumulate ? *out + sums[tap * W + k] : sums[tap * W + k];
+    for (int64_t tap = 0; tap < taps; ++tap, ++out)
+      *out = p.accumulate ? *out + sums[tap * W + k] : sums[tap * W + k];
 }
 
 bool accepts(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_depthwise(p); }
 
-size_t workspace_bytes(const Conv2dProblem& p) { return (repeated_size(p) + partial_size(p)) * sizeof(float); }
+size_t workspace_bytes(const Conv2dProblem& p) {
+  return (repeated_size(p) + partial_size(p)) * sizeof(float);
+}
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s, ranges = row_ranges(p);
@@ -179,13 +186,14 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
     const Range rows = part(int64_t{p.n} * p.p, range, ranges);  // of [N, P]
     for (int64_t row = rows.begin; row < rows.end;) {
       const int64_t n = row / p.p, end = min_of(rows.end, (n + 1) * p.p), plane = n * blocks + block;
-      sum_plane_rows(p, {x + plane * p.h * p.w * W, b.dy + plane * p.p * p.q * W, sums, row - n * p.p, end - n * p.p,
-                         row == rows.begin});
+      sum_plane_rows(p, {x + plane * p.h * p.w * W, b.dy + plane * p.p * p.q * W, sums, row - n * p.p,
+                         end - n * p.p, row == rows.begin});
       row = end;
     }
     if (ranges == 1) finish_block(p, partial, block, b.dweight);
   });
-  if (ranges > 1) parallel_for(context, blocks, [&](int64_t block) { finish_block(p, partial, block, b.dweight); });
+  if (ranges > 1)
+    parallel_for(context, blocks, [&](int64_t block) { finish_block(p, partial, block, b.dweight); });
 }
 
 constexpr Conv2dSolver solvers[] = {{"depthwise", accepts, run, workspace_bytes}};

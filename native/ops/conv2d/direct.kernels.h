@@ -65,7 +65,9 @@ template <int Pixels>
 GROUPCONV_INLINE void locate(const Tap& tap, const float* x, const float* (&at)[Pixels]) {
   GROUPCONV_UNROLL
   for (int pixel = 0; pixel < Pixels; ++pixel)
-    at[pixel] = tap.pixel[pixel] < 0 ? kZeros : x + int64_t{tap.pixel[pixel]} * W;
+    at[pixel] = __builtin_expect_with_probability(tap.pixel[pixel] < 0, 1, 0.5)
+                    ? kZeros
+                    : x + int64_t{tap.pixel[pixel]} * W;
 }
 
 // Source lanes are broadcast: every output lane sees all input channels of its group.
@@ -116,7 +118,8 @@ GROUPCONV_KERNEL void direct_lanes_tile(const DirectTile& tile) {
     for (int i = 0; i < Size; ++i) weights[i] = load(panel + i * W);
     GROUPCONV_UNROLL
     for (int pixel = 0; pixel < Pixels; ++pixel) {
-      const Vec input = load(at[pixel]);
+      Vec input = load(at[pixel]);
+      GROUPCONV_PIN(input);
       each<Size>([&](auto i) GROUPCONV_INLINE_LAMBDA {
         multiply_add(sums[0][pixel], xor_lanes<i.value>(input), weights[i.value]);
       });

@@ -17,13 +17,17 @@ namespace {
 // of three kernel columns ask for at least 8.
 constexpr int kMostSums = W == 16 ? 14 : W == 8 ? 10 : 8;
 
-// sum += v * w, with v and w in registers and the sum staying in its own. The compiler would rather load v again for
-// each multiply-add (avx512, conv2: 78 instead of 97 % of the FMA peak), or let sums move into the registers of dead
-// factors until it spills (avx2: 81 instead of GUESS %).
+#ifndef VARIANT
+#define VARIANT 5
+#endif
 GROUPCONV_INLINE void multiply_add(Vec& sum, Vec v, Vec w) {
   sum += v * w;
-#if defined(__FMA__)
+#if VARIANT==1
   asm("" : "+v"(sum) : "v"(v), "v"(w));
+#elif VARIANT==2
+  asm volatile("" : "+v"(sum));
+#elif VARIANT==3
+  asm volatile("" : "+v"(sum) : "v"(v));
 #endif
 }
 
@@ -50,7 +54,7 @@ using StripKernel = void (*)(const Strip&);
 // y[t] = sum over s of x[Stride * t + s] * weight[s].
 template <int Stride, int T>
 struct Strided {
-  static constexpr int kSums = T, kColumns = (T - 1) * Stride + 3, kAdvance = T * Stride;
+  static constexpr int kWidth = T, kSums = T, kColumns = (T - 1) * Stride + 3, kAdvance = T * Stride;
   static constexpr bool kPhases = false;
   static constexpr int target(int j, int s) {
     return j >= s && (j - s) % Stride == 0 && (j - s) / Stride < T ? (j - s) / Stride : -1;
@@ -59,34 +63,50 @@ struct Strided {
 // The transpose of stride 2, by parity: y[2t] = x[t] * weight[1], y[2t + 1] = x[t] * weight[2] + x[t + 1] * weight[0].
 template <int T>
 struct Phases {
-  static constexpr int kSums = 2 * T, kColumns = T + 1, kAdvance = T;
+  static constexpr int kWidth = T, kSums = 2 * T, kColumns = T + 1, kAdvance = T;
   static constexpr bool kPhases = true;
   static constexpr int target(int j, int s) {
     return s == 0 ? 2 * j - 1 : j == T ? -1 : s == 1 ? 2 * j : 2 * j + 1;
   }
 };
 
-// The i-th of count columns in the order 0, 3, 6, … 1, 4, 7, … 2, 5, 8, …: two multiply-adds to the same sum are a
-// third of all apart, which hides their latency (avx2, conv2: 78 -> GUESS % of the FMA peak).
+// The i-th of count columns in the order 0, last, then 1, 4, 7, … 2, 5, 8, … 3, 6, 9, …: two multiply-adds to the same
+// sum are a third of all apart, which hides their latency, and columns that may be skipped don't part the others.
 constexpr int spread(int i, int count) {
-  const int first = (count + 2) / 3, second = (count + 1) / 3;
-  return i < first ? 3 * i : i < first + second ? 3 * (i - first) + 1 : 3 * (i - first - second) + 2;
+  if (i < 2) return i * (count - 1);
+  const int index = i - 2, first = count / 3, second = (count - 1) / 3;  // ceil((count - 2) / 3), ceil((count - 3) / 3)
+  return index < first ? 3 * index + 1
+         : index < first + second ? 3 * (index - first) + 2
+                                  : 3 * (index - first - second) + 3;
 }
 
-// sums += x * weight[3 kernel columns] for every input column inside the image. At most two columns on either side
-// of a tile are outside, since no padding is wider.
-template <class Tile, int Rows, class Read>
+// Output columns of the tile that take input column j.
+template <class Tile>
+constexpr int uses(int j) {
+  return (Tile::target(j, 0) >= 0) + (Tile::target(j, 1) >= 0) + (Tile::target(j, 2) >= 0);
+}
+
+// sums += x * weight[3 kernel columns] for every input column j of the tile with begin <= j < end. In a tile wider
+// than one output only the outermost columns may fall outside.
+template <bool Shared, class Tile, int Rows, class Read>
 GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x, int64_t x_row, const float* weight,
                                   int begin, int end, const Read& read) {
   const Vec w[3] = {load(weight), load(weight + W), load(weight + 2 * W)};
-  each<Tile::kColumns>([&](auto j) GROUPCONV_INLINE_LAMBDA {
-    constexpr int column = spread(j.value, Tile::kColumns);
-    if (column < 2 && column < begin) return;
-    if (column >= Tile::kColumns - 2 && column >= end) return;
+  each<Tile::kColumns>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+    constexpr int j = spread(i.value, Tile::kColumns);
+    if ((j == 0 || Tile::kWidth == 1) && j < begin) return;
+    if ((j == Tile::kColumns - 1 || Tile::kWidth == 1) && j >= end) return;
     each<Rows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-      const Vec v = read(x + row.value * x_row + column * W);
+      Vec v = read(x + row.value * x_row + j * W);
+#if VARIANT==4
+      if (uses<Tile>(j) > 1 && Shared) asm("" : "+v"(v));
+#elif VARIANT==6
+      if (uses<Tile>(j) > 1) asm volatile("" : "+v"(v));
+#elif VARIANT==5
+      if (uses<Tile>(j) > 1) asm("" : "+v"(v));
+#endif
       each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA {
-        constexpr int target = Tile::target(column, s.value);
+        constexpr int target = Tile::target(j, s.value);
         if constexpr (target >= 0) multiply_add(sums[row.value][target], v, w[s.value]);
       });
     });
@@ -110,7 +130,7 @@ GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s,
   const auto add_taps = [&]() GROUPCONV_INLINE_LAMBDA {
     const float *row = x, *weight = mask;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
-      add_columns<Tile, Rows>(sums, row, s.x_row, weight, begin, end, load);
+      add_columns<true, Tile, Rows>(sums, row, s.x_row, weight, begin, end, load);
     mask += 9 * W;
   };
   for (int step = 2;; step += 2) {
@@ -132,8 +152,9 @@ GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip&
     const float *row = x + block * s.x_block, *first = s.weight + block * 9 * W * W;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, first += s.weight_tap) {
       const float* weight = first;
+_Pragma("GCC unroll 1")
       for (int channel = 0; channel < W; ++channel, weight += 3 * W)
-        add_columns<Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
+        add_columns<false, Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
     }
   }
 }

@@ -10,50 +10,51 @@
 namespace groupconv {
 namespace {
 
-// `total` columns as tiles of at most `most`: `wide` of them one column wider than the others.
+// How tiles cover an output row: runs of tiles of one width, which differ by at most one, with kernels by width. An
+// outermost output column that begins or ends two columns outside the image gets a tile of its own.
 struct Cover {
-  int tiles, wide, width;
-  Cover(int total, int most) : tiles(static_cast<int>(ceil_div(total, most))) {
-    wide = total % tiles;
-    width = total / tiles;
+  struct Run {
+    StripKernel kernel;
+    int tiles, width;
+  } runs[4];
+  int count = 0;
+  int cost = 0;
+
+  Cover(const StripKernel* kernels, int columns, int most, int rows, bool left_alone, bool right_alone) {
+    const auto add = [&](int tiles, int width) {
+      if (tiles == 0) return;
+      runs[count++] = {kernels[width - 1], tiles, width};
+      cost += tiles * tile_cost(width * rows) * 2 / rows;
+    };
+    left_alone = left_alone && columns > 1;
+    const int middle = columns - left_alone - right_alone, tiles = static_cast<int>(ceil_div(middle, most));
+    add(left_alone, 1);
+    if (tiles > 0) {
+      add(middle % tiles, middle / tiles + 1);
+      add(tiles - middle % tiles, middle / tiles);
+    }
+    add(right_alone, 1);
   }
-  // Time for one input channel of one kernel row, in half cycles: two multiply-adds per cycle, or the latency of
-  // three that depend on one another; and a constant that the loops cost (GUESS).
-  int cost(int rows) const {
-    const auto tile = [&](int columns) { return max_of(3 * columns * rows, 24) + 2; };
-    return static_cast<int>(wide * tile(width + 1) + (tiles - wide) * tile(width)) * (2 / rows);
+  // Half cycles for one input channel of one kernel row: two multiply-adds per cycle, or the latency of three that
+  // depend on one another; and what the loops cost.
+  static int tile_cost(int sums) { return static_cast<int>(max_of(3 * sums, 24)) + 2; }
+
+  // The strip's fields are those of the row's first tile; per column of width, a tile has so many inputs and sums.
+  void run(Strip strip, int inputs, int sums) const {
+    const bool outside_left = strip.outside_left, outside_right = strip.outside_right;
+    for (const Run* run = runs; run < runs + count; ++run) {
+      const int64_t done = int64_t{run->tiles} * run->width;
+      strip.tiles = run->tiles;
+      strip.outside_left = outside_left && run == runs;
+      strip.outside_right = outside_right && run == runs + count - 1;
+      run->kernel(strip);
+      strip.x += done * inputs * W;
+      strip.column += static_cast<int>(done * inputs);
+      strip.y += done * sums * W;
+      if (strip.residual) strip.residual += done * sums * W;
+    }
   }
 };
-
-struct Strips {
-  const StripKernel *one, *two;  // by width; two rows at once, or null
-  Cover single, paired;
-};
-
-Strips choose_strips(const StripKernel* one, const StripKernel* two, int columns) {
-  const Cover single(columns, kMostSums), paired(columns, kMostSums / 2);
-  return {one, paired.cost(2) < single.cost(1) ? two : nullptr, single, paired};
-}
-
-// The strip's fields are those of the row's first tile.
-void run_row(const StripKernel* kernels, const Cover& cover, Strip strip, int sums_per_width, int columns_per_width) {
-  const bool outside_right = strip.outside_right;
-  strip.outside_right = false;
-  if (cover.wide > 0) {
-    strip.tiles = cover.wide;
-    strip.outside_right = outside_right && cover.wide == cover.tiles;
-    kernels[cover.width](strip);
-    const int64_t done = cover.wide * (cover.width + 1);
-    strip.x += done * columns_per_width * W;
-    strip.column += static_cast<int>(done * columns_per_width);
-    strip.y += done * sums_per_width * W;
-    if (strip.residual) strip.residual += done * sums_per_width * W;
-    strip.outside_left = false;
-  }
-  strip.tiles = cover.tiles - cover.wide;
-  strip.outside_right = outside_right;
-  kernels[cover.width - 1](strip);
-}
 
 // Channels of one group as the weights of one output block see them.
 struct Layout {
@@ -69,14 +70,14 @@ struct Layout {
   int depth(const Conv2dProblem& p) const { return static_cast<int>(shared ? p.channels_per_group() : group_blocks); }
 };
 
-// body(n, output block, first row, end row): every row once, contiguous per thread.
+// body(n, output block, rows): every row once, contiguous per thread.
 template <class Body>
 void for_rows(const ExecutionContext& context, int64_t n, int64_t blocks, int64_t rows, const Body& body) {
   parallel(context, [&](int thread, int threads) {
     const Range range = share(n * blocks * rows, thread, threads);
     for (int64_t i = range.begin; i < range.end;) {
       const int64_t plane = i / rows, row = i % rows, end = min_of(rows, row + range.end - i);
-      body(plane / blocks, plane % blocks, row, end);
+      body(plane / blocks, plane % blocks, Range{row, end});
       i += end - row;
     }
   });
@@ -87,9 +88,19 @@ struct Geometry {
   int in_h, in_w, out_h, out_w, stride, pad_top, pad_left;
 };
 
-void convolve(const Conv2dProblem& p, const Geometry& g, const Strips& strips, const float* x, Strip strip, float* y,
-              const float* bias, const float* residual, const ExecutionContext& context) {
+template <bool Shared>
+Cover row_cover(const Geometry& g, int rows) {
+  const StripKernel* kernels = g.stride == 1 ? (rows == 1 ? SingleRow<Shared>::stride1 : DoubleRow<Shared>::stride1)
+                                             : (rows == 1 ? SingleRow<Shared>::stride2 : DoubleRow<Shared>::stride2);
+  const int past = (g.out_w - 1) * g.stride - g.pad_left + 3 - g.in_w;  // columns taken beyond the right edge
+  return Cover(kernels, g.out_w, kMostSums / rows, rows, g.pad_left == 2, past == 2);
+}
+
+void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, Strip strip, float* y, const float* bias,
+              const float* residual, const ExecutionContext& context) {
   const Layout layout(p);
+  const Cover single = layout.shared ? row_cover<true>(g, 1) : row_cover<false>(g, 1);
+  const Cover paired = layout.shared ? row_cover<true>(g, 2) : row_cover<false>(g, 2);
   const float* weight = strip.weight;
   strip.x_tap = int64_t{g.in_w} * W;
   strip.x_row = strip.x_tap * g.stride;
@@ -100,52 +111,42 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const Strips& strips, c
   strip.width = g.in_w;
   strip.y_row = int64_t{g.out_w} * W;
   strip.outside_left = strip.outside_right = false;
-  for_rows(context, p.n, layout.blocks, g.out_h, [&](int64_t n, int64_t block, int64_t row, int64_t end) {
+  // Rows in units of one, or of two from the first that lies inside the image on: fixed, because the order of a
+  // sum depends on its tile's shape.
+  const int64_t unit = paired.cost < single.cost ? 2 : 1, shift = ceil_div(g.pad_top, g.stride) % unit;
+  for_rows(context, p.n, layout.blocks, ceil_div(g.out_h + shift, unit), [&](int64_t n, int64_t block, Range units) {
     Strip s = strip;
     const float* plane = x + (n * layout.blocks + layout.first_input(block)) * s.x_block;
     const int64_t out = (n * layout.blocks + block) * g.out_h * s.y_row;
     s.bias = bias ? bias + block * W : nullptr;
-    const auto first_tap = [&](int64_t top) { return max_of(0, -top); };
-    const auto end_tap = [&](int64_t top) { return min_of(3, g.in_h - top); };
-    while (row < end) {
-      const int64_t top = row * g.stride - g.pad_top, tap = first_tap(top);  // input row of kernel row 0
-      const bool pair = strips.two && row + 1 < end && top >= 0 && top + g.stride + 3 <= g.in_h;
-      s.taps = static_cast<int>(max_of(0, end_tap(top) - tap));
+    const int64_t end = min_of(g.out_h, units.end * unit - shift);
+    for (int64_t row = max_of(0, units.begin * unit - shift); row < end;) {
+      const int64_t top = row * g.stride - g.pad_top, tap = max_of(0, -top);  // input row of kernel row 0; the first taken
+      const bool pair = unit == 2 && (row + shift) % 2 == 0 && row + 1 < end && top >= 0 && top + g.stride + 3 <= g.in_h;
+      s.taps = static_cast<int>(max_of(0, min_of(3, g.in_h - top) - tap));
       s.x = plane + (top + tap) * s.x_tap - int64_t{g.pad_left} * W;
       s.weight = weight + block * layout.weight_size + tap * s.weight_tap;
       s.y = y + out + row * s.y_row;
       s.residual = residual ? residual + out + row * s.y_row : nullptr;
-      if (pair) run_row(strips.two, strips.paired, s, 1, g.stride);
-      else run_row(strips.one, strips.single, s, 1, g.stride);
+      (pair ? paired : single).run(s, g.stride, 1);
       row += pair ? 2 : 1;
     }
   });
-}
-
-template <bool Shared>
-Strips strided_strips(int stride, int columns) {
-  return stride == 1 ? choose_strips(SingleRow<Shared>::stride1, DoubleRow<Shared>::stride1, columns)
-                     : choose_strips(SingleRow<Shared>::stride2, DoubleRow<Shared>::stride2, columns);
-}
-Strips strided_strips(const Conv2dProblem& p, int stride, int columns) {
-  return groups_share_vectors(p.channels_per_group()) ? strided_strips<true>(stride, columns)
-                                                      : strided_strips<false>(stride, columns);
 }
 
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   Strip strip{};
   strip.weight = b.weight;
   strip.top = p.activation == Activation::None ? -1.0f : p.activation == Activation::Relu6 ? 6.0f : __builtin_inff();
-  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, strided_strips(p, p.stride_h, p.q), b.x, strip,
-           b.y, b.bias, b.residual, context);
+  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, b.x, strip, b.y, b.bias, b.residual, context);
 }
 
 void grad_input_stride1(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   Strip strip{};
   strip.weight = b.weight;
   strip.top = -1;
-  convolve(p, {p.p, p.q, p.h, p.w, 1, 2 - p.pad_top, 2 - p.pad_left}, strided_strips(p, 1, p.w), b.dy, strip, b.dx,
-           nullptr, p.accumulate ? b.dx : nullptr, context);
+  convolve(p, {p.p, p.q, p.h, p.w, 1, 2 - p.pad_top, 2 - p.pad_left}, b.dy, strip, b.dx, nullptr,
+           p.accumulate ? b.dx : nullptr, context);
 }
 
 // dx[h] takes dy[(h + pad_top - r) / 2] through kernel row r where that is whole: rows 0 and 2 for even h + pad_top,
@@ -154,20 +155,21 @@ void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const Ex
   const Layout layout(p);
   const int outside = p.pad_left % 2 == 0;
   const int pairs = (p.w + outside + 1) / 2;
-  const Cover cover(pairs, kMostSums / 2);
-  const StripKernel* kernels = layout.shared ? PhaseRow<true>::phases : PhaseRow<false>::phases;
+  const int column = (p.pad_left - outside - 1) / 2;  // of dy, the first that a pair takes
+  const Cover cover(layout.shared ? PhaseRow<true>::phases : PhaseRow<false>::phases, pairs, kMostSums / 2, 1, false,
+                    column + pairs == p.q + 1);
   const int64_t dy_row = int64_t{p.q} * W, dx_row = int64_t{p.w} * W;
   Strip strip{};
   strip.x_block = dy_row * p.p;
   strip.depth = layout.depth(p);
-  strip.column = (p.pad_left - outside - 1) / 2;
+  strip.column = column;
   strip.width = p.q;
   strip.top = -1;
   strip.outside_left = outside;
   strip.outside_right = (p.w + outside) % 2;
-  for_rows(context, p.n, layout.blocks, p.h, [&](int64_t n, int64_t block, int64_t row, int64_t end) {
+  for_rows(context, p.n, layout.blocks, p.h, [&](int64_t n, int64_t block, Range rows) {
     const float* plane = b.dy + (n * layout.blocks + layout.first_input(block)) * strip.x_block;
-    for (; row < end; ++row) {
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
       Strip s = strip;
       const int64_t up = row + p.pad_top, odd = up % 2;
       int64_t dy = up / 2, tap = odd;  // the first row taken and its kernel row; the second: dy - 1, tap + 2
@@ -181,7 +183,7 @@ void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const Ex
       s.weight_tap = 2 * layout.kernel_row();
       s.y = b.dx + ((n * layout.blocks + block) * p.h + row) * dx_row - outside * W;
       s.residual = p.accumulate ? s.y : nullptr;
-      run_row(kernels, cover, s, 2, 1);
+      cover.run(s, 1, 2);
     }
   });
 }

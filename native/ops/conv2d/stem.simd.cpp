@@ -1,8 +1,7 @@
-// Stem, forward. A tile of pixels of one row x two output blocks stays in registers; every tap loads its two weight
-// vectors and broadcasts one x value per pixel. Tiles that touch the left or right border read a zero-padded copy of
-// their
-// patch instead of x; rows above and below are skipped. Strips of rows take one pair of output blocks after the
-// other, so that its weights stay in L1.
+// Stem, forward. A tile of pixels of one row x two output blocks stays in registers; every tap loads its two
+// weight vectors and broadcasts one x value per pixel. Tiles that touch the left or right border read a
+// zero-padded copy of their patch instead of x; rows above and below are skipped. Strips of rows take one
+// pair of output blocks after the other, so that its weights stay in L1.
 #include "ops/conv2d/stem.kernels.h"
 
 namespace groupconv {
@@ -11,15 +10,15 @@ namespace {
 constexpr int64_t kPatch = 16384;  // floats on the stack; the 7x7 stem at stride 2 takes 3 x 7 x 48
 
 struct StemTile {
-  const float* x;             // of the first pixel, kernel row 0, column 0; rows outside are not read
-  int64_t x_plane, x_row;     // floats from channel to channel, from kernel row to kernel row
-  int64_t x_step, x_pixel;    // from kernel column to kernel column, from pixel to pixel
-  const float* weight;        // [C, R, S, lanes]
+  const float* x;           // of the first pixel, kernel row 0, column 0; rows outside are not read
+  int64_t x_plane, x_row;   // floats from channel to channel, from kernel row to kernel row
+  int64_t x_step, x_pixel;  // from kernel column to kernel column, from pixel to pixel
+  const float* weight;      // [C, R, S, lanes]
   int64_t weight_block;
   int64_t c, r, s;
-  Range rows;                 // kernel rows that lie inside
+  Range rows;  // kernel rows that lie inside
   float* y;
-  int64_t y_block, pixels;    // pixels to store: the rest of the tile is computed in vain
+  int64_t y_block, pixels;  // pixels to store: the rest of the tile is computed in vain
   Epilogue epilogue;
 };
 
@@ -29,9 +28,8 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
   Vec sums[Blocks][Width];
   const float* bias = tile.epilogue.bias;
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block)
-    GROUPCONV_UNROLL
-    for (int pixel = 0; pixel < Width; ++pixel) sums[block][pixel] = bias ? load(bias + block * W) : zero();
+  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+  for (int pixel = 0; pixel < Width; ++pixel) sums[block][pixel] = bias ? load(bias + block * W) : zero();
   const int64_t x_pixel = Stride ? Stride : tile.x_pixel, x_step = tile.x_step;
   const int64_t weight_block = tile.weight_block;
   for (int64_t c = 0; c < tile.c; ++c)
@@ -74,8 +72,10 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
 template <int Stride>
 void run_tile(const StemTile& tile, int width, int64_t blocks) {
   with_tile_width(width, [&](auto w) GROUPCONV_INLINE_LAMBDA {
-    if (blocks >= 2) stem_tile<w.value, 2, Stride>(tile);
-    else stem_tile<w.value, 1, Stride>(tile);
+    if (blocks >= 2)
+      stem_tile<w.value, 2, Stride>(tile);
+    else
+      stem_tile<w.value, 1, Stride>(tile);
   });
 }
 
@@ -87,18 +87,15 @@ int64_t patch_width(const Conv2dProblem& p, int64_t pixels) {
 int64_t patch_row(const Conv2dProblem& p, int64_t pixels) { return ceil_div(patch_width(p, pixels), W) * W; }
 
 // patch [C, R, row] <- x, zero outside. Kernel rows outside of `rows` are left out.
-void copy_patch(const Conv2dProblem& p, const float* x, int64_t h, int64_t w, Range rows, int64_t row, float* patch) {
+void copy_patch(const Conv2dProblem& p, const float* x, int64_t h, int64_t w, Range rows, int64_t row,
+                float* patch) {
   const int64_t begin = min_of(row, max_of(0, -w)), end = max_of(begin, min_of(row, p.w - w));
   for (int64_t c = 0; c < p.c; ++c)
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       float* out = patch + (c * p.r + r) * row;
       const float* in = x + (c * p.h + h + r * p.dilation_h) * p.w + w;
       for (int64_t i = 0; i < row; i += W) store(out + i, zero());
-      int64_t i = begin;
-      for (; i + W <= end; i += W) store_unaligned(out + i, load_unaligned(in + i));
-      if (i > begin) store_unaligned(out + end - W, load_unaligned(in + end - W));  // the rest, overlapping
-      else
-        for (; i < end; ++i) out[i] = in[i];
+      copy_floats(in + begin, out + begin, end - begin);
     }
 }
 
@@ -115,8 +112,20 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
     const int width = tile_width(pixels.end - pixels.begin);
     const int64_t w = pixels.begin * p.stride_w - p.pad_left;
     int64_t offset = (n * blocks * p.p * p.q + row * p.q + pixels.begin) * W;
-    StemTile tile{x + h * p.w + w, int64_t{p.h} * p.w, int64_t{p.w} * p.dilation_h, p.dilation_w, p.stride_w,
-                  b.weight, taps * W, p.c, p.r, p.s, rows, b.y + offset, y_block, pixels.end - pixels.begin,
+    StemTile tile{x + h * p.w + w,
+                  int64_t{p.h} * p.w,
+                  int64_t{p.w} * p.dilation_h,
+                  p.dilation_w,
+                  p.stride_w,
+                  b.weight,
+                  taps * W,
+                  p.c,
+                  p.r,
+                  p.s,
+                  rows,
+                  b.y + offset,
+                  y_block,
+                  pixels.end - pixels.begin,
                   {b.bias, b.residual ? b.residual + offset : nullptr, p.activation}};
     if (w < 0 || w + patch_width(p, width) > p.w) {
       tile.x = patch;
@@ -125,9 +134,12 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
       copy_patch(p, x, h, w, rows, tile.x_row, patch);
     }
     for (int64_t block = 0; block < blocks; block += 2) {
-      if (p.stride_w == 1) run_tile<1>(tile, width, blocks - block);
-      else if (p.stride_w == 2) run_tile<2>(tile, width, blocks - block);
-      else run_tile<0>(tile, width, blocks - block);
+      if (p.stride_w == 1)
+        run_tile<1>(tile, width, blocks - block);
+      else if (p.stride_w == 2)
+        run_tile<2>(tile, width, blocks - block);
+      else
+        run_tile<0>(tile, width, blocks - block);
       tile.weight += 2 * taps * W;
       tile.y += 2 * y_block;
       if (b.bias) tile.epilogue.bias += 2 * W;
@@ -137,7 +149,8 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
 }
 
 bool accepts(const Conv2dProblem& p) {
-  return p.pass == Conv2dPass::Forward && is_stem(p) && int64_t{p.c} * p.r * patch_row(p, kTilePixels) <= kPatch;
+  return p.pass == Conv2dPass::Forward && is_stem(p) &&
+         int64_t{p.c} * p.r * patch_row(p, kTilePixels) <= kPatch;
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {

@@ -1,6 +1,7 @@
-// Stem, gradInput: dx[n, c, h, w] = sum over k, r, s of weight[k, c, r, s] * dy[n, k, p, q] where p * stride + r reaches h.
-// Lanes hold output channels: a tile of a few columns of one phase of the stride x all input channels stays in
-// registers, each dy vector meets the weights of every channel, and the lanes are added up at the end.
+// Stem, gradInput: dx[n, c, h, w] = sum over k, r, s of weight[k, c, r, s] * dy[n, k, p, q] where p * stride
+// + r reaches h. Lanes hold output channels: a tile of a few columns of one phase of the stride x all input
+// channels stays in registers, each dy vector meets the weights of every channel, and the lanes are added up
+// at the end.
 #include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/stem.kernels.h"
 
@@ -13,15 +14,17 @@ struct InputTile {
   const Conv2dProblem& p;
   const float *dy, *weight;  // of one image; [K/W, C, R, S, lanes]
   const Taps &rows, &columns;
-  int64_t row;               // counts rows of this phase
-  float* dx;                 // of column 0 of this phase, channel 0
+  int64_t row;  // counts rows of this phase
+  float* dx;    // of column 0 of this phase, channel 0
 };
 
 // Lane sums in a fixed tree.
 template <int Half = W / 2>
 GROUPCONV_INLINE float add_lanes(Vec v) {
-  if constexpr (Half == 0) return v[0];
-  else return add_lanes<Half / 2>(v + xor_lanes<Half>(v));
+  if constexpr (Half == 0)
+    return v[0];
+  else
+    return add_lanes<Half / 2>(v + xor_lanes<Half>(v));
 }
 
 // Columns i .. i + count - 1 of the phase; unless Edge, all kColumns, and all dy columns lie inside.
@@ -52,14 +55,13 @@ GROUPCONV_KERNEL void input_tile(const InputTile& tile, int64_t i, int64_t count
       }
     }
   GROUPCONV_UNROLL
-  for (int c = 0; c < Channels; ++c)
-    GROUPCONV_UNROLL
-    for (int column = 0; column < kColumns; ++column) {
-      if (Edge && column >= count) break;
-      float& dx = tile.dx[c * p.h * int64_t{p.w} + (i + column) * p.stride_w];
-      const float sum = add_lanes(sums[c][column]);
-      dx = p.accumulate ? dx + sum : sum;
-    }
+  for (int c = 0; c < Channels; ++c) GROUPCONV_UNROLL
+  for (int column = 0; column < kColumns; ++column) {
+    if (Edge && column >= count) break;
+    float& dx = tile.dx[c * p.h * int64_t{p.w} + (i + column) * p.stride_w];
+    const float sum = add_lanes(sums[c][column]);
+    dx = p.accumulate ? dx + sum : sum;
+  }
 }
 
 template <int Channels>
@@ -67,12 +69,19 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
   const Taps rows = grad_input_taps(p.r, p.stride_h, p.dilation_h, p.pad_top, h % p.stride_h);
   for (int64_t phase = 0; phase < min_of(p.stride_w, p.w); ++phase) {
     const Taps columns = grad_input_taps(p.s, p.stride_w, p.dilation_w, p.pad_left, phase);
-    const InputTile tile{p,    b.dy + n * ceil_div(p.k, W) * p.p * p.q * W, b.weight, rows, columns,
-                         h / p.stride_h, b.dx + (n * p.c * p.h + h) * p.w + phase};
+    const InputTile tile{p,
+                         b.dy + n * ceil_div(p.k, W) * p.p * p.q * W,
+                         b.weight,
+                         rows,
+                         columns,
+                         h / p.stride_h,
+                         b.dx + (n * p.c * p.h + h) * p.w + phase};
     const int64_t outputs = ceil_div(p.w - phase, p.stride_w);
     for (int64_t i = 0; i < outputs; i += kColumns)
-      if (i + kColumns <= outputs && columns.inside(i, kColumns, p.q)) input_tile<Channels, false>(tile, i, kColumns);
-      else input_tile<Channels, true>(tile, i, outputs - i);
+      if (i + kColumns <= outputs && columns.inside(i, kColumns, p.q))
+        input_tile<Channels, false>(tile, i, kColumns);
+      else
+        input_tile<Channels, true>(tile, i, outputs - i);
   }
 }
 
@@ -83,10 +92,14 @@ bool accepts(const Conv2dProblem& p) {
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   parallel_for(context, int64_t{p.n} * p.h, [&](int64_t i) {
     const int64_t n = i / p.h, h = i % p.h;
-    if (p.c == 1) run_row<1>(p, b, n, h);
-    else if (p.c == 2) run_row<2>(p, b, n, h);
-    else if (p.c == 3) run_row<3>(p, b, n, h);
-    else run_row<4>(p, b, n, h);
+    if (p.c == 1)
+      run_row<1>(p, b, n, h);
+    else if (p.c == 2)
+      run_row<2>(p, b, n, h);
+    else if (p.c == 3)
+      run_row<3>(p, b, n, h);
+    else
+      run_row<4>(p, b, n, h);
   });
 }
 

@@ -1,17 +1,20 @@
 // Stem, gradWeight: dweight[k, tap] = sum over pixels of dy[k, pixel] * x[tap's shift of pixel].
-// x is unfolded into columns [taps, kPixels] for a chunk of pixels (taps run over C, R, S); then a tile of taps x two
-// output blocks stays in registers while the pixels go by: one dy vector per block, one broadcast per tap.
+// x is unfolded into columns [taps, kPixels] for a chunk of pixels (taps run over C, R, S); then a tile of
+// taps x two output blocks stays in registers while the pixels go by: one dy vector per block, one broadcast
+// per tap.
 //
 // The chunks are cut into a number of ranges that follows from the problem alone. Their partial sums
 // [ranges, K/W, taps, lanes] are added in order, so results do not depend on the number of threads.
+#include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/stem.kernels.h"
 
 namespace groupconv {
 namespace {
 
-constexpr int64_t kPixels = 112;     // 7 cache lines per tap: the taps of a tile do not collide in L1
+constexpr int64_t kPixels = 112;    // 7 cache lines per tap: the taps of a tile do not collide in L1
+constexpr int64_t kMaxReach = 512;  // floats beyond them that a kernel row reads
 constexpr int64_t kMaxRanges = 64;
-constexpr int64_t kMinChunks = 4;    // per range
+constexpr int64_t kMinChunks = 4;  // per range
 
 int64_t image_chunks(const Conv2dProblem& p) { return ceil_div(int64_t{p.p} * p.q, kPixels); }
 int64_t chunk_ranges(const Conv2dProblem& p) {
@@ -24,34 +27,59 @@ void copy_strided(const float* in, int64_t stride, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] = in[i * (Stride ? Stride : stride)];
 }
 
-// columns[i] <- x for outputs q = first .. first + count - 1 of one row of one channel; zero outside.
-void unfold_row(const Conv2dProblem& p, const float* x_row, int64_t left, int64_t first, int64_t count, float* columns) {
+// line[i] <- x_row[(first + i) * stride + left]; zero outside, and everywhere where there is no row.
+void unfold_row(const Conv2dProblem& p, const float* x_row, int64_t left, int64_t first, int64_t count,
+                float* line) {
   const int64_t stride = p.stride_w;
-  const int64_t inside = left < 0 ? ceil_div(-left, stride) : 0, outside = p.w > left ? (p.w - left - 1) / stride + 1 : 0;
-  const int64_t begin = min_of(count, max_of(0, inside - first)), end = max_of(begin, min_of(count, outside - first));
-  for (int64_t i = 0; i < begin; ++i) columns[i] = 0;
+  const int64_t inside = left < 0 ? ceil_div(-left, stride) : 0,
+                outside = x_row && p.w > left ? (p.w - left - 1) / stride + 1 : 0;
+  const int64_t begin = min_of(count, max_of(0, inside - first)),
+                end = max_of(begin, min_of(count, outside - first));
+  for (int64_t i = 0; i < begin; ++i) line[i] = 0;
   if (end > begin) {
     const float* in = x_row + (first + begin) * stride + left;
-    if (stride == 1) copy_strided<1>(in, 1, columns + begin, end - begin);
-    else if (stride == 2) copy_strided<2>(in, 2, columns + begin, end - begin);
-    else copy_strided<0>(in, stride, columns + begin, end - begin);
+    if (stride == 1)
+      copy_floats(in, line + begin, end - begin);
+    else if (stride == 2)
+      copy_strided<2>(in, 2, line + begin, end - begin);
+    else
+      copy_strided<0>(in, stride, line + begin, end - begin);
   }
-  for (int64_t i = end; i < count; ++i) columns[i] = 0;
+  for (int64_t i = end; i < count; ++i) line[i] = 0;
 }
 
-// columns [C, R, S, kPixels] <- x [C, H, W] for `pixels` of [P, Q].
+// A kernel column reads every stride-th value of x, beginning with value `phase` of the padded row, shifted
+// by `shift`.
+struct Shifts {
+  int64_t phase[kMaxTaps], shift[kMaxTaps];
+  int64_t reach;  // the largest shift
+};
+Shifts shifts_of(const Conv2dProblem& p) {
+  Shifts shifts{};
+  for (int64_t s = 0; s < p.s; ++s) {
+    shifts.phase[s] = s * p.dilation_w % p.stride_w;
+    shifts.shift[s] = shifts.reach = s * p.dilation_w / p.stride_w;
+  }
+  return shifts;
+}
+
+// columns [C, R, S, kPixels] <- x [C, H, W] for `pixels` of [P, Q]. Borders are dealt with once per phase of
+// the stride, in `line`; the columns of that phase are copies of it.
 void unfold(const Conv2dProblem& p, const float* x, Range pixels, float* columns) {
+  alignas(64) float line[kPixels + kMaxReach];
+  const Shifts shifts = shifts_of(p);
   for (int64_t pixel = pixels.begin; pixel < pixels.end;) {
     const int64_t row = pixel / p.q, q = pixel % p.q, count = min_of(p.q - q, pixels.end - pixel);
     float* out = columns + (pixel - pixels.begin);
     for (int64_t c = 0; c < p.c; ++c)
-      for (int64_t r = 0; r < p.r; ++r) {
+      for (int64_t r = 0; r < p.r; ++r, out += p.s * kPixels) {
         const int64_t h = row * p.stride_h + r * p.dilation_h - p.pad_top;
-        const bool inside = h >= 0 && h < p.h;
-        for (int64_t s = 0; s < p.s; ++s, out += kPixels)
-          if (inside) unfold_row(p, x + (c * p.h + h) * p.w, s * p.dilation_w - p.pad_left, q, count, out);
-          else
-            for (int64_t i = 0; i < count; ++i) out[i] = 0;
+        const float* x_row = h >= 0 && h < p.h ? x + (c * p.h + h) * p.w : nullptr;
+        for (int64_t phase = 0; phase < p.stride_w; ++phase) {
+          unfold_row(p, x_row, phase - p.pad_left, q, count + shifts.reach, line);
+          for (int64_t s = 0; s < p.s; ++s)
+            if (shifts.phase[s] == phase) copy_floats(line + shifts.shift[s], out + s * kPixels, count);
+        }
       }
     pixel += count;
   }
@@ -62,17 +90,16 @@ struct TapTile {
   int64_t dy_block, pixels;
   float* sums;  // [taps, lanes]
   int64_t sums_block;
-  bool first;   // overwrite sums
+  bool first;  // overwrite sums
 };
 
 template <int Width, int Blocks>
 GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
   Vec sums[Blocks][Width];
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block)
-    GROUPCONV_UNROLL
-    for (int tap = 0; tap < Width; ++tap)
-      sums[block][tap] = tile.first ? zero() : load(tile.sums + block * tile.sums_block + tap * W);
+  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+  for (int tap = 0; tap < Width; ++tap)
+    sums[block][tap] = tile.first ? zero() : load(tile.sums + block * tile.sums_block + tap * W);
   const float *columns = tile.columns, *dy = tile.dy;
   const int64_t dy_block = tile.dy_block;
 #pragma GCC unroll 1
@@ -88,58 +115,76 @@ GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
     }
   }
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block)
-    GROUPCONV_UNROLL
-    for (int tap = 0; tap < Width; ++tap) store(tile.sums + block * tile.sums_block + tap * W, sums[block][tap]);
+  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+  for (int tap = 0; tap < Width; ++tap)
+    store(tile.sums + block * tile.sums_block + tap * W, sums[block][tap]);
 }
 
 // One chunk of pixels of image n into partial sums. Tap tiles are padded to whole ones: see padded_taps.
 int64_t padded_taps(const Conv2dProblem& p) { return max_of(stem_taps(p), kTilePixels / 2); }
 
-void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range pixels, float* columns, float* sums,
-               bool first) {
+void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range pixels, float* columns,
+               float* sums, bool first) {
   const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), area = int64_t{p.p} * p.q;
   const int64_t stride = padded_taps(p) * W, parts = ceil_div(taps, kTilePixels);
   unfold(p, b.x + n * p.c * p.h * p.w, pixels, columns);
   for (int64_t block = 0; block < blocks; block += 2)
     for (int64_t i = 0; i < parts; ++i) {
       const Range range = part(taps, i, parts);
-      const TapTile tile{columns + range.begin * kPixels, b.dy + ((n * blocks + block) * area + pixels.begin) * W,
-                         area * W, pixels.end - pixels.begin, sums + block * stride + range.begin * W, stride, first};
+      const TapTile tile{columns + range.begin * kPixels,
+                         b.dy + ((n * blocks + block) * area + pixels.begin) * W,
+                         area * W,
+                         pixels.end - pixels.begin,
+                         sums + block * stride + range.begin * W,
+                         stride,
+                         first};
       with_tile_width(tile_width(range.end - range.begin), [&](auto width) GROUPCONV_INLINE_LAMBDA {
-        if (block + 2 <= blocks) tap_tile<width.value, 2>(tile);
-        else tap_tile<width.value, 1>(tile);
+        if (block + 2 <= blocks)
+          tap_tile<width.value, 2>(tile);
+        else
+          tap_tile<width.value, 1>(tile);
       });
     }
 }
 
 int64_t range_size(const Conv2dProblem& p) { return padded_taps(p) * (kPixels + ceil_div(p.k, W) * W); }
 
-bool accepts(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_stem(p); }
+bool accepts(const Conv2dProblem& p) {
+  return p.pass == Conv2dPass::GradWeight && is_stem(p) && p.s <= kMaxTaps &&
+         int64_t{p.s - 1} * p.dilation_w / p.stride_w <= kMaxReach;
+}
 
 size_t workspace_bytes(const Conv2dProblem& p) { return chunk_ranges(p) * range_size(p) * sizeof(float); }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), padded = padded_taps(p), ranges = chunk_ranges(p);
+  const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), padded = padded_taps(p),
+                ranges = chunk_ranges(p);
   const int64_t chunks = image_chunks(p), area = int64_t{p.p} * p.q;
-  float* workspace = static_cast<float*>(b.workspace);  // [ranges][padded taps, kPixels], [ranges][K/W, padded taps, W]
+  float* workspace =
+      static_cast<float*>(b.workspace);  // [ranges][padded taps, kPixels], [ranges][K/W, padded taps, W]
   float* partial = workspace + ranges * padded * kPixels;
-  parallel_for(context, ranges, [&](int64_t range) {
-    const Range mine = part(p.n * chunks, range, ranges);
-    float* columns = workspace + range * padded * kPixels;
-    for (int64_t i = taps * kPixels; i < padded * kPixels; ++i) columns[i] = 0;
-    for (int64_t i = mine.begin; i < mine.end; ++i)
-      add_chunk(p, b, i / chunks, part(area, i % chunks, chunks), columns, partial + range * blocks * padded * W,
-                i == mine.begin);
+  parallel(context, [&](int thread, int threads) {
+    const Range mine = share(ranges, thread, threads);
+    float* columns = workspace + mine.begin * padded * kPixels;  // one for all of them: it stays in L2
+    if (mine.begin < mine.end)
+      for (int64_t i = taps * kPixels; i < padded * kPixels; ++i) columns[i] = 0;
+    for (int64_t range = mine.begin; range < mine.end; ++range) {
+      const Range work = part(p.n * chunks, range, ranges);
+      for (int64_t i = work.begin; i < work.end; ++i)
+        add_chunk(p, b, i / chunks, part(area, i % chunks, chunks), columns,
+                  partial + range * blocks * padded * W, i == work.begin);
+    }
   });
   parallel_for(context, blocks * taps, [&](int64_t i) {
     const int64_t block = i / taps, tap = i % taps;
     Vec sum = zero();
     for (int64_t range = 0; range < ranges; ++range)
       sum += load(partial + ((range * blocks + block) * padded + tap) * W);
-    for (int64_t k = block * W; k < min_of(p.k, (block + 1) * W); ++k) {
-      float& dweight = b.dweight[k * taps + tap];
-      dweight = p.accumulate ? dweight + sum[k % W] : sum[k % W];
+    alignas(64) float lanes[W];
+    store(lanes, sum);
+    for (int64_t lane = 0; lane < min_of(W, p.k - block * W); ++lane) {
+      float& dweight = b.dweight[(block * W + lane) * taps + tap];
+      dweight = p.accumulate ? dweight + lanes[lane] : lanes[lane];
     }
   });
 }

@@ -1,4 +1,4 @@
-#include "ops/pool/bands.h"
+#include "ops/pool/bands.kernels.h"
 
 namespace groupconv {
 namespace {
@@ -11,8 +11,7 @@ GROUPCONV_INLINE void add_run(const float* x, int64_t count, double* sums) {
     const int64_t end = min_of(count, first + kRunRows);
     Vec sum[4] = {};
     int64_t i = first;
-    for (; i + 4 <= end; i += 4)
-      GROUPCONV_UNROLL for (int j = 0; j < 4; ++j) sum[j] += load(x + (i + j) * W);
+    for (; i + 4 <= end; i += 4) GROUPCONV_UNROLL for (int j = 0; j < 4; ++j) sum[j] += load(x + (i + j) * W);
     for (; i < end; ++i) sum[0] += load(x + i * W);
     float lanes[W];
     store_unaligned(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
@@ -20,8 +19,10 @@ GROUPCONV_INLINE void add_run(const float* x, int64_t count, double* sums) {
   }
 }
 
-// x: a plane. A window as wide as the plane is one run: global average pooling reads its plane straight through.
-GROUPCONV_KERNEL void average(const PoolProblem& p, const float* x, float* y, PoolRange rows, PoolRange columns) {
+// x: a plane. A window as wide as the plane is one run: global average pooling reads its plane straight
+// through.
+GROUPCONV_KERNEL void average(const PoolProblem& p, const float* x, float* y, PoolRange rows,
+                              PoolRange columns) {
   double sums[W] = {};
   const int64_t width = columns.end - columns.begin;
   if (width == p.w) {
@@ -75,7 +76,8 @@ bool is_average(const PoolProblem& p) { return p.kind != PoolKind::Max && p.bloc
 
 constexpr PoolSolver solvers[] = {
     {"average", [](const PoolProblem& p) { return is_average(p) && !p.backward; }, forward},
-    {"globalAverage", [](const PoolProblem& p) { return is_average(p) && p.backward && is_global(p); }, backward_global},
+    {"globalAverage", [](const PoolProblem& p) { return is_average(p) && p.backward && is_global(p); },
+     backward_global},
     {"average", [](const PoolProblem& p) { return is_average(p) && p.backward; }, backward},
 };
 

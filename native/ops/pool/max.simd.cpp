@@ -1,4 +1,4 @@
-#include "ops/pool/bands.h"
+#include "ops/pool/bands.kernels.h"
 
 namespace groupconv {
 namespace {
@@ -18,7 +18,8 @@ void forward(const PoolProblem& p, const PoolBuffers& b, const ExecutionContext&
         const PoolRange columns = pool_columns(p, ow);
         Vec largest = lowest();
         for (int64_t h = rows.begin; h < rows.end; ++h)
-          for (int64_t w = columns.begin; w < columns.end; ++w) largest = larger(largest, load(x + (h * p.w + w) * W));
+          for (int64_t w = columns.begin; w < columns.end; ++w)
+            largest = larger(largest, load(x + (h * p.w + w) * W));
         store(y + (oh * p.q + ow) * W, largest);
       }
     }
@@ -32,7 +33,8 @@ bool is_3x3_stride_2(const PoolProblem& p) {
 // One row of outputs. Neighbouring windows share a column, whose maximum is carried over.
 GROUPCONV_KERNEL void row_3x3_stride_2(const PoolProblem& p, const float* x, float* y, PoolRange rows) {
   const int64_t last = rows.end - 1;  // a row that padding hides is replaced by one of the window
-  const float* row[3] = {x + rows.begin * p.w * W, x + min_of(rows.begin + 1, last) * p.w * W, x + last * p.w * W};
+  const float* row[3] = {x + rows.begin * p.w * W, x + min_of(rows.begin + 1, last) * p.w * W,
+                         x + last * p.w * W};
   const auto column = [&](int64_t w) GROUPCONV_INLINE_LAMBDA {
     if (w < 0 || w >= p.w) return lowest();
     return larger(larger(load(row[0] + w * W), load(row[1] + w * W)), load(row[2] + w * W));
@@ -75,8 +77,8 @@ GROUPCONV_INLINE void scatter(const PoolProblem& p, const float* x, float* dx, S
 }
 
 GROUPCONV_INLINE void scatter_3x3(const PoolProblem& p, const float* x, float* dx, Search search) {
-  GROUPCONV_UNROLL for (int r = 0; r < 3; ++r)
-    GROUPCONV_UNROLL for (int s = 0; s < 3; ++s) search.visit(x + (r * p.w + s) * W, dx + (r * p.w + s) * W, true);
+  GROUPCONV_UNROLL for (int r = 0; r < 3; ++r) GROUPCONV_UNROLL for (int s = 0; s < 3; ++s)
+      search.visit(x + (r * p.w + s) * W, dx + (r * p.w + s) * W, true);
 }
 
 template <bool Is3x3>
@@ -91,8 +93,10 @@ void backward(const PoolProblem& p, const PoolBuffers& b, const ExecutionContext
         const PoolRange columns = pool_columns(p, ow);
         const Search search{load(b.y + first + ow * W), load(b.dy + first + ow * W), ~IntVec{}};
         const int64_t corner = (rows.begin * p.w + columns.begin) * W;
-        if (Is3x3 && inside && columns.end - columns.begin == 3) scatter_3x3(p, x + corner, dx + corner, search);
-        else scatter(p, x, dx, search, rows, columns, band);
+        if (Is3x3 && inside && columns.end - columns.begin == 3)
+          scatter_3x3(p, x + corner, dx + corner, search);
+        else
+          scatter(p, x, dx, search, rows, columns, band);
       }
     });
   });
@@ -102,7 +106,8 @@ bool is_forward(const PoolProblem& p) { return p.kind == PoolKind::Max && !p.bac
 bool is_backward(const PoolProblem& p) { return p.kind == PoolKind::Max && p.backward && p.block == W; }
 
 constexpr PoolSolver solvers[] = {
-    {"max3x3s2", [](const PoolProblem& p) { return is_forward(p) && is_3x3_stride_2(p); }, forward_3x3_stride_2},
+    {"max3x3s2", [](const PoolProblem& p) { return is_forward(p) && is_3x3_stride_2(p); },
+     forward_3x3_stride_2},
     {"max", is_forward, forward},
     {"max3x3s2", [](const PoolProblem& p) { return is_backward(p) && is_3x3_stride_2(p); }, backward<true>},
     {"max", is_backward, backward<false>},

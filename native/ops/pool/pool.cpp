@@ -8,24 +8,24 @@ const char* op_name(PoolKind kind) {
 }
 
 void check(const char* op, const char* name, const Tensor& tensor, const Shape* expected = nullptr) {
-  require(!expected || tensor.shape() == *expected, ErrorCode::InvalidShape, op, ": ", name, " ", tensor.shape(),
-          ", expected ", expected ? *expected : tensor.shape());
+  require(!expected || tensor.shape() == *expected, ErrorCode::InvalidShape, op, ": ", name, " ",
+          tensor.shape(), ", expected ", expected ? *expected : tensor.shape());
   require(tensor.shape().rank() == 4, ErrorCode::InvalidShape, op, ": ", name, " ", tensor.shape(),
           " must have four dimensions, [N, C, H, W]");
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ", name_of(tensor.dtype()),
-          ", float32 is needed");
+  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ",
+          name_of(tensor.dtype()), ", float32 is needed");
 }
 
-int64_t output_extent(const char* op, const char* axis, int64_t input, int32_t kernel, int32_t stride, int32_t before,
-                      int32_t after) {
-  require(kernel >= 1 && stride >= 1, ErrorCode::InvalidArgument, op, ": kernelSize and stride are at least 1, found ",
-          kernel, " and ", stride);
+int64_t output_extent(const char* op, const char* axis, int64_t input, int32_t kernel, int32_t stride,
+                      int32_t before, int32_t after) {
+  require(kernel >= 1 && stride >= 1, ErrorCode::InvalidArgument, op,
+          ": kernelSize and stride are at least 1, found ", kernel, " and ", stride);
   for (int32_t padding : {before, after})
     require(padding >= 0 && padding <= kernel / 2, ErrorCode::InvalidArgument, op,
             ": padding is at least 0 and at most half the kernel ", kernel, ", found ", padding);
   const int64_t padded = input + before + after;
-  require(kernel <= padded, ErrorCode::InvalidShape, op, ": kernel ", kernel, " is larger than x's ", axis, " ", input,
-          " with its padding, ", padded);
+  require(kernel <= padded, ErrorCode::InvalidShape, op, ": kernel ", kernel, " is larger than x's ", axis,
+          " ", input, " with its padding, ", padded);
   return (padded - kernel) / stride + 1;
 }
 
@@ -65,8 +65,8 @@ void run(Stream& stream, const PoolProblem& problem, const PoolBuffers& buffers)
 }
 
 TensorPtr forward(const Tensor& x, const PoolProblem& problem) {
-  const TensorPtr y =
-      make_tensor(x.shared_stream(), {problem.n, problem.c, problem.p, problem.q}, DType::Float32, problem.block);
+  const TensorPtr y = make_tensor(x.shared_stream(), {problem.n, problem.c, problem.p, problem.q},
+                                  DType::Float32, problem.block);
   PoolBuffers buffers{};
   buffers.x = x.in_layout(problem.block);
   buffers.y = y->target_in_layout(problem.block);
@@ -75,7 +75,8 @@ TensorPtr forward(const Tensor& x, const PoolProblem& problem) {
 }
 
 // x and y are null where the gradient does not need them.
-void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tensor& dy, Tensor& dx, GradMode mode) {
+void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tensor& dy, Tensor& dx,
+              GradMode mode) {
   const char* op = op_name(problem.kind);
   const Shape y_shape{problem.n, problem.c, problem.p, problem.q};
   check(op, "dy", dy, &y_shape);
@@ -94,11 +95,11 @@ void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tenso
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const PoolProblem& p) {
-  out << op_name(p.kind) << (p.backward ? "_grad" : "") << " n" << p.n << " c" << p.c << " x " << p.h << 'x' << p.w
-      << " y " << p.p << 'x' << p.q;
+  out << op_name(p.kind) << (p.backward ? "_grad" : "") << " n" << p.n << " c" << p.c << " x " << p.h << 'x'
+      << p.w << " y " << p.p << 'x' << p.q;
   if (p.kind != PoolKind::AdaptiveAvg)
-    out << " kernel " << p.kernel_h << 'x' << p.kernel_w << " stride " << p.stride_h << 'x' << p.stride_w << " padding "
-        << p.pad_top << ',' << p.pad_left;
+    out << " kernel " << p.kernel_h << 'x' << p.kernel_w << " stride " << p.stride_h << 'x' << p.stride_w
+        << " padding " << p.pad_top << ',' << p.pad_left;
   return out << " block" << p.block;
 }
 
@@ -111,8 +112,8 @@ TensorPtr max_pool2d(const Tensor& x, const PoolGeometry& geometry) {
   return forward(x, windows(PoolKind::Max, x, geometry));
 }
 
-void max_pool2d_grad(const Tensor& x, const Tensor& y, const Tensor& dy, const PoolGeometry& geometry, Tensor& dx,
-                     GradMode mode) {
+void max_pool2d_grad(const Tensor& x, const Tensor& y, const Tensor& dy, const PoolGeometry& geometry,
+                     Tensor& dx, GradMode mode) {
   backward(windows(PoolKind::Max, x, geometry), &x, &y, dy, dx, mode);
 }
 

@@ -38,7 +38,8 @@ void for_outputs(const PoolProblem& p, const Plane& plane, const Body& body) {
 
 // Calls body(index in the plane, offset) for the values of a window; stops when it returns true.
 template <class Body>
-void for_window(const PoolProblem& p, const Plane& plane, PoolRange rows, PoolRange columns, const Body& body) {
+void for_window(const PoolProblem& p, const Plane& plane, PoolRange rows, PoolRange columns,
+                const Body& body) {
   for (int64_t h = rows.begin; h < rows.end; ++h)
     for (int64_t w = columns.begin; w < columns.end; ++w)
       if (body(h * p.w + w, plane.x + (h * p.w + w) * plane.step)) return;
@@ -87,11 +88,13 @@ constexpr PoolSolver references[] = {
     {"reference", [](const PoolProblem& p) { return p.backward; }, backward},
 };
 
-const bool registered = pool_registry().add(DeviceKind::Cpu, []() -> const SolverList<PoolProblem, PoolBuffers>& {
-  return for_active_isa([](Isa isa) {
-    return join<PoolProblem, PoolBuffers>({max_pool_solvers_for(isa), avg_pool_solvers_for(isa), {references, 2}});
-  });
-});
+const bool registered =
+    pool_registry().add(DeviceKind::Cpu, []() -> const SolverList<PoolProblem, PoolBuffers>& {
+      return for_active_isa([](Isa isa) {
+        return join<PoolProblem, PoolBuffers>(
+            {max_pool_solvers_for(isa), avg_pool_solvers_for(isa), {references, 2}});
+      });
+    });
 
 }  // namespace
 }  // namespace groupconv

@@ -1,10 +1,11 @@
 // 2-D pooling over windows of x [N, C, H, W], y [N, C, P, Q]; torch.nn.functional.max_pool2d, avg_pool2d,
 // adaptive_avg_pool2d.
 //
-//   max       y[p, q] = the largest x in the window; padding counts as -inf, a NaN wins. Backward, dy[p, q] goes to the
+//   max       y[p, q] = the largest x in the window; padding counts as -inf, a NaN wins. Backward, dy[p, q]
+//   goes to the
 //             window's first maximum in row-major order, found again by comparing x with y
-//   avg       y[p, q] = sum of the window / kernel_h * kernel_w, or / its values inside x without count_include_pad
-//   adaptive  the mean over rows floor(p * H / P) .. ceil((p + 1) * H / P), columns alike
+//   avg       y[p, q] = sum of the window / kernel_h * kernel_w, or / its values inside x without
+//   count_include_pad adaptive  the mean over rows floor(p * H / P) .. ceil((p + 1) * H / P), columns alike
 //
 // A window of max and avg starts at p * stride_h - pad_top, q * stride_w - pad_left.
 #pragma once
@@ -43,8 +44,8 @@ Registry<PoolProblem, PoolBuffers>& pool_registry();
 struct PoolRange {
   int64_t begin, end;
 };
-static inline PoolRange pool_range(const PoolProblem& p, int64_t output, int64_t input_extent, int64_t output_extent,
-                                   int64_t kernel, int64_t stride, int64_t pad) {
+static inline PoolRange pool_range(const PoolProblem& p, int64_t output, int64_t input_extent,
+                                   int64_t output_extent, int64_t kernel, int64_t stride, int64_t pad) {
   if (p.kind == PoolKind::AdaptiveAvg)
     return {output * input_extent / output_extent,
             ((output + 1) * input_extent + output_extent - 1) / output_extent};
@@ -59,8 +60,9 @@ static inline PoolRange pool_columns(const PoolProblem& p, int64_t output) {
 }
 // What the sum over a window is divided by.
 static inline int64_t pool_divisor(const PoolProblem& p, PoolRange rows, PoolRange columns) {
-  return p.kind == PoolKind::Avg && p.count_include_pad ? int64_t{p.kernel_h} * p.kernel_w
-                                                        : (rows.end - rows.begin) * (columns.end - columns.begin);
+  return p.kind == PoolKind::Avg && p.count_include_pad
+             ? int64_t{p.kernel_h} * p.kernel_w
+             : (rows.end - rows.begin) * (columns.end - columns.begin);
 }
 
 // kernel, stride: h, w. padding: top, right, bottom, left; at most half the kernel.
@@ -70,8 +72,8 @@ struct PoolGeometry {
 };
 
 TensorPtr max_pool2d(const Tensor& x, const PoolGeometry& geometry);
-void max_pool2d_grad(const Tensor& x, const Tensor& y, const Tensor& dy, const PoolGeometry& geometry, Tensor& dx,
-                     GradMode mode);
+void max_pool2d_grad(const Tensor& x, const Tensor& y, const Tensor& dy, const PoolGeometry& geometry,
+                     Tensor& dx, GradMode mode);
 TensorPtr avg_pool2d(const Tensor& x, const PoolGeometry& geometry, bool count_include_pad);
 void avg_pool2d_grad(const Tensor& dy, const PoolGeometry& geometry, bool count_include_pad, Tensor& dx,
                      GradMode mode);

@@ -1,5 +1,5 @@
-// Every solver on every instruction set and thread count against the reference, and the reference against values
-// worked out by hand; then the doors on a stream.
+// Every solver on every instruction set and thread count against the reference, and the reference against
+// values worked out by hand; then the doors on a stream.
 #include "ops/pool/pool.h"
 
 #include <memory>
@@ -27,7 +27,8 @@ Values run(const PoolSolver& solver, PoolProblem p, const Values& x, const Value
   const Shape x_shape{p.n, p.c, p.h, p.w}, y_shape{p.n, p.c, p.p, p.q};
   Guarded gx(x_shape, x, p.block), gdy(y_shape, hashed_values(3, y_shape.size()), p.block);
   Guarded gy = p.backward ? Guarded(y_shape, y, p.block) : Guarded(y_shape, p.block);
-  Guarded gdx = p.accumulate ? Guarded(x_shape, hashed_values(4, x_shape.size()), p.block) : Guarded(x_shape, p.block);
+  Guarded gdx =
+      p.accumulate ? Guarded(x_shape, hashed_values(4, x_shape.size()), p.block) : Guarded(x_shape, p.block);
   PoolBuffers b{};
   if (!p.backward || p.kind == PoolKind::Max) b.x = gx.data(), b.y = gy.data();
   b.dy = gdy.data(), b.dx = gdx.data();
@@ -62,7 +63,8 @@ void check_problem(PoolProblem p, const Values& x) {
           std::ostringstream note;
           note << solver->name << ' ' << isa_name(isa) << " x" << threads << ' ' << p;
           const Values actual = run(*solver, p, x, y, threads, note.str());
-          if (p.kind == PoolKind::Max && !p.backward) CHECK_NOTE(test::same_bits(actual, expected), note.str());
+          if (p.kind == PoolKind::Max && !p.backward)
+            CHECK_NOTE(test::same_bits(actual, expected), note.str());
           CHECK_NOTE(test::relative_error(actual, expected) <= 1e-6, note.str());
           if (first.empty()) first = actual;
           CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
@@ -88,12 +90,13 @@ void check_solvers() {
     Shape x;
     int kh, kw, sh, sw, ph, pw;
   };
-  const Window windows[] = {
-      {{2, 5, 9, 9}, 3, 3, 2, 2, 1, 1},   {{1, 16, 14, 13}, 3, 3, 2, 2, 1, 1}, {{1, 33, 8, 7}, 3, 3, 2, 2, 1, 1},
-      {{2, 3, 1, 1}, 3, 3, 2, 2, 1, 1},   {{1, 7, 6, 5}, 3, 3, 2, 2, 0, 0},    {{1, 16, 8, 8}, 2, 2, 2, 2, 0, 0},
-      {{2, 7, 7, 9}, 2, 2, 2, 2, 0, 0},   {{1, 13, 8, 7}, 3, 2, 2, 1, 1, 0},   {{1, 6, 7, 8}, 3, 3, 1, 1, 1, 1},
-      {{2, 4, 11, 10}, 5, 5, 3, 3, 2, 2}, {{1, 5, 9, 8}, 2, 2, 3, 3, 0, 0},    {{1, 5, 2, 2}, 1, 1, 1, 1, 0, 0},
-      {{1, 9, 3, 2}, 3, 3, 2, 2, 1, 1},   {{3, 17, 2, 30}, 2, 7, 1, 2, 1, 3}};
+  const Window windows[] = {{{2, 5, 9, 9}, 3, 3, 2, 2, 1, 1},  {{1, 16, 14, 13}, 3, 3, 2, 2, 1, 1},
+                            {{1, 33, 8, 7}, 3, 3, 2, 2, 1, 1}, {{2, 3, 1, 1}, 3, 3, 2, 2, 1, 1},
+                            {{1, 7, 6, 5}, 3, 3, 2, 2, 0, 0},  {{1, 16, 8, 8}, 2, 2, 2, 2, 0, 0},
+                            {{2, 7, 7, 9}, 2, 2, 2, 2, 0, 0},  {{1, 13, 8, 7}, 3, 2, 2, 1, 1, 0},
+                            {{1, 6, 7, 8}, 3, 3, 1, 1, 1, 1},  {{2, 4, 11, 10}, 5, 5, 3, 3, 2, 2},
+                            {{1, 5, 9, 8}, 2, 2, 3, 3, 0, 0},  {{1, 5, 2, 2}, 1, 1, 1, 1, 0, 0},
+                            {{1, 9, 3, 2}, 3, 3, 2, 2, 1, 1},  {{3, 17, 2, 30}, 2, 7, 1, 2, 1, 3}};
   for (const Window& v : windows) {
     Values x = hashed_values(1, v.x.size());
     check_problem(problem(PoolKind::Max, v.x, v.kh, v.kw, v.sh, v.sw, v.ph, v.pw), x);
@@ -103,8 +106,9 @@ void check_solvers() {
     check_problem(problem(PoolKind::Max, v.x, v.kh, v.kw, v.sh, v.sw, v.ph, v.pw), x);
   }
   const std::pair<Shape, std::pair<int, int>> adaptive[] = {
-      {{2, 5, 7, 7}, {1, 1}},   {{2, 33, 4, 4}, {1, 1}}, {{1, 16, 9, 5}, {1, 1}}, {{2, 7, 1, 1}, {1, 1}}, {{2, 5, 7, 5}, {3, 2}},
-      {{1, 16, 10, 7}, {4, 4}}, {{1, 3, 8, 8}, {2, 4}},  {{1, 4, 3, 4}, {5, 5}},  {{1, 9, 7, 7}, {7, 7}}, {{1, 5, 40, 41}, {1, 1}}};
+      {{2, 5, 7, 7}, {1, 1}}, {{2, 33, 4, 4}, {1, 1}},  {{1, 16, 9, 5}, {1, 1}}, {{2, 7, 1, 1}, {1, 1}},
+      {{2, 5, 7, 5}, {3, 2}}, {{1, 16, 10, 7}, {4, 4}}, {{1, 3, 8, 8}, {2, 4}},  {{1, 4, 3, 4}, {5, 5}},
+      {{1, 9, 7, 7}, {7, 7}}, {{1, 5, 40, 41}, {1, 1}}};
   for (const auto& [x, output] : adaptive) {
     PoolProblem p{};
     p.kind = PoolKind::AdaptiveAvg;
@@ -178,14 +182,17 @@ void check_doors() {
     avg_pool2d_grad(*one, sided, false, dsmall, GradMode::Accumulate);
     CHECK(is(dsmall, {2, 2, 2, 2}));
 
-    check_throws(ErrorCode::InvalidArgument, "maxPool2d: padding is at least 0 and at most half the kernel 2, found 2",
+    check_throws(ErrorCode::InvalidArgument,
+                 "maxPool2d: padding is at least 0 and at most half the kernel 2, found 2",
                  [&] { max_pool2d(*x, {{2, 2}, {2, 2}, {2, 0, 0, 0}}); });
     check_throws(ErrorCode::InvalidArgument, "avgPool2d: kernelSize and stride are at least 1",
                  [&] { avg_pool2d(*x, {{2, 2}, {2, 0}, {0, 0, 0, 0}}, true); });
     check_throws(ErrorCode::InvalidShape, "kernel 3 is larger than x's height 2 with its padding, 2",
                  [&] { max_pool2d(*x, {{3, 3}, {2, 2}, {0, 0, 0, 0}}); });
-    check_throws(ErrorCode::InvalidArgument, "outputSize is at least 1", [&] { adaptive_avg_pool2d(*x, 0, 1); });
-    check_throws(ErrorCode::InvalidShape, "dy", [&] { max_pool2d_grad(*x, *y, *x, halves, dx, GradMode::Overwrite); });
+    check_throws(ErrorCode::InvalidArgument, "outputSize is at least 1",
+                 [&] { adaptive_avg_pool2d(*x, 0, 1); });
+    check_throws(ErrorCode::InvalidShape, "dy",
+                 [&] { max_pool2d_grad(*x, *y, *x, halves, dx, GradMode::Overwrite); });
   }
   const TensorPtr flat = tensor_of(stream, {2, 3}, Values(6, 1));
   check_throws(ErrorCode::InvalidShape, "four dimensions", [&] { adaptive_avg_pool2d(*flat, 1, 1); });

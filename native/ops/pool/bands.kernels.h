@@ -1,6 +1,6 @@
-// How the vectorised pools share their work: planes (an image's channel block), cut into bands of rows where planes
-// are few. Every value is made from the same terms in the same order wherever the cuts fall, so they may depend on the
-// number of threads. Only this folder's `*.simd.cpp` units include it.
+// How the vectorised pools share their work: planes (an image's channel block), cut into bands of rows where
+// planes are few. Every value is made from the same terms in the same order wherever the cuts fall, so they
+// may depend on the number of threads. Only this folder's `*.simd.cpp` units include it.
 #pragma once
 #include "cpu/context.h"
 #include "cpu/simd.h"
@@ -23,8 +23,8 @@ void for_bands(const ExecutionContext& context, const PoolProblem& p, int64_t ro
   });
 }
 
-// Backward, over bands of dx: zeroes the band unless it is added to, then calls body(output row, its window's rows,
-// band) for the output rows whose windows reach into it, in order.
+// Backward, over bands of dx: zeroes the band unless it is added to, then calls body(output row, its window's
+// rows, band) for the output rows whose windows reach into it, in order.
 template <class Body>
 void for_windows_into(const PoolProblem& p, float* dx, PoolRange band, const Body& body) {
   if (!p.accumulate)

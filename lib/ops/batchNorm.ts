@@ -1,0 +1,154 @@
+import { type ActivationName, activationCodes } from '../activation.js';
+import type { Backward, GradSlot } from '../autograd.js';
+import { check } from '../errors.js';
+import { type Handle, native } from '../native.js';
+import { checkOptions } from '../options.js';
+import { checkInputs, record } from '../record.js';
+import { Storage } from '../storage.js';
+import type { Shape2D, Shape4D, Tensor, Tensor1D } from '../tensor.js';
+
+export interface BatchNormOptions {
+  /** [C], 1 by default */
+  weight?: Tensor1D | null;
+  /** [C], 0 by default */
+  bias?: Tensor1D | null;
+  /** [C]. Read in evaluation; updated in place in training, where it may be absent. */
+  runningMean?: Tensor1D | null;
+  /** [C], like `runningMean`; in training it receives the unbiased variance. */
+  runningVar?: Tensor1D | null;
+  /** Normalise by the batch's own statistics, which need more than one value per channel. */
+  training?: boolean;
+  /** The share of the batch in the new running statistics, 0.1 by default. */
+  momentum?: number;
+  /** Added to the variance, 1e-5 by default. */
+  eps?: number;
+}
+
+const known = ['weight', 'bias', 'runningMean', 'runningVar', 'training', 'momentum', 'eps'] as const;
+
+/**
+ * (x - mean) / sqrt(variance + eps) * weight + bias, per channel. As torch.nn.functional.batch_norm: in training mean
+ * and variance are those of x over N, H and W, in evaluation the running ones.
+ *
+ * @param x [N, C, H, W] or [N, C]
+ * @throws INVALID_SHAPE (a parameter that is not [C], a single value per channel in training), INVALID_ARGUMENT (an
+ *   option, no running statistics in evaluation), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function batchNorm<S extends Shape4D | Shape2D>(
+  x: Tensor<S>,
+  options: BatchNormOptions = {},
+): Tensor<S> {
+  return batchNormActivated(x, options, null, 'none');
+}
+
+const handleOf = (tensor: Tensor | null) => tensor?.handle ?? null;
+const targetOf = (slot: GradSlot | null | undefined): [Handle | null, boolean] =>
+  slot?.target() ?? [null, false];
+
+/** activation(batchNorm(x) + residual) in the same passes over memory. @internal */
+export function batchNormActivated<S extends Shape4D | Shape2D>(
+  x: Tensor<S>,
+  options: BatchNormOptions,
+  residual: Tensor<S> | null,
+  activation: ActivationName,
+): Tensor<S> {
+  checkOptions('batchNorm', options, known);
+  const { training = false, momentum = 0.1, eps = 1e-5 } = options;
+  const { weight = null, bias = null, runningMean = null, runningVar = null } = options;
+  checkInputs('batchNorm', { x, weight, bias, runningMean, runningVar, residual });
+  check(
+    typeof training === 'boolean',
+    'INVALID_ARGUMENT',
+    () => `batchNorm: training is a boolean, found ${training}`,
+  );
+  for (const [name, value] of Object.entries({ momentum, eps }))
+    check(
+      Number.isFinite(value),
+      'INVALID_ARGUMENT',
+      () => `batchNorm: ${name} is a finite number, found ${value}`,
+    );
+  check(
+    (runningMean === null) === (runningVar === null),
+    'INVALID_ARGUMENT',
+    'batchNorm: runningMean and runningVar come together',
+  );
+
+  const kind = activationCodes[activation];
+  const [w, b, r] = [handleOf(weight), handleOf(bias), handleOf(residual)];
+  const inputs = [x, weight, bias, residual];
+  if (!training) {
+    check(
+      runningMean && runningVar,
+      'INVALID_ARGUMENT',
+      'batchNorm: evaluation needs runningMean and runningVar; pass training: true to use the statistics of x',
+    );
+    const y = native.batchNormEval(x.handle, w, b, runningMean.handle, runningVar.handle, eps, r, kind);
+    return record<S>('batchNorm', y, inputs, (save, output) => {
+      const [mean, variance] = [save(runningMean), save(runningVar)];
+      const backward = gradient(save, output, { x, weight, activation, training });
+      return (dy, slots) => {
+        const invStd = new Storage(native.invStd(variance.handle, eps));
+        backward(mean, invStd)(dy, slots);
+        invStd.release();
+      };
+    });
+  }
+  const [y, meanHandle, invStdHandle] = native.batchNormTrain(
+    x.handle,
+    w,
+    b,
+    handleOf(runningMean),
+    handleOf(runningVar),
+    momentum,
+    eps,
+    r,
+    kind,
+  );
+  for (const running of [runningMean, runningVar]) if (running) running.storage.version++;
+  const [mean, invStd] = [new Storage(meanHandle), new Storage(invStdHandle)];
+  try {
+    return record<S>('batchNorm', y, inputs, (save, output) =>
+      gradient(save, output, { x, weight, activation, training })(save(mean), save(invStd)),
+    );
+  } finally {
+    for (const statistics of [mean, invStd]) statistics.release();
+  }
+}
+
+interface Forward {
+  x: Tensor;
+  weight: Tensor1D | null;
+  activation: ActivationName;
+  training: boolean;
+}
+
+/** Saves what backward needs beside the statistics; slots are x, weight, bias, residual. */
+function gradient(
+  save: (tensor: Tensor) => Storage,
+  output: Tensor,
+  { x, weight, activation, training }: Forward,
+) {
+  const savedX = save(x);
+  const savedWeight = weight && save(weight);
+  const y = activation === 'none' ? null : save(output);
+  return (mean: Storage, invStd: Storage): Backward =>
+    (dy, [dx, dweight, dbias, dresidual]) => {
+      if (!y) dresidual?.pass(dy);
+      if (!dx && !dweight && !dbias && !(y && dresidual)) return;
+      native.batchNormGrad(
+        dy.handle,
+        savedX.handle,
+        y?.handle ?? null,
+        savedWeight?.handle ?? null,
+        mean.handle,
+        invStd.handle,
+        training,
+        activationCodes[activation],
+        // In this order: where x is its own residual, the second adds to the first.
+        ...targetOf(dx),
+        ...targetOf(y ? dresidual : null),
+        ...targetOf(dweight),
+        ...targetOf(dbias),
+      );
+    };
+}

@@ -1,0 +1,89 @@
+import { check } from '../errors.js';
+import { native } from '../native.js';
+import { count } from '../options.js';
+import { checkInputs, record } from '../record.js';
+import { Storage } from '../storage.js';
+import type { Shape, Tensor } from '../tensor.js';
+
+/** The axis counted from the front. @throws INVALID_ARGUMENT */
+function axisOf(name: string, axis: number, rank: number): number {
+  check(
+    Number.isInteger(axis) && axis >= -rank && axis < rank,
+    'INVALID_ARGUMENT',
+    () => `${name}: axis is a whole number from ${-rank} to ${rank - 1}, found ${axis}`,
+  );
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** A tensor of x's rank. */
+type SameRank<S extends Shape> = { readonly [Axis in keyof S]: number };
+
+/**
+ * Tensors joined along one axis; all other extents are equal. As torch.cat.
+ *
+ * @param axis 1 (channels) by default; counted from the end when negative
+ * @throws INVALID_ARGUMENT (no tensors, axis), INVALID_SHAPE, DISPOSED, UNSUPPORTED (dtype)
+ */
+export function concat<S extends Shape>(tensors: readonly Tensor<S>[], axis = 1): Tensor<SameRank<S>> {
+  check(
+    Array.isArray(tensors) && tensors.length > 0,
+    'INVALID_ARGUMENT',
+    'concat: expected a list of at least one tensor',
+  );
+  checkInputs('concat', Object.fromEntries(tensors.map((x, i) => [`tensor ${i}`, x])));
+  const along = axisOf('concat', axis, (tensors[0] as Tensor<S>).rank);
+  const extents = tensors.map((x) => x.shape[along] ?? 0);
+  const joined = native.concat(
+    tensors.map((x) => x.handle),
+    along,
+  );
+  return record<SameRank<S>>('concat', joined, tensors, () => (dy, slots) => {
+    let begin = 0;
+    for (const [i, extent] of extents.entries()) {
+      const slot = slots[i];
+      if (slot) {
+        const part = new Storage(native.slice(dy.handle, along, begin, extent));
+        slot.pass(part);
+        part.release();
+      }
+      begin += extent;
+    }
+  });
+}
+
+/**
+ * A tensor cut along one axis, the reverse of concat. As torch.split.
+ *
+ * @param sizes the extents of the parts, or one extent for all of them but perhaps the last
+ * @param axis 1 (channels) by default; counted from the end when negative
+ * @throws INVALID_ARGUMENT (axis, sizes), INVALID_SHAPE (sizes don't add up), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function split<S extends Shape>(
+  x: Tensor<S>,
+  sizes: number | readonly number[],
+  axis = 1,
+): Tensor<SameRank<S>>[] {
+  checkInputs('split', { x });
+  const along = axisOf('split', axis, x.rank);
+  const extent = x.shape[along] ?? 0;
+  const extents = typeof sizes === 'number' ? evenly(extent, count('split', 'size', sizes)) : sizes;
+  for (const size of extents) count('split', 'size', size);
+  const total = extents.reduce((sum, size) => sum + size, 0);
+  check(
+    total === extent,
+    'INVALID_SHAPE',
+    () => `split: sizes [${extents.join(', ')}] add up to ${total}, axis ${along} of x has ${extent}`,
+  );
+  let begin = 0;
+  return extents.map((size) => {
+    const from = begin;
+    begin += size;
+    return record<SameRank<S>>('split', native.slice(x.handle, along, from, size), [x], () => (dy, [dx]) => {
+      if (dx) native.sliceGrad(dy.handle, along, from, ...dx.target());
+    });
+  });
+}
+
+function evenly(extent: number, size: number): number[] {
+  return Array.from({ length: Math.ceil(extent / size) }, (_, i) => Math.min(size, extent - i * size));
+}

@@ -1,0 +1,36 @@
+import { check } from '../errors.js';
+import { native } from '../native.js';
+import { checkOptions } from '../options.js';
+import { takeRandom } from '../random.js';
+import { checkInputs, record } from '../record.js';
+import { Storage } from '../storage.js';
+import type { Shape, Tensor } from '../tensor.js';
+
+export interface DropoutOptions {
+  /** The probability of a zero, from 0 to 1; 0.5 by default. */
+  p?: number;
+  /** Without training, x is returned as it is; true by default. */
+  training?: boolean;
+}
+
+/**
+ * Zeroes elements at random and scales the others by 1 / (1 - p). As torch.nn.functional.dropout. Which ones follows
+ * from the seed (`manualSeed`), not from layouts or threads; the mask is never stored.
+ *
+ * @returns a tensor of x's shape; x itself when not training
+ * @throws INVALID_ARGUMENT (an option), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function dropout<S extends Shape>(x: Tensor<S>, options: DropoutOptions = {}): Tensor<S> {
+  checkOptions('dropout', options, ['p', 'training']);
+  const { p = 0.5, training = true } = options;
+  check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `dropout: p is a probability, from 0 to 1, found ${p}`);
+  checkInputs('dropout', { x });
+  if (!training) return x;
+  const at = takeRandom(x.size);
+  return record<S>('dropout', native.dropout(x.handle, p, ...at), [x], () => (dy, [dx]) => {
+    if (!dx) return;
+    const masked = new Storage(native.dropout(dy.handle, p, ...at));
+    dx.pass(masked);
+    masked.release();
+  });
+}

@@ -1,0 +1,94 @@
+import { check } from '../errors.js';
+import { native } from '../native.js';
+import { checkOptions, type Padding, type Pair, pair, sides } from '../options.js';
+import { checkInputs, record } from '../record.js';
+import type { Tensor4D } from '../tensor.js';
+
+export interface MaxPool2dOptions {
+  /** The kernel's size by default: windows side by side. */
+  stride?: Pair;
+  /** One number, [height, width], or [top, right, bottom, left]; at most half the kernel. */
+  padding?: Padding;
+}
+
+export interface AvgPool2dOptions extends MaxPool2dOptions {
+  /** Whether zeros of the padding count in the divisor, as they do by default. */
+  countIncludePad?: boolean;
+}
+
+/** Kernel, stride and padding as the native side reads them. */
+function poolGeometry(name: string, kernelSize: Pair, options: MaxPool2dOptions): Int32Array {
+  const { stride = kernelSize, padding = 0 } = options;
+  return Int32Array.of(
+    ...pair(name, 'kernelSize', kernelSize, 1),
+    ...pair(name, 'stride', stride, 1),
+    ...sides(name, padding),
+  );
+}
+
+/**
+ * The largest value in each window; padding never wins, NaN does. As torch.nn.functional.max_pool2d. The gradient
+ * goes to the first maximum of a window.
+ *
+ * @param x [N, C, H, W]
+ * @returns [N, C, P, Q] with P = floor((H + top + bottom - kernel height) / stride) + 1, Q alike
+ * @throws INVALID_SHAPE (a kernel larger than the padded x), INVALID_ARGUMENT (an option, padding above half the
+ *   kernel), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function maxPool2d(x: Tensor4D, kernelSize: Pair, options: MaxPool2dOptions = {}): Tensor4D {
+  checkOptions('maxPool2d', options, ['stride', 'padding']);
+  const geometry = poolGeometry('maxPool2d', kernelSize, options);
+  checkInputs('maxPool2d', { x });
+  return record('maxPool2d', native.maxPool2d(x.handle, geometry), [x], (save, output) => {
+    const [savedX, y] = [save(x), save(output)];
+    return (dy, [dx]) => {
+      if (dx) native.maxPool2dGrad(savedX.handle, y.handle, dy.handle, geometry, ...dx.target());
+    };
+  });
+}
+
+/**
+ * The mean of each window. As torch.nn.functional.avg_pool2d.
+ *
+ * @param x [N, C, H, W]
+ * @returns [N, C, P, Q], sizes as of maxPool2d
+ * @throws INVALID_SHAPE (a kernel larger than the padded x), INVALID_ARGUMENT (an option, padding above half the
+ *   kernel), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function avgPool2d(x: Tensor4D, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor4D {
+  checkOptions('avgPool2d', options, ['stride', 'padding', 'countIncludePad']);
+  const { countIncludePad = true } = options;
+  check(
+    typeof countIncludePad === 'boolean',
+    'INVALID_ARGUMENT',
+    () => `avgPool2d: countIncludePad is a boolean, found ${countIncludePad}`,
+  );
+  const geometry = poolGeometry('avgPool2d', kernelSize, options);
+  checkInputs('avgPool2d', { x });
+  return record('avgPool2d', native.avgPool2d(x.handle, geometry, countIncludePad), [x], () => (dy, [dx]) => {
+    if (dx) native.avgPool2dGrad(dy.handle, geometry, countIncludePad, ...dx.target());
+  });
+}
+
+/**
+ * The mean over windows that share x out evenly: output row p averages rows floor(p * H / P) to ceil((p + 1) * H / P),
+ * columns alike. As torch.nn.functional.adaptive_avg_pool2d; with `outputSize` 1 this is global average pooling.
+ *
+ * @param x [N, C, H, W]
+ * @param outputSize one number or [P, Q]
+ * @returns [N, C, P, Q]
+ * @throws INVALID_SHAPE (rank), INVALID_ARGUMENT (outputSize), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function adaptiveAvgPool2d(x: Tensor4D, outputSize: Pair): Tensor4D {
+  const [height, width] = pair('adaptiveAvgPool2d', 'outputSize', outputSize, 1);
+  checkInputs('adaptiveAvgPool2d', { x });
+  return record(
+    'adaptiveAvgPool2d',
+    native.adaptiveAvgPool2d(x.handle, height, width),
+    [x],
+    () =>
+      (dy, [dx]) => {
+        if (dx) native.adaptiveAvgPool2dGrad(dy.handle, ...dx.target());
+      },
+  );
+}

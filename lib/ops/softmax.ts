@@ -1,0 +1,33 @@
+import { native } from '../native.js';
+import { checkInputs, record } from '../record.js';
+import type { Shape, Tensor } from '../tensor.js';
+
+function softmaxAlong<S extends Shape>(name: string, x: Tensor<S>, axis: number, log: boolean): Tensor<S> {
+  checkInputs(name, { x });
+  return record<S>(name, native.softmax(x.handle, axis, log), [x], (save, output) => {
+    const y = save(output);
+    return (dy, [dx]) => {
+      if (dx) native.softmaxGrad(y.handle, dy.handle, axis, log, ...dx.target());
+    };
+  });
+}
+
+/**
+ * exp(x) / sum(exp(x)) along one axis, computed without overflow. As torch.softmax.
+ *
+ * @param axis counted from the end when negative
+ * @throws INVALID_ARGUMENT (axis), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function softmax<S extends Shape>(x: Tensor<S>, axis = -1): Tensor<S> {
+  return softmaxAlong('softmax', x, axis, false);
+}
+
+/**
+ * The logarithm of softmax, computed without overflow. As torch.log_softmax.
+ *
+ * @param axis counted from the end when negative
+ * @throws INVALID_ARGUMENT (axis), DISPOSED, UNSUPPORTED (dtype)
+ */
+export function logSoftmax<S extends Shape>(x: Tensor<S>, axis = -1): Tensor<S> {
+  return softmaxAlong('logSoftmax', x, axis, true);
+}

@@ -1,0 +1,80 @@
+import { check } from '../errors.js';
+import { native } from '../native.js';
+import { checkOptions } from '../options.js';
+import type { Tensor } from '../tensor.js';
+import { gradients, handles, number, Optimizer, stateLike, type Trainable } from './optimizer.js';
+
+export interface AdamWOptions {
+  /** 0.001 by default. */
+  lr?: number;
+  /** How much of the first and second moment is kept; [0.9, 0.999] by default. */
+  betas?: readonly [number, number];
+  /** 1e-8 by default. */
+  eps?: number;
+  /** 0.01 by default. */
+  weightDecay?: number;
+}
+
+interface Moments {
+  first: Tensor;
+  second: Tensor;
+  step: number;
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW:
+ * p *= 1 - lr weightDecay; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²;
+ * p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps).
+ */
+export class AdamW extends Optimizer {
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  protected override readonly kinds = { exp_avg: 'like', exp_avg_sq: 'like', step: 'count' } as const;
+  #moments = new Map<Tensor, Moments>();
+
+  /** @throws INVALID_ARGUMENT (an option, a parameter given twice), UNSUPPORTED (dtype), DISPOSED */
+  constructor(trainable: Trainable, options: AdamWOptions = {}) {
+    checkOptions('AdamW', options, ['lr', 'betas', 'eps', 'weightDecay']);
+    super('AdamW', trainable, options.lr ?? 1e-3, options.weightDecay ?? 1e-2);
+    const betas = options.betas ?? [0.9, 0.999];
+    check(
+      Array.isArray(betas) && betas.length === 2,
+      'INVALID_ARGUMENT',
+      () => `AdamW: betas is a list of two numbers, found ${JSON.stringify(betas)}`,
+    );
+    this.betas = [number('AdamW', 'betas[0]', betas[0], 0, 1), number('AdamW', 'betas[1]', betas[1], 0, 1)];
+    this.eps = number('AdamW', 'eps', options.eps ?? 1e-8);
+  }
+
+  protected override update(params: readonly Tensor[], lr: number, weightDecay: number): void {
+    // Parameters differ in their step where some had no gradient before.
+    const bySteps = new Map<number, Tensor[]>();
+    for (const tensor of params) {
+      const step = (this.#moments.get(tensor)?.step ?? 0) + 1;
+      bySteps.set(step, [...(bySteps.get(step) ?? []), tensor]);
+    }
+    for (const [step, some] of bySteps) {
+      const moments = some.map(
+        (tensor) => this.#moments.get(tensor) ?? { first: stateLike(tensor), second: stateLike(tensor), step: 0 },
+      );
+      const first = handles(moments.map((one) => one.first));
+      const second = handles(moments.map((one) => one.second));
+      native.adamwStep(handles(some), gradients(some), first, second, lr, ...this.betas, this.eps, weightDecay, step);
+      for (const [i, tensor] of some.entries()) this.#moments.set(tensor, { ...(moments[i] as Moments), step });
+    }
+  }
+
+  protected override stateOf(tensor: Tensor): Record<string, Tensor | number> | undefined {
+    const moments = this.#moments.get(tensor);
+    return moments && { exp_avg: moments.first, exp_avg_sq: moments.second, step: moments.step };
+  }
+  protected override setState(tensor: Tensor, state: Record<string, Tensor | number> | undefined): void {
+    if (!state) this.#moments.delete(tensor);
+    else
+      this.#moments.set(tensor, {
+        first: state.exp_avg as Tensor,
+        second: state.exp_avg_sq as Tensor,
+        step: state.step as number,
+      });
+  }
+}

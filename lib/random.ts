@@ -1,0 +1,87 @@
+import { type CreateOptions, checkShape, creation, type OfRank } from './create.js';
+import { deviceIndex } from './device.js';
+import { type DType, dtypeCode } from './dtype.js';
+import { check } from './errors.js';
+import { type Handle, native } from './native.js';
+import { Storage } from './storage.js';
+import { type Shape, Tensor } from './tensor.js';
+
+/**
+ * The environment's generator: a seed, and the position in its sequence that comes next. A number depends on the seed
+ * and its position alone (Philox 4x32-10), so seeded runs repeat on every thread count and instruction set.
+ */
+let seed = Math.floor(Math.random() * 2 ** 53);
+let offset = 0;
+
+/**
+ * Starts the generator of this thread anew: what `rand`, `randn`, `dropout` and initial weights give from now on
+ * follows from the seed.
+ * @throws INVALID_ARGUMENT unless the seed is a whole number from 0 to 2^53 - 1
+ */
+export function manualSeed(value: number): void {
+  check(
+    Number.isSafeInteger(value) && value >= 0,
+    'INVALID_ARGUMENT',
+    () => `manualSeed: the seed is a whole number from 0 to 2^53 - 1, found ${value}`,
+  );
+  seed = value;
+  offset = 0;
+}
+
+/** @internal The seed and the position of the next `count` numbers, which are taken. */
+export function takeRandom(count: number): [seed: number, offset: number] {
+  const taken: [number, number] = [seed, offset];
+  offset += count;
+  return taken;
+}
+
+type Fill = (target: Handle, seed: number, offset: number) => void;
+
+function random<S extends Shape, D extends DType>(
+  name: string,
+  shape: S,
+  options: CreateOptions<D>,
+  fill: Fill,
+): Tensor<OfRank<S>, D> {
+  const { dtype, device, requiresGrad } = creation<D>(name, options, 'float32');
+  check(dtype !== 'int32', 'UNSUPPORTED', () => `${name}: int32 has no numbers between 0 and 1`);
+  checkShape(name, shape);
+  const handle = native.empty(deviceIndex(device), shape, dtypeCode('float32'));
+  fill(handle, ...takeRandom(shape.reduce((product, extent) => product * extent, 1)));
+  const made = new Tensor<OfRank<S>, DType>({
+    storage: new Storage(handle),
+    dtype: 'float32',
+    device,
+    shape: Object.freeze([...shape]),
+  });
+  if (dtype === 'float32') {
+    if (requiresGrad) made.requiresGrad = true;
+    return made as Tensor<OfRank<S>, D>;
+  }
+  using wide = made;
+  const narrow = wide.to(dtype);
+  if (requiresGrad) narrow.requiresGrad = true;
+  return narrow;
+}
+
+/**
+ * Uniform random numbers in [0, 1).
+ * @throws INVALID_SHAPE, INVALID_ARGUMENT, UNSUPPORTED (int32), DEVICE_UNAVAILABLE, OUT_OF_MEMORY
+ */
+export function rand<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: CreateOptions<D> = {},
+): Tensor<OfRank<S>, D> {
+  return random('rand', shape, options, (target, ...at) => native.randomUniform(target, ...at, 0, 1));
+}
+
+/**
+ * Normal random numbers with mean 0 and variance 1.
+ * @throws INVALID_SHAPE, INVALID_ARGUMENT, UNSUPPORTED (int32), DEVICE_UNAVAILABLE, OUT_OF_MEMORY
+ */
+export function randn<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: CreateOptions<D> = {},
+): Tensor<OfRank<S>, D> {
+  return random('randn', shape, options, (target, ...at) => native.randomNormal(target, ...at, 0, 1));
+}

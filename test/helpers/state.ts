@@ -1,0 +1,36 @@
+import type { ExecutionContext } from 'ava';
+import { type DType, type Module, type Shape, type Tensor, tensor } from '../../lib/index.js';
+import { hashedParameter, relativeError } from '../golden/golden.js';
+
+/** Fills a module with the golden files' state: entry i has seed `seed + i`. Entries are matched by position. */
+export function fillState(
+  t: ExecutionContext,
+  module: Module,
+  seed: number,
+  entries?: [string, number[]][],
+): void {
+  const state = [...module.stateDict()];
+  if (entries)
+    t.deepEqual(
+      state.map(([key, { shape }]) => [key.slice(key.lastIndexOf('.') + 1), shape]),
+      entries.map(([key, shape]) => [key.slice(key.lastIndexOf('.') + 1), shape]),
+    );
+  const filled = state.map(([key, { shape, dtype }], i): [string, Tensor<Shape, DType>] => {
+    const values = hashedParameter(key, shape, seed + i);
+    return [key, dtype === 'int32' ? tensor(Int32Array.from(values), shape) : tensor(values, shape)];
+  });
+  module.loadStateDict(new Map(filled));
+  for (const [, made] of filled) made.dispose();
+}
+
+/** The relative error (2-norm) is at most `limit`. */
+export function close(
+  t: ExecutionContext,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  limit: number,
+  what: string,
+): void {
+  const error = relativeError(actual, expected);
+  t.true(error <= limit, `${what}: relative error ${error}, at most ${limit} is allowed`);
+}

@@ -1,0 +1,156 @@
+/** Fusion changes speed, not values: a module whose forward is replaced is never fused. */
+import test from 'ava';
+import {
+  BatchNorm2d,
+  Conv2d,
+  Dropout,
+  Flatten,
+  Identity,
+  Linear,
+  MaxPool2d,
+  type Module,
+  manualSeed,
+  memory,
+  noGrad,
+  ReLU,
+  ReLU6,
+  randn,
+  Sequential,
+  type Tensor,
+  type Tensor4D,
+} from '../../lib/index.js';
+import { throwsCode } from '../helpers/errors.js';
+import { close } from '../helpers/state.js';
+
+/** Every module below gets a forward of its own, which calls its class's. */
+function unfuse(module: Module): void {
+  for (const each of module.modules()) {
+    const { forward } = each;
+    Object.defineProperty(each, 'forward', {
+      value: (x: Tensor) => forward.call(each, x),
+      configurable: true,
+    });
+  }
+}
+function refuse(module: Module): void {
+  for (const each of module.modules()) Reflect.deleteProperty(each, 'forward');
+}
+
+const chains: Record<string, () => Module[]> = {
+  'conv, norm, relu': () => [new Conv2d(6, 8, 3), new BatchNorm2d(8), new ReLU()],
+  'conv, norm, relu6 with groups': () => [
+    new Conv2d(6, 8, 3, { groups: 2, bias: false }),
+    new BatchNorm2d(8),
+    new ReLU6(),
+  ],
+  'conv, norm': () => [new Conv2d(6, 8, 1, { stride: 2 }), new BatchNorm2d(8, { affine: false })],
+  'conv, relu': () => [new Conv2d(6, 8, 3, { padding: [0, 1, 1, 0] }), new ReLU()],
+  'conv alone, then pool': () => [new Conv2d(6, 8, 3), new MaxPool2d(2)],
+  'norm, relu, norm': () => [new BatchNorm2d(6), new ReLU(), new BatchNorm2d(6)],
+  'norm of the batch': () => [
+    new Conv2d(6, 8, 1),
+    new BatchNorm2d(8, { trackRunningStats: false }),
+    new ReLU(),
+  ],
+  nested: () => [
+    new Sequential(new Conv2d(6, 6, 1), new Sequential(new BatchNorm2d(6))),
+    new ReLU(),
+    new Identity(),
+  ],
+  'to a vector': () => [
+    new Conv2d(6, 2, 3),
+    new ReLU(),
+    new Dropout(0),
+    new Flatten(),
+    new Linear(2 * 16, 3),
+  ],
+};
+
+manualSeed(5);
+for (const [name, make] of Object.entries(chains))
+  for (const mode of ['train', 'eval'] as const)
+    test.serial(`${name}: fused and unfused agree in ${mode}, with gradients and without`, (t) => {
+      const start = memory().bytes;
+      const chain = new Sequential<Tensor4D>(...make());
+      for (const [key, buffer] of chain.namedBuffers())
+        if (key.endsWith('running_var')) buffer.set(new Float32Array(buffer.size).fill(1.5));
+      chain[mode]();
+      const x = randn([2, 6, 6, 6]);
+      const before = memory().bytes;
+      for (const recording of [true, false]) {
+        const results = [true, false].map((fused) => {
+          if (!fused) unfuse(chain);
+          const run = () => chain.forward(x);
+          const y = recording ? run() : noGrad(run);
+          refuse(chain);
+          const values = y.dataSync();
+          const gradients: Float32Array[] = [];
+          t.is(y.requiresGrad, recording);
+          if (recording) {
+            const upstream = y.detach();
+            y.backward(upstream);
+            upstream.dispose();
+            gradients.push(...chain.parameters().map(({ grad }) => grad?.dataSync() ?? new Float32Array(0)));
+            chain.zeroGrad();
+          }
+          y.dispose();
+          return { values, gradients };
+        });
+        const [fused, unfused] = results as [(typeof results)[0], (typeof results)[0]];
+        close(t, fused.values, unfused.values, 1e-6, 'y');
+        for (const [i, gradient] of unfused.gradients.entries())
+          if (Math.hypot(...gradient) > 1e-3)
+            close(t, fused.gradients[i] ?? [], gradient, 2e-5, `gradient ${i}`);
+        t.is(memory().bytes, before);
+      }
+      t.false(x.disposed);
+      x.dispose();
+      chain.dispose();
+      t.is(memory().bytes, start);
+    });
+
+test.serial('intermediates go as soon as the next one is there', async (t) => {
+  const depth = 8;
+  const chain = new Sequential<Tensor4D, Tensor4D>(
+    ...Array.from({ length: depth }, () => [new Conv2d(16, 16, 1), new BatchNorm2d(16), new ReLU()]).flat(),
+  ).eval();
+  const x = randn([1, 16, 32, 32]);
+  noGrad(() => chain.forward(x)).dispose();
+  await x.data();
+  const { bytes } = memory({ resetPeak: true });
+  noGrad(() => chain.forward(x)).dispose();
+  await x.data();
+  // The result, the one before it, and as much again for the queue that runs behind.
+  t.true(memory().peakBytes - bytes <= depth * x.size * 4, `${memory().peakBytes - bytes}`);
+  t.is(memory().bytes, bytes);
+  x.dispose();
+  chain.dispose();
+});
+
+test.serial('BatchNorm2d counts batches in training only, also after loading', (t) => {
+  using norm = new BatchNorm2d(3);
+  using other = new BatchNorm2d(3);
+  const x = randn([2, 3, 4, 4]);
+  const count = () => norm.num_batches_tracked?.item();
+  norm.forward(x).dispose();
+  norm.forward(x).dispose();
+  t.is(count(), 2);
+  norm.eval().forward(x).dispose();
+  t.is(count(), 2);
+  for (let i = 0; i < 5; i++) other.forward(x).dispose();
+  norm.train().loadStateDict(other.stateDict());
+  norm.forward(x).dispose();
+  t.is(count(), 6);
+  x.dispose();
+});
+
+test.serial('a chain that fails in the middle leaves nothing behind', (t) => {
+  const chain = new Sequential<Tensor4D>(new Conv2d(6, 8, 1), new ReLU(), new Conv2d(9, 4, 1));
+  const x = randn([1, 6, 4, 4]);
+  const { bytes } = memory();
+  throwsCode(t, 'INVALID_SHAPE', () => chain.forward(x), /conv2d/);
+  throwsCode(t, 'INVALID_SHAPE', () => noGrad(() => chain.forward(x)), /conv2d/);
+  t.is(memory().bytes, bytes);
+  x.dispose();
+  chain.dispose();
+});
