@@ -10,4 +10,5 @@ export default defineConfig({
   splitting: false,
   sourcemap: true,
   clean: true,
+  keepNames: true, // summary shows classes by their names
 });

@@ -32,8 +32,23 @@ function measure(layer: Layer, pass: Pass, options: KernelOptions): KernelRow[] 
   const { batch, threads } = options;
   const { c, h, w, k, r, s, stride, padding, groups } = layer;
   const problem = Int32Array.of(
-    batch, c, h, w, k, r, s, groups, passes.indexOf(pass),
-    stride, stride, 1, 1, padding, padding, padding, padding,
+    batch,
+    c,
+    h,
+    w,
+    k,
+    r,
+    s,
+    groups,
+    passes.indexOf(pass),
+    stride,
+    stride,
+    1,
+    1,
+    padding,
+    padding,
+    padding,
+    padding,
   );
   // The peak before and after: the machine may not be quiet.
   const before = native.measurePeak(threads);

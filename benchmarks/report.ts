@@ -36,11 +36,15 @@ export function printMachine(machine: Machine): void {
 export function formatTable(header: string[], rows: (string | number)[][]): string {
   const cells = [header, ...rows.map((row) => row.map(String))];
   const widths = header.map((_, column) => Math.max(...cells.map((row) => (row[column] as string).length)));
-  const isNumber = header.map((_, column) => rows.every((row) => typeof row[column] === 'number' || /^[\d.]+$/.test(String(row[column]))));
+  const isNumber = header.map((_, column) =>
+    rows.every((row) => typeof row[column] === 'number' || /^[\d.]+$/.test(String(row[column]))),
+  );
   return cells
     .map((row) =>
       row
-        .map((cell, column) => (isNumber[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+        .map((cell, column) =>
+          isNumber[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+        )
         .join('  ')
         .trimEnd(),
     )

@@ -37,7 +37,15 @@ export function readShapes(name: string): Layer[] {
     if (numbers.length !== 9 || !numbers.every(Number.isInteger))
       throw new Error(`shapes/${name}.txt:${index + 1}: expected a name and nine whole numbers`);
     const [c, h, w, k, r, s, stride, padding, groups] = numbers as [
-      number, number, number, number, number, number, number, number, number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
     ];
     layers.push({ name: label, c, h, w, k, r, s, stride, padding, groups });
   }

@@ -29,7 +29,9 @@ const bar = new cliProgress.SingleBar(
 );
 print(`${names.join(' and ')}, resized to 224 x 224, with made-up labels 0 and 1`);
 bar.start(steps, 0, { loss: '' });
-const report = await trainOnPhotographs(model, images, steps, (loss) => bar.increment({ loss: loss.toFixed(4) }));
+const report = await trainOnPhotographs(model, images, steps, (loss) =>
+  bar.increment({ loss: loss.toFixed(4) }),
+);
 bar.stop();
 for (const [index, { forwardMs, backwardMs, loss }] of report.entries())
   print(

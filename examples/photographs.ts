@@ -25,10 +25,16 @@ export interface Photographs {
  */
 export async function loadPhotographs(count: number, size: number): Promise<Photographs> {
   if (!Number.isInteger(count) || count < 1 || count > NAMES.length) {
-    throw new GroupConvError('INVALID_ARGUMENT', `loadPhotographs: count is ${count}, expected 1 to ${NAMES.length}`);
+    throw new GroupConvError(
+      'INVALID_ARGUMENT',
+      `loadPhotographs: count is ${count}, expected 1 to ${NAMES.length}`,
+    );
   }
   if (!Number.isInteger(size) || size < 1) {
-    throw new GroupConvError('INVALID_ARGUMENT', `loadPhotographs: size is ${size}, expected a positive integer`);
+    throw new GroupConvError(
+      'INVALID_ARGUMENT',
+      `loadPhotographs: size is ${size}, expected a positive integer`,
+    );
   }
   const names = NAMES.slice(0, count);
   const images = await Promise.all(names.map((name) => readSquare(name, size)));

@@ -1,4 +1,12 @@
-import { crossEntropy, optim, synchronize, type Tensor4D, tensor, type Module } from '../lib/index.js';
+import {
+  crossEntropy,
+  type Module,
+  optim,
+  synchronize,
+  type Tensor2D,
+  type Tensor4D,
+  tensor,
+} from '../lib/index.js';
 
 export interface StepReport {
   forwardMs: number;
@@ -13,7 +21,7 @@ export interface StepReport {
  * @param onStep - called with the loss before each step
  */
 export async function trainOnPhotographs(
-  model: Module,
+  model: Module<Tensor4D, Tensor2D>,
   images: Tensor4D,
   steps: number,
   onStep: (loss: number) => void,

@@ -112,7 +112,11 @@ export class GradNode {
     return storage;
   }
   checkSaved(): void {
-    check(!this.freed, 'INVALID_ARGUMENT', 'backward: the graph has been freed, by an earlier backward or dispose');
+    check(
+      !this.freed,
+      'INVALID_ARGUMENT',
+      'backward: the graph has been freed, by an earlier backward or dispose',
+    );
     for (const { storage, version } of this.#saved ?? [])
       check(
         storage.version === version,

@@ -14,7 +14,9 @@ export interface CreateOptions<D extends DType = 'float32'> {
 }
 
 /** A shape of the same rank, whatever its extents. */
-export type OfRank<S extends Shape> = number extends S['length'] ? Shape : { readonly [Axis in keyof S]: number };
+export type OfRank<S extends Shape> = number extends S['length']
+  ? Shape
+  : { readonly [Axis in keyof S]: number };
 
 type Nested = number | readonly Nested[];
 type FlatData = Float32Array | Float64Array | Int32Array | readonly number[];
@@ -34,7 +36,9 @@ export function creation<D extends DType>(name: string, options: CreateOptions<D
 /** @internal @throws INVALID_SHAPE unless every extent is a whole number from 1 on */
 export function checkShape(name: string, shape: Shape): void {
   check(
-    Array.isArray(shape) && shape.length <= 6 && shape.every((extent) => Number.isInteger(extent) && extent > 0),
+    Array.isArray(shape) &&
+      shape.length <= 6 &&
+      shape.every((extent) => Number.isInteger(extent) && extent > 0),
     'INVALID_SHAPE',
     () => `${name}: a shape is a list of at most 6 whole numbers from 1 on, found ${JSON.stringify(shape)}`,
   );
@@ -93,7 +97,11 @@ export function tensor<D extends DType = 'float32'>(
   shape?: undefined,
   options?: CreateOptions<D>,
 ): Tensor<readonly [], D>;
-export function tensor(data: Int32Array, shape?: undefined, options?: Omit<CreateOptions, 'dtype'>): Tensor<Shape1D, 'int32'>;
+export function tensor(
+  data: Int32Array,
+  shape?: undefined,
+  options?: Omit<CreateOptions, 'dtype'>,
+): Tensor<Shape1D, 'int32'>;
 export function tensor<D extends DType = 'float32'>(
   data: FlatData,
   shape?: undefined,
@@ -119,7 +127,11 @@ export function tensor(
   shape?: Shape,
   options: CreateOptions<DType> = {},
 ): Tensor<Shape, DType> {
-  const { dtype, device, requiresGrad } = creation('tensor', options, data instanceof Int32Array ? 'int32' : 'float32');
+  const { dtype, device, requiresGrad } = creation(
+    'tensor',
+    options,
+    data instanceof Int32Array ? 'int32' : 'float32',
+  );
   const isFlat = ArrayBuffer.isView(data);
   const extents = shape ?? (isFlat ? [(data as Float32Array).length] : shapeOf(data as Nested));
   checkShape('tensor', extents);
@@ -131,7 +143,12 @@ export function tensor(
   );
   const wide = dtype === 'int32' ? 'int32' : 'float32';
   const handle = native.upload(deviceIndex(device), extents, dtypeCode(wide), hostArray(values, wide));
-  const made = new Tensor<Shape, DType>({ storage: new Storage(handle), dtype: wide, device, shape: Object.freeze([...extents]) });
+  const made = new Tensor<Shape, DType>({
+    storage: new Storage(handle),
+    dtype: wide,
+    device,
+    shape: Object.freeze([...extents]),
+  });
   if (dtype === wide) {
     if (requiresGrad) made.requiresGrad = true;
     return made;
@@ -145,13 +162,26 @@ export function tensor(
   }
 }
 
-/** A tensor in which every element is `value`. @throws INVALID_SHAPE, INVALID_ARGUMENT, DEVICE_UNAVAILABLE, OUT_OF_MEMORY */
-export function full<const S extends Shape, D extends DType = 'float32'>(
+/** Options without a dtype: float32 then, whatever the context expects. */
+type Float32Options = Omit<CreateOptions, 'dtype'>;
+type DTypeOptions<D extends DType> = CreateOptions<D> & { dtype: D };
+
+/**
+ * A tensor in which every element is `value`.
+ * @throws INVALID_SHAPE, INVALID_ARGUMENT, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
+ */
+export function full<const S extends Shape>(
   shape: S,
   value: number,
-  options: CreateOptions<D> = {},
-): Tensor<OfRank<S>, D> {
-  const { dtype, device, requiresGrad } = creation<D>('full', options, 'float32');
+  options?: Float32Options,
+): Tensor<OfRank<S>>;
+export function full<const S extends Shape, D extends DType>(
+  shape: S,
+  value: number,
+  options: DTypeOptions<D>,
+): Tensor<OfRank<S>, D>;
+export function full(shape: Shape, value: number, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
+  const { dtype, device, requiresGrad } = creation('full', options, 'float32');
   checkShape('full', shape);
   const storage = new Storage(native.empty(deviceIndex(device), shape, dtypeCode(dtype)));
   try {
@@ -160,24 +190,27 @@ export function full<const S extends Shape, D extends DType = 'float32'>(
     storage.release();
     throw error;
   }
-  const made = new Tensor<OfRank<S>, D>({ storage, dtype, device, shape: Object.freeze([...shape]) });
+  const made = new Tensor<Shape, DType>({ storage, dtype, device, shape: Object.freeze([...shape]) });
   if (requiresGrad) made.requiresGrad = true;
   return made;
 }
 
-/** A tensor of zeros. */
-export function zeros<const S extends Shape, D extends DType = 'float32'>(
+/** A tensor of zeros. As `full`. */
+export function zeros<const S extends Shape>(shape: S, options?: Float32Options): Tensor<OfRank<S>>;
+export function zeros<const S extends Shape, D extends DType>(
   shape: S,
-  options: CreateOptions<D> = {},
-): Tensor<OfRank<S>, D> {
-  return full(shape, 0, options);
+  options: DTypeOptions<D>,
+): Tensor<OfRank<S>, D>;
+export function zeros(shape: Shape, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
+  return full(shape, 0, options as DTypeOptions<DType>);
 }
 
-/** A tensor of ones. */
-export function ones<const S extends Shape, D extends DType = 'float32'>(
+/** A tensor of ones. As `full`. */
+export function ones<const S extends Shape>(shape: S, options?: Float32Options): Tensor<OfRank<S>>;
+export function ones<const S extends Shape, D extends DType>(
   shape: S,
-  options: CreateOptions<D> = {},
-): Tensor<OfRank<S>, D> {
-  return full(shape, 1, options);
+  options: DTypeOptions<D>,
+): Tensor<OfRank<S>, D>;
+export function ones(shape: Shape, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
+  return full(shape, 1, options as DTypeOptions<DType>);
 }
-

@@ -57,7 +57,11 @@ export function setDefaultDevice(device: Device): void {
  * or GROUPCONV_NUM_THREADS. Results don't depend on it.
  */
 export function setNumThreads(threads: number): void {
-  check(Number.isInteger(threads), 'INVALID_ARGUMENT', () => `setNumThreads: expected a whole number, found ${threads}`);
+  check(
+    Number.isInteger(threads),
+    'INVALID_ARGUMENT',
+    () => `setNumThreads: expected a whole number, found ${threads}`,
+  );
   native.setThreads(threads);
 }
 export function numThreads(): number {

@@ -22,6 +22,10 @@ export class GroupConvError extends Error {
 }
 
 /** Throws a GroupConvError unless the condition holds. */
-export function check(condition: unknown, code: ErrorCode, message: string | (() => string)): asserts condition {
+export function check(
+  condition: unknown,
+  code: ErrorCode,
+  message: string | (() => string),
+): asserts condition {
   if (!condition) throw new GroupConvError(code, typeof message === 'string' ? message : message());
 }

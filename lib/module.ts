@@ -133,7 +133,8 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
 
   /**
    * Moves parameters and buffers to a device, or converts those of floating point to a dtype. What changes is replaced
-   * by new tensors without gradients: make optimisers afterwards. Only float32 can be trained.
+   * by new tensors without gradients: make optimisers afterwards. Only float32 can be trained; parameters that come
+   * back to it require gradients again.
    * @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT (no device or floating-point dtype), DISPOSED
    */
   to(target: Device | DType): this {

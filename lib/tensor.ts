@@ -108,7 +108,12 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   }
   /** The value of a one-element tensor; blocks until it is there. @throws INVALID_SHAPE for more elements. */
   item(): number {
-    check(this.size === 1, 'INVALID_SHAPE', () => `item: the tensor [${this.shape}] has ${this.size} elements`);
+    check(!this.#disposed, 'DISPOSED', 'item: the tensor has been disposed');
+    check(
+      this.size === 1,
+      'INVALID_SHAPE',
+      () => `item: the tensor [${this.shape}] has ${this.size} elements`,
+    );
     return this.dataSync()[0] as number;
   }
 
@@ -168,7 +173,8 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
     check(
       grad || this.size === 1,
       'INVALID_SHAPE',
-      () => `backward: the tensor [${this.shape}] has ${this.size} elements and needs a gradient of its shape`,
+      () =>
+        `backward: the tensor [${this.shape}] has ${this.size} elements and needs a gradient of its shape`,
     );
     check(
       !grad || String(grad.shape) === String(this.shape),

@@ -23,7 +23,9 @@ function run(script, args, environment = {}) {
 /** Loads a binary in a child process: one that crashes must not take the installation along. */
 function loads(file) {
   if (!existsSync(file)) return false;
-  return spawnSync(process.execPath, ['-e', `require(${JSON.stringify(file)})`], { stdio: 'ignore' }).status === 0;
+  return (
+    spawnSync(process.execPath, ['-e', `require(${JSON.stringify(file)})`], { stdio: 'ignore' }).status === 0
+  );
 }
 
 function hasPrebuilt() {
@@ -43,7 +45,8 @@ function hasCMake() {
 /** A copied tree brings the other tree's cache, and CMake would silently build the other tree's sources. */
 function dropForeignBuild() {
   const cache = join(build, 'CMakeCache.txt');
-  const home = existsSync(cache) && /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, 'utf8'))?.[1];
+  const home =
+    existsSync(cache) && /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, 'utf8'))?.[1];
   const ours = home && existsSync(home) && realpathSync(home) === realpathSync(root);
   if (!ours) rmSync(build, { recursive: true, force: true });
 }
@@ -73,7 +76,9 @@ function buildFromSource() {
 if (!process.env.GROUPCONV_SKIP_BUILD && !hasPrebuilt()) {
   const built = join(build, 'Release', 'groupconv.node');
   if (!buildFromSource()) {
-    say('no native addon. It needs a C++20 compiler (g++ 10, clang 12), and cmake >= 3.21 or make and python3.');
+    say(
+      'no native addon. It needs a C++20 compiler (g++ 10, clang 12), and cmake >= 3.21 or make and python3.',
+    );
     process.exitCode = 1;
   } else if (!loads(built)) {
     say(`${built} was built but does not load`);

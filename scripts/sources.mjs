@@ -12,7 +12,9 @@ function expand(pattern) {
     const name = new RegExp(`^${part.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`);
     found = found.flatMap((folder) => {
       try {
-        return readdirSync(join(root, folder)).filter((entry) => name.test(entry)).map((entry) => folder + (folder && '/') + entry);
+        return readdirSync(join(root, folder))
+          .filter((entry) => name.test(entry))
+          .map((entry) => folder + (folder && '/') + entry);
       } catch {
         return []; // a file where the pattern wants a folder
       }

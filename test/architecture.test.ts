@@ -29,7 +29,13 @@ const floors: RegExp[][] = [
   [/^lib\/index\.ts$/],
 ];
 /** Folders whose files may use one another. Operators may not. */
-const families = [/^lib\/modules\//, /^lib\/models\//, /^lib\/optim\//, /^lib\/io\//, /^lib\/(errors|dtype|scope)\.ts$/];
+const families = [
+  /^lib\/modules\//,
+  /^lib\/models\//,
+  /^lib\/optim\//,
+  /^lib\/io\//,
+  /^lib\/(errors|dtype|scope)\.ts$/,
+];
 
 function floorOf(file: string): number {
   return floors.findIndex((patterns) => patterns.some((pattern) => pattern.test(file)));
@@ -74,7 +80,10 @@ test('native includes point down; an operator includes no other operator', (t) =
   for (const file of [...files('native', /\.(h|cpp)$/), ...files('bindings', /\.(h|cpp)$/)]) {
     const rooms = allowedRooms(file);
     for (const [, included] of read(file).matchAll(/^#include "([^"]+)"/gm)) {
-      t.true(rooms.some((room) => room.test(included as string)), `${file} includes ${included}`);
+      t.true(
+        rooms.some((room) => room.test(included as string)),
+        `${file} includes ${included}`,
+      );
       t.false(/\.(cpu|simd|cuda)\.(cpp|cu)$/.test(included as string), `${file} includes a leaf`);
     }
   }
@@ -83,15 +92,20 @@ test('native includes point down; an operator includes no other operator', (t) =
 test('napi.h has one door, simd.h is for vectorised units', (t) => {
   for (const file of [...files('native', /\.(h|cpp)$/), ...files('bindings', /\.(h|cpp)$/)]) {
     const text = read(file);
-    if (file !== 'bindings/napi_setup.h') t.false(/#include <(napi|node_api)\.h>/.test(text), `${file} includes napi.h`);
-    if (!/(\.simd\.cpp|\.kernels\.h)$|^native\/cpu\/\w+\.h$/.test(file)) t.false(text.includes('"cpu/simd.h"'), `${file} includes simd.h`);
+    if (file !== 'bindings/napi_setup.h')
+      t.false(/#include <(napi|node_api)\.h>/.test(text), `${file} includes napi.h`);
+    if (!/(\.simd\.cpp|\.kernels\.h)$|^native\/cpu\/\w+\.h$/.test(file))
+      t.false(text.includes('"cpu/simd.h"'), `${file} includes simd.h`);
   }
 });
 
 test('every operator has its header, its door, its reference and its test', (t) => {
   for (const entry of readdirSync(join(root, 'native', 'ops')))
     for (const ending of ['.h', '.cpp', '.cpu.cpp', '.test.cpp'])
-      t.true(files(`native/ops/${entry}`, /./).includes(`native/ops/${entry}/${entry}${ending}`), entry + ending);
+      t.true(
+        files(`native/ops/${entry}`, /./).includes(`native/ops/${entry}/${entry}${ending}`),
+        entry + ending,
+      );
 });
 
 test('files can be read in one sitting', (t) => {

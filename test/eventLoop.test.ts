@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import test from 'ava';
-import { noGrad, randn, resnext50_32x4d, synchronize, tensor, zeros } from '../lib/index.js';
-import { crossEntropy } from '../lib/index.js';
+import { crossEntropy, noGrad, randn, resnext50_32x4d, synchronize, tensor, zeros } from '../lib/index.js';
 import { rejectsCode } from './helpers/errors.js';
 
 test.serial('a 1 ms timer keeps ticking while ResNeXt-50 runs', async (t) => {
@@ -16,7 +15,9 @@ test.serial('a 1 ms timer keeps ticking while ResNeXt-50 runs', async (t) => {
   await y.data();
   const elapsed = performance.now() - start;
   clearInterval(timer);
-  t.log(`forward returned after ${returned.toFixed(1)} ms, values after ${elapsed.toFixed(1)} ms, ${ticks} ticks`);
+  t.log(
+    `forward returned after ${returned.toFixed(1)} ms, values after ${elapsed.toFixed(1)} ms, ${ticks} ticks`,
+  );
   t.true(returned < elapsed / 2, 'forward returns before the work is done');
   t.true(ticks >= 5, `${ticks} ticks in ${elapsed} ms`);
   for (const item of [x, y]) item.dispose();
@@ -37,5 +38,8 @@ test.serial('an error while running rejects at the next wait, once, and nothing 
 test.serial('many reads at once all resolve, in any order', async (t) => {
   const tensors = Array.from({ length: 200 }, (_, i) => tensor(Float32Array.of(i)));
   const values = await Promise.all(tensors.map((x) => x.data()));
-  t.deepEqual(values.map(([v]) => v), tensors.map((_, i) => i));
+  t.deepEqual(
+    values.map(([v]) => v),
+    tensors.map((_, i) => i),
+  );
 });

@@ -5,7 +5,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { EXPRESSIONS, ExpressionNet, expressionInput, INPUT_SIZE } from '../examples/expressions/expressionNet.js';
+import {
+  EXPRESSIONS,
+  ExpressionNet,
+  expressionInput,
+  INPUT_SIZE,
+} from '../examples/expressions/expressionNet.js';
 import { cropFaces, FACES, PHOTOGRAPH } from '../examples/expressions/faces.js';
 import { convWeight, depthwiseWeight, linearWeight } from '../examples/expressions/layout.js';
 import { readManifest } from '../examples/expressions/manifest.js';
@@ -29,7 +34,9 @@ interface Golden {
   synthetic: { noise: Answer; rings: Answer };
 }
 
-const golden: Golden = JSON.parse(await readFile(new URL('golden/expressions.json', import.meta.url), 'utf8'));
+const golden: Golden = JSON.parse(
+  await readFile(new URL('golden/expressions.json', import.meta.url), 'utf8'),
+);
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
@@ -141,7 +148,12 @@ async function readWritten(manifest: unknown, shards: Record<string, Uint8Array>
   }
 }
 
-const quantised = { name: 'q', shape: [2, 2], dtype: 'float32', quantization: { dtype: 'uint8', scale: 0.5, min: -1 } };
+const quantised = {
+  name: 'q',
+  shape: [2, 2],
+  dtype: 'float32',
+  quantization: { dtype: 'uint8', scale: 0.5, min: -1 },
+};
 const plain = { name: 'p', shape: [3], dtype: 'float32' };
 const bytes = Uint8Array.of(0, 1, 2, 255, ...new Uint8Array(Float32Array.of(1, -2, 0.25).buffer));
 const groups = (...weights: unknown[]) => [{ paths: ['shard'], weights }];
@@ -161,15 +173,30 @@ test('uint16 quantisation is read little-endian', async (t) => {
 });
 
 const lies: [title: string, manifest: unknown, shard: Uint8Array, message: RegExp][] = [
-  ['a truncated shard', groups(quantised, plain), bytes.subarray(0, 15), /'p' \[3\] ends at byte 16, .* have 15/],
+  [
+    'a truncated shard',
+    groups(quantised, plain),
+    bytes.subarray(0, 15),
+    /'p' \[3\] ends at byte 16, .* have 15/,
+  ],
   ['bytes that nobody describes', groups(quantised), bytes, /describes 4 bytes, .* have 16/],
   ['a shape that is too large', groups({ ...plain, shape: [2 ** 40, 2 ** 40] }), bytes, /ends at byte/],
   ['a shape that is no list', groups({ ...plain, shape: 3 }), bytes, /shape 3/],
   ['a negative size', groups({ ...plain, shape: [-3] }), bytes, /shape \[-3\]/],
   ['a fractional size', groups({ ...plain, shape: [1.5] }), bytes, /shape \[1\.5\]/],
   ['an unknown dtype', groups({ ...plain, dtype: 'string' }), bytes, /dtype "string", expected float32/],
-  ['an unknown quantisation', groups({ ...quantised, quantization: { dtype: 'int4' } }), bytes, /quantised to "int4"/],
-  ['a quantisation without scale', groups({ ...quantised, quantization: { dtype: 'uint8', min: 0 } }), bytes, /scale/],
+  [
+    'an unknown quantisation',
+    groups({ ...quantised, quantization: { dtype: 'int4' } }),
+    bytes,
+    /quantised to "int4"/,
+  ],
+  [
+    'a quantisation without scale',
+    groups({ ...quantised, quantization: { dtype: 'uint8', min: 0 } }),
+    bytes,
+    /scale/,
+  ],
   ['the same name twice', groups(quantised, { ...plain, name: 'q' }), bytes, /'q' twice/],
   ['a weight without a name', groups({ shape: [], dtype: 'float32' }), bytes, /without a name/],
   ['a missing shard', [{ paths: ['absent'], weights: [plain] }], bytes, /can't be read/],
@@ -181,13 +208,18 @@ const lies: [title: string, manifest: unknown, shard: Uint8Array, message: RegEx
 
 for (const [title, manifest, shard, message] of lies) {
   test(`a manifest with ${title} is INVALID_FILE`, async (t) => {
-    const error = await t.throwsAsync(readWritten(manifest, { shard }), { instanceOf: GroupConvError, message });
+    const error = await t.throwsAsync(readWritten(manifest, { shard }), {
+      instanceOf: GroupConvError,
+      message,
+    });
     t.is(error?.code, 'INVALID_FILE');
   });
 }
 
 test('a missing manifest is INVALID_FILE', async (t) => {
-  const error = await t.throwsAsync(readManifest(faceApiFile('model', 'absent.json')), { instanceOf: GroupConvError });
+  const error = await t.throwsAsync(readManifest(faceApiFile('model', 'absent.json')), {
+    instanceOf: GroupConvError,
+  });
   t.is(error?.code, 'INVALID_FILE');
 });
 
@@ -211,7 +243,13 @@ test('weights are transposed from TensorFlow to PyTorch', (t) => {
 
 test('a weight of the wrong rank or of an unknown role is INVALID_FILE', (t) => {
   const weight = { shape: [2], values: new Float32Array(2) };
-  for (const name of ['dense0/conv0/filters', 'dense1/conv0/depthwise_filter', 'fc/weights', 'dense0/scale', 'odd']) {
+  for (const name of [
+    'dense0/conv0/filters',
+    'dense1/conv0/depthwise_filter',
+    'fc/weights',
+    'dense0/scale',
+    'odd',
+  ]) {
     const error = t.throws(() => stateOf(new Map([[name, weight]])), { instanceOf: GroupConvError });
     t.is(error?.code, 'INVALID_FILE', name);
   }

@@ -45,8 +45,12 @@ test.serial('workers that are terminated in the middle leave the process alive',
 test.serial('a process with queued work exits by itself', async (t) => {
   const script = `import { randn, relu } from ${JSON.stringify(new URL('../lib/index.ts', import.meta.url).href)};
     let x = randn([64, 1024]); for (let i = 0; i < 100; i++) x = relu(x); x.data().then(() => console.log('read'));`;
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', '--input-type=module', '-e', script], {
-    timeout: 60000,
-  });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import=tsx', '--input-type=module', '-e', script],
+    {
+      timeout: 60000,
+    },
+  );
   t.is(stdout.trim(), 'read');
 });

@@ -98,7 +98,9 @@ export class ExpressionNet extends Module {
    */
   loadWeights(weights: ReadonlyMap<string, Weight>): void {
     scope(() => {
-      const state = [...stateOf(weights)].map(([key, { shape, values }]) => [key, tensor(values, shape)] as const);
+      const state = [...stateOf(weights)].map(
+        ([key, { shape, values }]) => [key, tensor(values, shape)] as const,
+      );
       this.loadStateDict(new Map(state));
     });
   }

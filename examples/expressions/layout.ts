@@ -24,9 +24,14 @@ export function linearWeight(weight: Weight): Weight {
 /** Axis i of the result is axis `axes[i]` of the weight. */
 function permute({ shape, values }: Weight, axes: readonly number[]): Weight {
   if (shape.length !== axes.length) {
-    throw new GroupConvError('INVALID_FILE', `a weight is [${shape.join(', ')}], expected ${axes.length} dimensions`);
+    throw new GroupConvError(
+      'INVALID_FILE',
+      `a weight is [${shape.join(', ')}], expected ${axes.length} dimensions`,
+    );
   }
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, length) => product * length, 1));
+  const strides = shape.map((_, axis) =>
+    shape.slice(axis + 1).reduce((product, length) => product * length, 1),
+  );
   const lengths = axes.map((axis) => shape[axis]!);
   const steps = axes.map((axis) => strides[axis]!);
   const permuted = new Float32Array(values.length);

@@ -37,7 +37,10 @@ export async function readManifest(file: string): Promise<Map<string, Weight>> {
       const size = shape.reduce((product, length) => product * length, 1);
       const end = offset + size * encoding.bytes;
       if (!(end <= bytes.byteLength)) {
-        throw invalid(file, `'${name}' [${shape.join(', ')}] ends at byte ${end}, its shards have ${bytes.byteLength}`);
+        throw invalid(
+          file,
+          `'${name}' [${shape.join(', ')}] ends at byte ${end}, its shards have ${bytes.byteLength}`,
+        );
       }
       weights.set(name, { shape, values: decode(bytes, offset, size, encoding) });
       offset = end;

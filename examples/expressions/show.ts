@@ -31,7 +31,9 @@ export async function showExpressions(print: (line: string) => void): Promise<vo
   const values = await probabilities.data(); // [faces, expressions]
   const milliseconds = performance.now() - start;
 
-  const trained = [...weights.values()].reduce((sum, { values }) => sum + values.length, 0).toLocaleString('en');
+  const trained = [...weights.values()]
+    .reduce((sum, { values }) => sum + values.length, 0)
+    .toLocaleString('en');
   print(
     `${FACES.length} faces of ${PHOTOGRAPH}, a net of ${trained} trained parameters, ${milliseconds.toFixed(1)} ms`,
   );

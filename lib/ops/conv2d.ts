@@ -41,7 +41,12 @@ export function conv2d(x: Tensor4D, weight: Tensor4D, options: Conv2dOptions = {
 }
 
 /** @internal conv2d with its geometry already read. */
-export function conv2dWith(x: Tensor4D, weight: Tensor4D, bias: Tensor1D | null, geometry: Int32Array): Tensor4D {
+export function conv2dWith(
+  x: Tensor4D,
+  weight: Tensor4D,
+  bias: Tensor1D | null,
+  geometry: Int32Array,
+): Tensor4D {
   checkInputs('conv2d', { x, weight, bias });
   const y = native.conv2d(x.handle, weight.handle, bias?.handle ?? null, geometry);
   return record('conv2d', y, [x, weight, bias], (save) => {

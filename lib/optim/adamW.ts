@@ -55,12 +55,24 @@ export class AdamW extends Optimizer {
     }
     for (const [step, some] of bySteps) {
       const moments = some.map(
-        (tensor) => this.#moments.get(tensor) ?? { first: stateLike(tensor), second: stateLike(tensor), step: 0 },
+        (tensor) =>
+          this.#moments.get(tensor) ?? { first: stateLike(tensor), second: stateLike(tensor), step: 0 },
       );
       const first = handles(moments.map((one) => one.first));
       const second = handles(moments.map((one) => one.second));
-      native.adamwStep(handles(some), gradients(some), first, second, lr, ...this.betas, this.eps, weightDecay, step);
-      for (const [i, tensor] of some.entries()) this.#moments.set(tensor, { ...(moments[i] as Moments), step });
+      native.adamwStep(
+        handles(some),
+        gradients(some),
+        first,
+        second,
+        lr,
+        ...this.betas,
+        this.eps,
+        weightDecay,
+        step,
+      );
+      for (const [i, tensor] of some.entries())
+        this.#moments.set(tensor, { ...(moments[i] as Moments), step });
     }
   }
 

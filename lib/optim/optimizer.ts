@@ -44,7 +44,9 @@ function isGroup(item: Tensor | ParameterGroup): item is ParameterGroup {
 
 function groupsOf(name: string, trainable: Trainable, lr: number, weightDecay: number): Group[] {
   const items = [...(trainable as Iterable<Tensor | ParameterGroup>)];
-  const given: ParameterGroup[] = items.some(isGroup) ? (items as ParameterGroup[]) : [{ params: items as Tensor[] }];
+  const given: ParameterGroup[] = items.some(isGroup)
+    ? (items as ParameterGroup[])
+    : [{ params: items as Tensor[] }];
   const seen = new Set<Tensor>();
   return given.map((group) => {
     check(isGroup(group), 'INVALID_ARGUMENT', `${name}: tensors and groups of them are mixed`);
@@ -59,7 +61,11 @@ function groupsOf(name: string, trainable: Trainable, lr: number, weightDecay: n
         () => `${name}: [${tensor.shape}] is the result of an operator, not a parameter`,
       );
       check(tensor.dtype === 'float32', 'UNSUPPORTED', () => `${name}: a parameter is ${tensor.dtype}`);
-      check(!seen.has(tensor), 'INVALID_ARGUMENT', () => `${name}: the parameter [${tensor.shape}] is given twice`);
+      check(
+        !seen.has(tensor),
+        'INVALID_ARGUMENT',
+        () => `${name}: the parameter [${tensor.shape}] is given twice`,
+      );
       seen.add(tensor);
     }
     const own = number(name, "a group's lr", group.lr ?? lr);
@@ -239,11 +245,17 @@ function checkEntry(
 /** @internal A tensor for state: without contents until a step writes them, kept out of every scope. */
 export function stateLike({ shape, device, deviceIndex }: Tensor): Tensor {
   return keep(
-    new Tensor({ storage: new Storage(native.empty(deviceIndex, shape, 0)), dtype: 'float32', device, shape }),
+    new Tensor({
+      storage: new Storage(native.empty(deviceIndex, shape, 0)),
+      dtype: 'float32',
+      device,
+      shape,
+    }),
   );
 }
 
 /** @internal */
 export const handles = (tensors: readonly Tensor[]): Handle[] => tensors.map(({ handle }) => handle);
 /** @internal */
-export const gradients = (tensors: readonly Tensor[]): Handle[] => handles(tensors.map(({ grad }) => grad as Tensor));
+export const gradients = (tensors: readonly Tensor[]): Handle[] =>
+  handles(tensors.map(({ grad }) => grad as Tensor));

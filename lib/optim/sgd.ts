@@ -53,10 +53,18 @@ export class SGD extends Optimizer {
         this.nesterov,
         first,
       );
-    if (this.momentum === 0) return run(params, [], false);
+    if (this.momentum === 0) {
+      run(params, [], false);
+      return;
+    }
     const known = params.filter((tensor) => this.#momenta.has(tensor));
     const fresh = params.filter((tensor) => !this.#momenta.has(tensor));
-    if (known.length > 0) run(known, known.map((tensor) => this.#momenta.get(tensor) as Tensor), false);
+    if (known.length > 0)
+      run(
+        known,
+        known.map((tensor) => this.#momenta.get(tensor) as Tensor),
+        false,
+      );
     if (fresh.length === 0) return;
     const momenta = fresh.map(stateLike);
     run(fresh, momenta, true);

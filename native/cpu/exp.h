@@ -1,5 +1,5 @@
-// exp of a vector, for `*.simd.cpp` units. Within 1.5 units in the last place; 0 and infinity beyond float32's range,
-// denormals where they belong, NaN stays NaN.
+// exp of a vector, for `*.simd.cpp` units. Within 1.5 units in the last place; 0 and infinity beyond
+// float32's range, denormals where they belong, NaN stays NaN.
 #pragma once
 #include "cpu/simd.h"
 
@@ -10,7 +10,8 @@ GROUPCONV_INLINE Vec exp(Vec x) {
   // Comparisons are false for NaN, which passes on.
   x = x < broadcast(-104.0f) ? broadcast(-104.0f) : x;
   x = x > broadcast(89.0f) ? broadcast(89.0f) : x;
-  // x = n ln 2 + r, |r| <= ln 2 / 2; adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits.
+  // x = n ln 2 + r, |r| <= ln 2 / 2; adding 1.5 * 2^23 rounds to a whole number and leaves it in the low
+  // bits.
   const Vec shift = broadcast(12582912.0f);
   const Vec shifted = x * broadcast(1.44269504f) + shift;
   const IntVec n = reinterpret_cast<IntVec>(shifted) - reinterpret_cast<IntVec>(shift);

@@ -1,5 +1,6 @@
-// The float32 matrix product of the CPU: C = op(A) op(B), or C += op(A) op(B). C is [m, n], op(A) [m, k], op(B) [k, n];
-// all row-major. Sums over k run in a fixed order: results don't depend on the number of threads.
+// The float32 matrix product of the CPU: C = op(A) op(B), or C += op(A) op(B). C is [m, n], op(A) [m, k],
+// op(B) [k, n]; all row-major. Sums over k run in a fixed order: results don't depend on the number of
+// threads.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,8 @@ struct GemmProblem {
 struct Gemm {
   size_t (*workspace_bytes)(const GemmProblem&);
   // C must not overlap A or B; the workspace is 64-byte aligned.
-  void (*run)(const GemmProblem&, const float* a, const float* b, float* c, void* workspace, const ExecutionContext&);
+  void (*run)(const GemmProblem&, const float* a, const float* b, float* c, void* workspace,
+              const ExecutionContext&);
 };
 
 // Problems too thin to repay packing, read in place: a few rows against a weight in either form.

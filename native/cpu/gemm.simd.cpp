@@ -1,5 +1,6 @@
-// Packed panels: for each slice of k, A and B are copied once into the order in which the register tile reads them, then
-// every thread multiplies its blocks of C. A tile is up to kRows rows of A, broadcast, by two vectors of B.
+// Packed panels: for each slice of k, A and B are copied once into the order in which the register tile reads
+// them, then every thread multiplies its blocks of C. A tile is up to kRows rows of A, broadcast, by two
+// vectors of B.
 #include "cpu/gemm.h"
 
 #include "cpu/context.h"
@@ -54,11 +55,13 @@ Lines lines_of_b(const GemmProblem& p, const float* b) {
 }
 
 // Up to W lines, k contiguous in each: out[k * width + line], zero past `count`.
-GROUPCONV_KERNEL void pack_transposed(const Lines& from, int64_t count, int64_t depth, int64_t width, float* out) {
+GROUPCONV_KERNEL void pack_transposed(const Lines& from, int64_t count, int64_t depth, int64_t width,
+                                      float* out) {
   int64_t k = 0;
   for (; k + W <= depth; k += W) {
     Vec v[W] = {};
-    for (int64_t line = 0; line < count; ++line) v[line] = load_unaligned(from.first + line * from.line_stride + k);
+    for (int64_t line = 0; line < count; ++line)
+      v[line] = load_unaligned(from.first + line * from.line_stride + k);
     transpose<W / 2>(v);
     GROUPCONV_UNROLL
     for (int i = 0; i < W; ++i) store(out + (k + i) * width, v[i]);
@@ -72,20 +75,24 @@ GROUPCONV_KERNEL void pack_transposed(const Lines& from, int64_t count, int64_t 
 GROUPCONV_KERNEL void pack_rows(const Lines& from, int64_t count, int64_t depth, int64_t width, float* out) {
   for (int64_t k = 0; k < depth; ++k) {
     const float* row = from.first + k * from.k_stride;
-    if (count == W) store(out + k * width, load_unaligned(row));
+    if (count == W)
+      store(out + k * width, load_unaligned(row));
     else
       for (int64_t line = 0; line < W; ++line) out[k * width + line] = line < count ? row[line] : 0;
   }
 }
 
 // `count` lines from `line` on, [depth, width] with width a multiple of W that holds them.
-void pack(const Lines& lines, int64_t line, int64_t count, int64_t k, int64_t depth, int64_t width, float* out) {
+void pack(const Lines& lines, int64_t line, int64_t count, int64_t k, int64_t depth, int64_t width,
+          float* out) {
   for (int64_t part = 0; part < width; part += W) {
     const Lines from{lines.first + (line + part) * lines.line_stride + k * lines.k_stride, lines.line_stride,
                      lines.k_stride};
     const int64_t here = max_of(0, min_of(W, count - part));
-    if (lines.k_stride == 1) pack_transposed(from, here, depth, width, out + part);
-    else pack_rows(from, here, depth, width, out + part);
+    if (lines.k_stride == 1)
+      pack_transposed(from, here, depth, width, out + part);
+    else
+      pack_rows(from, here, depth, width, out + part);
   }
 }
 
@@ -147,7 +154,9 @@ size_t workspace_bytes(const GemmProblem& p) {
 }
 
 // Columns of a panel in memory: the last one may be a single vector wide.
-int64_t panel_width(const GemmProblem& p, int64_t panel) { return p.n - panel * kColumns <= W ? W : kColumns; }
+int64_t panel_width(const GemmProblem& p, int64_t panel) {
+  return p.n - panel * kColumns <= W ? W : kColumns;
+}
 
 void run(const GemmProblem& p, const float* a, const float* b, float* c, void* workspace,
          const ExecutionContext& context) {
@@ -156,8 +165,8 @@ void run(const GemmProblem& p, const float* a, const float* b, float* c, void* w
   const int64_t rows = row_panels(p), columns = column_panels(p), blocks = ceil_div(rows, kPanelsPerBlock);
   for (int64_t k = 0; k < p.k; k += kDepth) {
     const int64_t depth = min_of(kDepth, p.k - k);
-    float* packed_b = static_cast<float*>(workspace);              // [columns][depth, kColumns]
-    float* packed_a = packed_b + columns * depth * kColumns;       // [rows][depth, kLeft]
+    float* packed_b = static_cast<float*>(workspace);         // [columns][depth, kColumns]
+    float* packed_a = packed_b + columns * depth * kColumns;  // [rows][depth, kLeft]
     parallel_for(context, columns + rows, [&](int64_t i) {
       if (i < columns) {
         const int64_t count = min_of(kColumns, p.n - i * kColumns);
@@ -170,12 +179,14 @@ void run(const GemmProblem& p, const float* a, const float* b, float* c, void* w
     parallel_for(context, blocks * columns, [&](int64_t i) {
       const int64_t block = i / columns, column = i % columns;
       const float* panel_b = packed_b + column * depth * kColumns;
-      for (int64_t panel = block * kPanelsPerBlock; panel < min_of(rows, (block + 1) * kPanelsPerBlock); ++panel) {
+      for (int64_t panel = block * kPanelsPerBlock; panel < min_of(rows, (block + 1) * kPanelsPerBlock);
+           ++panel) {
         const int64_t first = first_row(p, panel), count = first_row(p, panel + 1) - first;
-        const Target target{c + first * p.ldc + column * kColumns, p.ldc, min_of(kColumns, p.n - column * kColumns),
-                            p.accumulate || k > 0};
+        const Target target{c + first * p.ldc + column * kColumns, p.ldc,
+                            min_of(kColumns, p.n - column * kColumns), p.accumulate || k > 0};
         const auto all = MakeIndices<kRows>::type{};
-        const TileFunction function = panel_width(p, column) == W ? tile_of<1>(count, all) : tile_of<2>(count, all);
+        const TileFunction function =
+            panel_width(p, column) == W ? tile_of<1>(count, all) : tile_of<2>(count, all);
         function(packed_a + panel * depth * kLeft, panel_b, depth, target);
       }
     });

@@ -1,5 +1,5 @@
-// Matrix products that read a weight once and in place, limited by memory: few rows (or few columns) against a
-// weight [n, k] by dot products, few rows against a weight [k, n] by adding scaled rows.
+// Matrix products that read a weight once and in place, limited by memory: few rows (or few columns) against
+// a weight [n, k] by dot products, few rows against a weight [k, n] by adding scaled rows.
 #include "cpu/context.h"
 #include "cpu/gemm.h"
 #include "cpu/simd.h"
@@ -32,7 +32,8 @@ GROUPCONV_INLINE Vec sum_partners(Vec a, Vec b, Indices<Is...>) {
 template <int Half>
 GROUPCONV_INLINE void sum_each(Vec* v) {
   GROUPCONV_UNROLL
-  for (int i = 0; i < Half; ++i) v[i] = sum_partners<Half>(v[i], v[i + Half], typename MakeIndices<W>::type{});
+  for (int i = 0; i < Half; ++i)
+    v[i] = sum_partners<Half>(v[i], v[i + Half], typename MakeIndices<W>::type{});
   if constexpr (Half > 1) sum_each<Half / 2>(v);
 }
 
@@ -69,7 +70,8 @@ GROUPCONV_KERNEL void dot_tile(const Dots& d) {
     }
   };
   int64_t k = 0;
-  for (; k + W <= d.k; k += W) step(k, [](const float* p) GROUPCONV_INLINE_LAMBDA { return load_unaligned(p); });
+  for (; k + W <= d.k; k += W)
+    step(k, [](const float* p) GROUPCONV_INLINE_LAMBDA { return load_unaligned(p); });
   const int64_t rest = d.k - k;
   if (rest) step(k, [rest](const float* p) GROUPCONV_INLINE_LAMBDA { return load_first(p, rest); });
   float totals[kPadded];
@@ -108,13 +110,15 @@ void dots(const GemmProblem& p, const float* a, const float* b, float* c, const 
   // Tall problems have few columns: there the groups of rows are the pieces of work.
   const int64_t row_blocks = p.m > kMostDotLines ? groups : 1;
   parallel_for(context, column_blocks * row_blocks, [&](int64_t i) {
-    const int64_t block = i / row_blocks, begin = block * kBlockColumns, end = min_of(p.n, begin + kBlockColumns);
+    const int64_t block = i / row_blocks, begin = block * kBlockColumns,
+                  end = min_of(p.n, begin + kBlockColumns);
     const Range these = row_blocks == 1 ? Range{0, groups} : Range{i % row_blocks, i % row_blocks + 1};
     for (int64_t group = these.begin; group < these.end; ++group) {
       const int64_t row = p.m * group / groups, rows = p.m * (group + 1) / groups - row;
       const int64_t step = columns_for(static_cast<int>(rows));
       for (int64_t j = begin; j < end; j += step) {
-        const Dots part{a + row * p.lda, b + j * p.ldb, c + row * p.ldc + j, p.lda, p.ldb, p.ldc, p.k, p.accumulate};
+        const Dots part{a + row * p.lda, b + j * p.ldb, c + row * p.ldc + j, p.lda, p.ldb,
+                        p.ldc,           p.k,           p.accumulate};
         dot_tile_for(rows, min_of(step, end - j), typename MakeIndices<kMostRows>::type{})(part);
       }
     }
@@ -139,7 +143,8 @@ GROUPCONV_KERNEL void add_scaled(const float* scale, const float* b, int64_t ldb
     for (int i = 0; i < kRowsOfB; ++i) c[j] += scale[i] * b[i * ldb + j];
 }
 
-void scaled_rows(const GemmProblem& p, const float* a, const float* b, float* c, const ExecutionContext& context) {
+void scaled_rows(const GemmProblem& p, const float* a, const float* b, float* c,
+                 const ExecutionContext& context) {
   constexpr int64_t kBlockColumns = 512;  // 2 KiB of each row of B; 16 KiB of C at most
   parallel_for(context, ceil_div(p.n, kBlockColumns), [&](int64_t block) {
     const int64_t first = block * kBlockColumns, columns = min_of(kBlockColumns, p.n - first);
@@ -163,8 +168,10 @@ void scaled_rows(const GemmProblem& p, const float* a, const float* b, float* c,
 bool accepts(const GemmProblem& p) { return is_dots(p) || is_scaled_rows(p); }
 
 void run(const GemmProblem& p, const float* a, const float* b, float* c, const ExecutionContext& context) {
-  if (is_dots(p)) dots(p, a, b, c, context);
-  else scaled_rows(p, a, b, c, context);
+  if (is_dots(p))
+    dots(p, a, b, c, context);
+  else
+    scaled_rows(p, a, b, c, context);
 }
 
 }  // namespace

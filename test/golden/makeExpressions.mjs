@@ -42,7 +42,8 @@ async function detectFaces(file) {
 /** The square on the longer side of the box around its centre, in whole pixels, moved into the image where it sticks out. */
 function squareAround({ x, y, width, height }, image) {
   const size = Math.min(Math.round(Math.max(width, height)), image.width, image.height);
-  const place = (start, length, limit) => Math.min(Math.max(Math.round(start + (length - size) / 2), 0), limit - size);
+  const place = (start, length, limit) =>
+    Math.min(Math.max(Math.round(start + (length - size) / 2), 0), limit - size);
   return { left: place(x, width, image.width), top: place(y, height, image.height), size };
 }
 
@@ -96,7 +97,8 @@ async function answer(pixels) {
 
 await tf.setBackend('wasm');
 await tf.ready();
-if (faceapi.tf.getBackend() !== 'wasm') throw new Error(`the peer runs on ${faceapi.tf.getBackend()}, not on wasm`);
+if (faceapi.tf.getBackend() !== 'wasm')
+  throw new Error(`the peer runs on ${faceapi.tf.getBackend()}, not on wasm`);
 await faceapi.nets.ssdMobilenetv1.loadFromDisk(modelFolder);
 await faceapi.nets.faceExpressionNet.loadFromDisk(modelFolder);
 
@@ -127,5 +129,6 @@ const golden = {
   synthetic: images,
 };
 await writeFile(new URL('expressions.json', import.meta.url), `${JSON.stringify(golden, null, 2)}\n`);
-for (const { crop, logits } of faces) console.log(crop, golden.labels[logits.indexOf(Math.max(...logits))], logits);
+for (const { crop, logits } of faces)
+  console.log(crop, golden.labels[logits.indexOf(Math.max(...logits))], logits);
 for (const [name, { logits }] of Object.entries(images)) console.log(name, logits);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
 import { type DType, type Module, type Shape, type Tensor, tensor } from '../../lib/index.js';
 import { hashedParameter, relativeError } from '../golden/golden.js';
@@ -33,4 +34,14 @@ export function close(
 ): void {
   const error = relativeError(actual, expected);
   t.true(error <= limit, `${what}: relative error ${error}, at most ${limit} is allowed`);
+}
+
+/** The state's keys, each with a digest of its values: equal where every bit is. */
+export function digest(module: Module): Record<string, string> {
+  const of = (values: Uint8Array) => createHash('sha1').update(values).digest('hex');
+  const bytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
+    new Uint8Array(buffer, byteOffset, byteLength);
+  return Object.fromEntries(
+    [...module.stateDict()].map(([key, value]) => [key, of(bytes(value.dataSync()))]),
+  );
 }

@@ -1,9 +1,15 @@
 /** Runs in a worker thread: trains a small net for `steps` steps, reports its last loss. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { crossEntropy, manualSeed, optim, randn, ResNeXt, scope, tensor } from '../../lib/index.js';
+import { crossEntropy, manualSeed, optim, ResNeXt, randn, scope, tensor } from '../../lib/index.js';
 
 manualSeed(workerData.seed);
-const model = new ResNeXt({ blockRepeats: [[16, 1]], cardinality: 4, numClasses: 4, stem: 'cifar', firstStride: 1 });
+const model = new ResNeXt({
+  blockRepeats: [[16, 1]],
+  cardinality: 4,
+  numClasses: 4,
+  stem: 'cifar',
+  firstStride: 1,
+});
 const optimizer = new optim.SGD(model.parameters(), { lr: 0.05 });
 const x = randn([4, 3, 8, 8]);
 const labels = tensor(Int32Array.of(0, 1, 2, 3));

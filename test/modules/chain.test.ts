@@ -144,6 +144,33 @@ test.serial('BatchNorm2d counts batches in training only, also after loading', (
   x.dispose();
 });
 
+test.serial('folded weights follow parameters, statistics and loading', (t) => {
+  using chain = new Sequential<Tensor4D, Tensor4D>(new Conv2d(6, 8, 3), new BatchNorm2d(8), new ReLU());
+  using other = new Sequential<Tensor4D, Tensor4D>(new Conv2d(6, 8, 3), new BatchNorm2d(8), new ReLU());
+  const x = randn([2, 6, 6, 6]);
+  const infer = () => {
+    using y = noGrad(() => chain.eval().forward(x));
+    return y.dataSync();
+  };
+  const changes: [string, () => void][] = [
+    ['made', () => {}],
+    ['weight set', () => chain.parameters()[0]?.set(new Float32Array(8 * 6 * 9).fill(0.01))],
+    ['statistics updated', () => chain.train().forward(x).dispose()],
+    ['norm set', () => chain.parameters()[2]?.set(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8))],
+    ['loaded', () => chain.loadStateDict(other.stateDict())],
+  ];
+  for (const [what, change] of changes) {
+    const before = infer();
+    change();
+    const fused = infer();
+    unfuse(chain);
+    close(t, fused, infer(), 1e-6, what);
+    refuse(chain);
+    if (what !== 'made') t.notDeepEqual(fused, before, what);
+  }
+  x.dispose();
+});
+
 test.serial('a chain that fails in the middle leaves nothing behind', (t) => {
   const chain = new Sequential<Tensor4D>(new Conv2d(6, 8, 1), new ReLU(), new Conv2d(9, 4, 1));
   const x = randn([1, 6, 4, 4]);

@@ -20,14 +20,16 @@ interface Case {
   bias: boolean;
 }
 
-const cases = loadCases<Case>('conv2d');
+const cases = loadCases<Case[]>('conv2d');
 const golden = loadGolden('conv2d.forward', 'conv2d.gradInput', 'conv2d.gradWeight');
 
 /** Forward and all gradients of one golden problem: the largest error of y, and of the gradients. */
 function errors(problem: Case): [number, number] {
   const { id, n, c, h, w, k, r, s, bias, ...options } = problem;
   const seeded = (offset: number, shape: [number, number, number, number]): Tensor4D =>
-    tensor(hashed(4 * id + offset, shape[0] * shape[1] * shape[2] * shape[3]), shape, { requiresGrad: offset < 3 });
+    tensor(hashed(4 * id + offset, shape[0] * shape[1] * shape[2] * shape[3]), shape, {
+      requiresGrad: offset < 3,
+    });
   const x = seeded(0, [n, c, h, w]);
   const weight = seeded(1, [k, c / options.groups, r, s]);
   const offsets: Tensor1D | null = bias ? tensor(hashed(4 * id + 2, k), [k], { requiresGrad: true }) : null;
@@ -71,7 +73,10 @@ test.serial('a grouped convolution is G convolutions side by side', (t) => {
   for (let group = 0; group < groups; group++) {
     const part = new Float32Array(2 * 3 * plane);
     for (let n = 0; n < 2; n++)
-      part.set(values.subarray((n * 12 + group * 3) * plane, (n * 12 + group * 3 + 3) * plane), n * 3 * plane);
+      part.set(
+        values.subarray((n * 12 + group * 3) * plane, (n * 12 + group * 3 + 3) * plane),
+        n * 3 * plane,
+      );
     const alone = conv2d(
       tensor(part, [2, 3, 7, 6]),
       tensor(filters.slice(group * 5 * 27, (group + 1) * 5 * 27), [5, 3, 3, 3]),

@@ -10,8 +10,8 @@ void check_dtype(const char* op, const Tensor& x) {
 
 int axis_from_start(const char* op, const Shape& shape, int axis) {
   const int from_start = axis < 0 ? axis + shape.rank() : axis;
-  require(from_start >= 0 && from_start < shape.rank(), ErrorCode::InvalidArgument, op, ": axis ", axis, " of x ",
-          shape, ", which has ", shape.rank(), shape.rank() == 1 ? " dimension" : " dimensions");
+  require(from_start >= 0 && from_start < shape.rank(), ErrorCode::InvalidArgument, op, ": axis ", axis,
+          " of x ", shape, ", which has ", shape.rank(), shape.rank() == 1 ? " dimension" : " dimensions");
   return from_start;
 }
 
@@ -21,12 +21,14 @@ bool same_but(const Shape& a, const Shape& b, int axis) {
   return same;
 }
 
-// A channel block that lies beside whole other blocks is a run like any other: count in blocks instead of channels.
+// A channel block that lies beside whole other blocks is a run like any other: count in blocks instead of
+// channels.
 void use_runs_of_blocks(ConcatProblem& p) {
   const int64_t block = p.from_block;
   const auto blocks = [&](int64_t channels) { return (channels + block - 1) / block; };
   const bool source_ends = p.from_begin + p.count == p.from_extent;  // its pad lanes are zero
-  if (p.from_block != p.to_block || p.from_begin % block || p.to_begin % block || (p.count % block && !source_ends))
+  if (p.from_block != p.to_block || p.from_begin % block || p.to_begin % block ||
+      (p.count % block && !source_ends))
     return;
   p.from_begin /= block, p.to_begin /= block;
   p.count = blocks(p.count);
@@ -45,8 +47,10 @@ ConcatProblem problem_of(const Shape& x, int x_block, int64_t from_begin, const 
     use_runs_of_blocks(p);
   } else if (x_block > 1) {  // [N, C/B, H, W, B]: the channels' blocks are before the axis or after it, whole
     const int64_t padded = (x[1] + x_block - 1) / x_block * x_block;
-    if (axis == 0) p.inner = padded * x[2] * x[3];
-    else p.outer = p.outer / x[1] * (padded / x_block), p.inner *= x_block;
+    if (axis == 0)
+      p.inner = padded * x[2] * x[3];
+    else
+      p.outer = p.outer / x[1] * (padded / x_block), p.inner *= x_block;
     p.from_block = p.to_block = 1;
   }
   return p;
@@ -62,9 +66,10 @@ void queue(Stream& stream, const ConcatProblem& problem, const ConcatBuffers& bu
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const ConcatProblem& p) {
-  return out << '[' << p.outer << ", " << p.from_extent << ", " << p.inner << "] block " << p.from_block << " from "
-             << p.from_begin << ", " << p.count << " of it to " << p.to_extent << " block " << p.to_block << " at "
-             << p.to_begin << (p.accumulate ? " accumulated" : "") << (p.clear ? " cleared" : "");
+  return out << '[' << p.outer << ", " << p.from_extent << ", " << p.inner << "] block " << p.from_block
+             << " from " << p.from_begin << ", " << p.count << " of it to " << p.to_extent << " block "
+             << p.to_block << " at " << p.to_begin << (p.accumulate ? " accumulated" : "")
+             << (p.clear ? " cleared" : "");
 }
 
 Registry<ConcatProblem, ConcatBuffers>& concat_registry() {
@@ -79,10 +84,10 @@ TensorPtr concat(const std::vector<const Tensor*>& inputs, int axis) {
   int64_t total = 0;
   for (const Tensor* x : inputs) {
     check_dtype("concat", *x);
-    require(x->dtype() == first.dtype(), ErrorCode::InvalidArgument, "concat: ", name_of(first.dtype()), " and ",
-            name_of(x->dtype()), " don't go together");
-    require(same_but(x->shape(), first.shape(), along), ErrorCode::InvalidShape, "concat: ", first.shape(), " and ",
-            x->shape(), " differ outside of axis ", along);
+    require(x->dtype() == first.dtype(), ErrorCode::InvalidArgument, "concat: ", name_of(first.dtype()),
+            " and ", name_of(x->dtype()), " don't go together");
+    require(same_but(x->shape(), first.shape(), along), ErrorCode::InvalidShape, "concat: ", first.shape(),
+            " and ", x->shape(), " differ outside of axis ", along);
     total += x->shape()[along];
   }
   Shape shape;
@@ -104,8 +109,9 @@ TensorPtr concat(const std::vector<const Tensor*>& inputs, int axis) {
 TensorPtr slice(const Tensor& x, int axis, int64_t begin, int64_t size) {
   check_dtype("slice", x);
   const int along = axis_from_start("slice", x.shape(), axis);
-  require(begin >= 0 && size >= 1 && begin <= x.shape()[along] - size, ErrorCode::InvalidShape, "slice: ", size,
-          " from ", begin, " on, axis ", along, " of x ", x.shape(), " has ", x.shape()[along]);
+  require(begin >= 0 && size >= 1 && begin <= x.shape()[along] - size, ErrorCode::InvalidShape,
+          "slice: ", size, " from ", begin, " on, axis ", along, " of x ", x.shape(), " has ",
+          x.shape()[along]);
   Shape shape;
   for (int i = 0; i < x.shape().rank(); ++i) shape.push_back(i == along ? size : x.shape()[i]);
   const TensorPtr y = make_activation(x.shared_stream(), shape, x.dtype());
@@ -120,8 +126,8 @@ void slice_grad(const Tensor& dy, int axis, int64_t begin, Tensor& dx, GradMode 
   check_dtype("slice", dy);
   const int along = axis_from_start("slice", dx.shape(), axis);
   const int64_t size = same_but(dy.shape(), dx.shape(), along) ? dy.shape()[along] : 0;
-  require(size > 0 && begin >= 0 && begin <= dx.shape()[along] - size, ErrorCode::InvalidShape, "slice: gradient ",
-          dy.shape(), " from ", begin, " on for x ", dx.shape());
+  require(size > 0 && begin >= 0 && begin <= dx.shape()[along] - size, ErrorCode::InvalidShape,
+          "slice: gradient ", dy.shape(), " from ", begin, " on for x ", dx.shape());
   const int block = dx.activation_block(), from_block = source_block(dy, block, along);
   ConcatProblem problem = problem_of(dy.shape(), from_block, 0, dx.shape(), block, begin, along, size);
   problem.accumulate = mode == GradMode::Accumulate;

@@ -1,6 +1,6 @@
 // The CPU's solver list for concat, and its plain reference: element by element.
-#include "cpu/isa.h"
 #include "ops/concat/concat.h"
+#include "cpu/isa.h"
 
 namespace groupconv {
 
@@ -21,7 +21,8 @@ void reference(const ConcatProblem& p, const ConcatBuffers& b, const ExecutionCo
       for (int64_t i = 0; i < p.inner; ++i) {
         float& to = b.to[at(o, c, i, p.to_extent, p.inner, p.to_block)];
         if (c >= p.to_begin && c < end) {
-          const float from = b.from[at(o, c - p.to_begin + p.from_begin, i, p.from_extent, p.inner, p.from_block)];
+          const float from =
+              b.from[at(o, c - p.to_begin + p.from_begin, i, p.from_extent, p.inner, p.from_block)];
           to = p.accumulate ? to + from : from;
         } else if (p.clear || (c >= p.to_extent && end == p.to_extent)) {
           to = 0;
@@ -31,10 +32,12 @@ void reference(const ConcatProblem& p, const ConcatBuffers& b, const ExecutionCo
 
 constexpr ConcatSolver references[] = {{"reference", [](const ConcatProblem&) { return true; }, reference}};
 
-const bool registered = concat_registry().add(DeviceKind::Cpu, []() -> const SolverList<ConcatProblem, ConcatBuffers>& {
-  return for_active_isa(
-      [](Isa isa) { return join<ConcatProblem, ConcatBuffers>({concat_solvers_for(isa), {references, 1}}); });
-});
+const bool registered =
+    concat_registry().add(DeviceKind::Cpu, []() -> const SolverList<ConcatProblem, ConcatBuffers>& {
+      return for_active_isa([](Isa isa) {
+        return join<ConcatProblem, ConcatBuffers>({concat_solvers_for(isa), {references, 1}});
+      });
+    });
 
 }  // namespace
 }  // namespace groupconv

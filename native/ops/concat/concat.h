@@ -1,5 +1,5 @@
-// Joining tensors along an axis and cutting parts out of one, as torch.cat and torch.narrow. Both are copies of a part
-// of one tensor into a part of another:
+// Joining tensors along an axis and cutting parts out of one, as torch.cat and torch.narrow. Both are copies
+// of a part of one tensor into a part of another:
 //
 //   concat: y[…, begin_i + j, …] = x_i[…, j, …]        slice: y[…, j, …] = x[…, begin + j, …]
 #pragma once

@@ -1,6 +1,6 @@
+#include "ops/concat/concat.h"
 #include "cpu/context.h"
 #include "cpu/simd.h"
-#include "ops/concat/concat.h"
 
 namespace groupconv {
 namespace {
@@ -37,7 +37,8 @@ void runs(const ConcatProblem& p, const ConcatBuffers& b, const ExecutionContext
 
 // Channels move to other lanes. A piece of work is one block of the target, [inner, to_block].
 void lanes(const ConcatProblem& p, const ConcatBuffers& b, const ExecutionContext& context) {
-  const int64_t from_blocks = ceil_div(p.from_extent, p.from_block), to_blocks = ceil_div(p.to_extent, p.to_block);
+  const int64_t from_blocks = ceil_div(p.from_extent, p.from_block),
+                to_blocks = ceil_div(p.to_extent, p.to_block);
   const int64_t to_end = p.to_begin + p.count;
   parallel_for(context, p.outer * to_blocks, [&](int64_t i) {
     const int64_t o = i / to_blocks, block = i % to_blocks, first = block * p.to_block;
@@ -47,8 +48,8 @@ void lanes(const ConcatProblem& p, const ConcatBuffers& b, const ExecutionContex
       const int64_t channel = first + lane;  // of the target
       if (channel >= p.to_begin && channel < to_end) {
         const int64_t source = channel - p.to_begin + p.from_begin;
-        const float* from =
-            b.from + (o * from_blocks + source / p.from_block) * p.inner * p.from_block + source % p.from_block;
+        const float* from = b.from + (o * from_blocks + source / p.from_block) * p.inner * p.from_block +
+                            source % p.from_block;
         for (int64_t j = 0; j < p.inner; ++j) {
           float& value = to[j * p.to_block + lane];
           value = p.accumulate ? value + from[j * p.from_block] : from[j * p.from_block];

@@ -1,5 +1,5 @@
-// Every solver on every instruction set and thread count against the reference, bit for bit; then the doors, in every
-// layout, against plain indexing.
+// Every solver on every instruction set and thread count against the reference, bit for bit; then the doors,
+// in every layout, against plain indexing.
 #include "ops/concat/concat.h"
 
 #include <sstream>
@@ -135,15 +135,23 @@ void check_error(ErrorCode code, const std::string& message, const Call& call) {
 
 void check_errors() {
   const auto stream = std::make_shared<CpuStream>();
-  const auto make = [&](const Shape& shape, DType dtype = DType::Float32) { return make_tensor(stream, shape, dtype); };
+  const auto make = [&](const Shape& shape, DType dtype = DType::Float32) {
+    return make_tensor(stream, shape, dtype);
+  };
   const TensorPtr a = make({2, 3}), b = make({3, 3});
   check_error(ErrorCode::InvalidArgument, "concat: no tensors", [] { concat({}, 0); });
-  check_error(ErrorCode::InvalidShape, "concat: [2, 3] and [3, 3] differ outside of axis 1", [&] { concat({a.get(), b.get()}, 1); });
-  check_error(ErrorCode::InvalidArgument, "concat: axis 2 of x [2, 3], which has 2 dimensions", [&] { concat({a.get()}, 2); });
-  check_error(ErrorCode::InvalidArgument, "concat: float32 and int32 don't go together", [&] { concat({a.get(), make({2, 3}, DType::Int32).get()}, 1); });
-  check_error(ErrorCode::Unsupported, "concat: x is bfloat16, float32 or int32 is needed", [&] { concat({make({2, 3}, DType::BFloat16).get()}, 1); });
-  check_error(ErrorCode::InvalidShape, "slice: 2 from 2 on, axis 1 of x [2, 3] has 3", [&] { slice(*a, 1, 2, 2); });
-  check_error(ErrorCode::InvalidShape, "slice: gradient [3, 3] from 1 on for x [2, 3]", [&] { slice_grad(*b, 1, 1, *a, GradMode::Overwrite); });
+  check_error(ErrorCode::InvalidShape, "concat: [2, 3] and [3, 3] differ outside of axis 1",
+              [&] { concat({a.get(), b.get()}, 1); });
+  check_error(ErrorCode::InvalidArgument, "concat: axis 2 of x [2, 3], which has 2 dimensions",
+              [&] { concat({a.get()}, 2); });
+  check_error(ErrorCode::InvalidArgument, "concat: float32 and int32 don't go together",
+              [&] { concat({a.get(), make({2, 3}, DType::Int32).get()}, 1); });
+  check_error(ErrorCode::Unsupported, "concat: x is bfloat16, float32 or int32 is needed",
+              [&] { concat({make({2, 3}, DType::BFloat16).get()}, 1); });
+  check_error(ErrorCode::InvalidShape, "slice: 2 from 2 on, axis 1 of x [2, 3] has 3",
+              [&] { slice(*a, 1, 2, 2); });
+  check_error(ErrorCode::InvalidShape, "slice: gradient [3, 3] from 1 on for x [2, 3]",
+              [&] { slice_grad(*b, 1, 1, *a, GradMode::Overwrite); });
 }
 
 }  // namespace
@@ -153,10 +161,12 @@ int main() {
   using namespace groupconv;
   for (int64_t inner : {1, 6, 9000})
     for (const auto& [from_block, to_block] : {std::pair{1, 1}, {1, 8}, {8, 1}, {16, 16}, {4, 4}})
-      for (const auto& [from_begin, to_begin, count] : {std::array<int64_t, 3>{0, 0, 5}, {3, 0, 17}, {0, 16, 13}, {16, 5, 4}, {2, 21, 20}})
+      for (const auto& [from_begin, to_begin, count] :
+           {std::array<int64_t, 3>{0, 0, 5}, {3, 0, 17}, {0, 16, 13}, {16, 5, 4}, {2, 21, 20}})
         for (int mode = 0; mode < 3; ++mode)
-          check_problem({inner > 100 ? 1 : 2, inner, count, from_begin + count + 3 * (inner % 2), from_begin, to_begin + count + (mode ? 2 : 0), to_begin,
-                         from_block, to_block, mode == 1, mode == 2});
+          check_problem({inner > 100 ? 1 : 2, inner, count, from_begin + count + 3 * (inner % 2), from_begin,
+                         to_begin + count + (mode ? 2 : 0), to_begin, from_block, to_block, mode == 1,
+                         mode == 2});
   for (Isa isa : available_isas()) {
     force_isa(isa);
     check_doors({2, 48, 3, 5}, 1, {16, 32});

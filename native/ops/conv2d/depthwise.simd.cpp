@@ -5,7 +5,7 @@
 // walks lists of taps.
 #include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/depthwise.kernels.h"
-#include "ops/conv2d/depthwise.multiplier.h"
+#include "ops/conv2d/depthwise.multiplier.kernels.h"
 
 namespace groupconv {
 namespace {

@@ -6,7 +6,7 @@
 // Work is cut into channel blocks and a number of row ranges that follows from the problem alone. Their
 // partial sums [ranges, K/W, R, S, lanes] are added in order, so results do not depend on the number of
 // threads.
-#include "ops/conv2d/depthwise.multiplier.h"
+#include "ops/conv2d/depthwise.multiplier.kernels.h"
 #include "ops/conv2d/tiling.kernels.h"
 
 namespace groupconv {

@@ -1,5 +1,5 @@
-// Register tiles of an indirect convolution: up to kTilePixels target pixels, anywhere in the image; for every tap
-// a list says which source pixel each of them reads. Padding reads a vector of zeros.
+// Register tiles of an indirect convolution: up to kTilePixels target pixels, anywhere in the image; for
+// every tap a list says which source pixel each of them reads. Padding reads a vector of zeros.
 #pragma once
 #include "ops/conv2d/tiling.kernels.h"
 
@@ -9,27 +9,27 @@ namespace {
 alignas(64) constexpr float kZeros[W] = {};
 
 struct Tap {
-  int32_t slot;                  // r * S + s
-  int32_t pixel[kTilePixels];    // in the source plane, or -1
+  int32_t slot;                // r * S + s
+  int32_t pixel[kTilePixels];  // in the source plane, or -1
 };
 
 struct TilePixels {
   int32_t count, taps;
-  int32_t target[kTilePixels];   // in the target plane
+  int32_t target[kTilePixels];  // in the target plane
   const Tap* first_tap;
 };
 
 struct DirectTile {
   const TilePixels* pixels;
-  const float* x;                // first source block; blocks are x_plane floats apart
+  const float* x;  // first source block; blocks are x_plane floats apart
   int64_t x_plane, input_blocks;
-  int64_t last_lanes;            // channels in the last of the input blocks
-  const float* weight;           // [input blocks, slots, W, output blocks, W]
+  int64_t last_lanes;   // channels in the last of the input blocks
+  const float* weight;  // [input blocks, slots, W, output blocks, W]
   int64_t slots;
   float* y;
   int64_t y_plane;
-  const float* bias;             // null: start from y where `resume`, else from zero
-  const float* residual;         // null: none
+  const float* bias;      // null: start from y where `resume`, else from zero
+  const float* residual;  // null: none
   bool resume;
   Activation activation;
 };
@@ -37,13 +37,12 @@ struct DirectTile {
 template <int Pixels, int Blocks>
 GROUPCONV_INLINE void start_tile(const DirectTile& tile, Vec (&sums)[Blocks][Pixels], int count) {
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block)
-    GROUPCONV_UNROLL
-    for (int pixel = 0; pixel < Pixels; ++pixel)
-      sums[block][pixel] = tile.bias ? load(tile.bias + block * W)
-                           : tile.resume && pixel < count
-                               ? load(tile.y + block * tile.y_plane + int64_t{tile.pixels->target[pixel]} * W)
-                               : zero();
+  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+  for (int pixel = 0; pixel < Pixels; ++pixel)
+    sums[block][pixel] = tile.bias ? load(tile.bias + block * W)
+                         : tile.resume && pixel < count
+                             ? load(tile.y + block * tile.y_plane + int64_t{tile.pixels->target[pixel]} * W)
+                             : zero();
 }
 
 template <int Pixels, int Blocks>
@@ -65,9 +64,7 @@ template <int Pixels>
 GROUPCONV_INLINE void locate(const Tap& tap, const float* x, const float* (&at)[Pixels]) {
   GROUPCONV_UNROLL
   for (int pixel = 0; pixel < Pixels; ++pixel)
-    at[pixel] = __builtin_expect_with_probability(tap.pixel[pixel] < 0, 1, 0.5)
-                    ? kZeros
-                    : x + int64_t{tap.pixel[pixel]} * W;
+    at[pixel] = tap.pixel[pixel] < 0 ? kZeros : x + int64_t{tap.pixel[pixel]} * W;
 }
 
 // Source lanes are broadcast: every output lane sees all input channels of its group.
@@ -91,7 +88,8 @@ GROUPCONV_KERNEL void direct_tile(const DirectTile& tile) {
         for (int pixel = 0; pixel < Pixels; ++pixel) {
           const Vec input = broadcast(at[pixel][lane]);
           GROUPCONV_UNROLL
-          for (int block = 0; block < Blocks; ++block) multiply_add(sums[block][pixel], input, weights[block]);
+          for (int block = 0; block < Blocks; ++block)
+            multiply_add(sums[block][pixel], input, weights[block]);
         }
         panel += Blocks * W;
       }
@@ -102,7 +100,7 @@ GROUPCONV_KERNEL void direct_tile(const DirectTile& tile) {
   finish_tile(tile, sums, Pixels);
 }
 
-// Vectors hold whole groups of Size lanes: lane l sees lanes l ^ i of its own vector. weight [slots, Size, W].
+// Vectors hold whole groups of Size lanes: lane l sees lanes l ^ i of its vector. weight [slots, Size, W].
 template <int Pixels, int Size>
 GROUPCONV_KERNEL void direct_lanes_tile(const DirectTile& tile) {
   Vec sums[1][Pixels];
@@ -132,7 +130,8 @@ template <int Blocks>
 GROUPCONV_INLINE void direct_tile(const DirectTile& tile) {
   switch (tile.pixels->count) {
 #define GROUPCONV_TILE(N) \
-  case N: return direct_tile<N < kTilePixels ? N : kTilePixels, Blocks>(tile);
+  case N:                 \
+    return direct_tile < N < kTilePixels ? N : kTilePixels, Blocks > (tile);
     GROUPCONV_TILE(1)
     GROUPCONV_TILE(2)
     GROUPCONV_TILE(3)
@@ -155,16 +154,22 @@ GROUPCONV_INLINE void direct_tile(const DirectTile& tile) {
 template <int Size>
 GROUPCONV_INLINE void direct_lanes_tile_of(const DirectTile& tile) {
   if constexpr (Size < W) {
-    if (tile.pixels->count <= kTilePixels / 2) direct_lanes_tile<kTilePixels / 2, Size>(tile);
-    else direct_lanes_tile<kTilePixels, Size>(tile);
+    if (tile.pixels->count <= kTilePixels / 2)
+      direct_lanes_tile<kTilePixels / 2, Size>(tile);
+    else
+      direct_lanes_tile<kTilePixels, Size>(tile);
   }
 }
 GROUPCONV_INLINE void direct_lanes_tile(int64_t size, const DirectTile& tile) {
   switch (size) {
-    case 1: return direct_lanes_tile_of<1>(tile);
-    case 2: return direct_lanes_tile_of<2>(tile);
-    case 4: return direct_lanes_tile_of<4>(tile);
-    case 8: return direct_lanes_tile_of<8>(tile);
+    case 1:
+      return direct_lanes_tile_of<1>(tile);
+    case 2:
+      return direct_lanes_tile_of<2>(tile);
+    case 4:
+      return direct_lanes_tile_of<4>(tile);
+    case 8:
+      return direct_lanes_tile_of<8>(tile);
   }
 }
 

@@ -1,15 +1,15 @@
-// gradWeight for every convolution that no special solver takes: tap by tap, the 1x1 gradWeight over the pixels of dy
-// whose input lies inside x, into sums in the workspace, which then go into the row-major dweight.
+// gradWeight for every convolution that no special solver takes: tap by tap, the 1x1 gradWeight over the
+// pixels of dy whose input lies inside x. Sums stay in the workspace, then go into the row-major dweight.
 //
-// Loops: group -> chunk of pixels -> group of outputs -> tile of inputs -> tap -> tile of outputs. Groups of awkward
-// sizes and plain layouts go through copies (regroup.kernels.h).
+// Loops: group -> chunk of pixels -> group of outputs -> tile of inputs -> tap -> tile of outputs. Groups of
+// awkward sizes and plain layouts go through copies (regroup.kernels.h).
 #include "ops/conv2d/gradWeight.kernels.h"
 #include "ops/conv2d/regroup.kernels.h"
 
 namespace groupconv {
 namespace {
 
-// x and dy in the kernel's layout. Sums: [group, R * S, outputs, inputs], or [vector, R * S, size, W] in lanes.
+// x and dy in the kernel's layout. Sums: [group, R * S, outputs, inputs], in lanes [vector, R * S, size, W].
 struct Work {
   const Conv2dProblem* p;
   Sides sides;
@@ -18,7 +18,9 @@ struct Work {
 
   int64_t slots() const { return int64_t{p->r} * p->s; }
   int64_t units() const { return sides.in_lanes ? sides.x.blocks() : p->groups; }
-  int64_t outputs() const { return sides.in_lanes ? sides.x.size : round_up(sides.y.per_group, kTileOutputs); }
+  int64_t outputs() const {
+    return sides.in_lanes ? sides.x.size : round_up(sides.y.per_group, kTileOutputs);
+  }
   int64_t inputs() const { return sides.in_lanes ? W : sides.x.size; }
   float* sums_of(int64_t unit, int64_t slot) const {
     return sums + (unit * slots() + slot) * outputs() * inputs();
@@ -34,21 +36,28 @@ struct TapBox {
 TapBox tap_box(const Work& work, int64_t slot, Range images, Range rows, Range columns) {
   const Conv2dProblem& p = *work.p;
   const int64_t up = p.pad_top - slot / p.s * p.dilation_h, left = p.pad_left - slot % p.s * p.dilation_w;
-  const Range high = outputs_inside(p.p, p.h, p.stride_h, up), wide = outputs_inside(p.q, p.w, p.stride_w, left);
+  const Range high = outputs_inside(p.p, p.h, p.stride_h, up),
+              wide = outputs_inside(p.q, p.w, p.stride_w, left);
   const int64_t top = max_of(rows.begin, high.begin), first = max_of(columns.begin, wide.begin);
   const int64_t x_plane = work.sides.x.pixels() * W, x_image = work.sides.x.blocks() * x_plane;
   const int64_t dy_plane = work.sides.y.pixels() * W, dy_image = work.sides.y.blocks() * dy_plane;
-  const PixelBox box{images.end - images.begin, max_of(0, min_of(rows.end, high.end) - top),
+  const PixelBox box{images.end - images.begin,
+                     max_of(0, min_of(rows.end, high.end) - top),
                      max_of(0, min_of(columns.end, wide.end) - first),
-                     x_image, int64_t{p.stride_h} * p.w * W, int64_t{p.stride_w} * W, x_plane,
-                     dy_image, int64_t{p.q} * W, dy_plane};
+                     x_image,
+                     int64_t{p.stride_h} * p.w * W,
+                     int64_t{p.stride_w} * W,
+                     x_plane,
+                     dy_image,
+                     int64_t{p.q} * W,
+                     dy_plane};
   return {box, images.begin * x_image + ((top * p.stride_h - up) * p.w + first * p.stride_w - left) * W,
           images.begin * dy_image + (top * p.q + first) * W};
 }
 
 // The part of one group's (k, c) plane that a thread has, for one chunk of pixels.
-void add_chunk(const Work& work, int64_t unit, Range outputs, Range inputs, Range images, Range rows, Range columns,
-               bool resume) {
+void add_chunk(const Work& work, int64_t unit, Range outputs, Range inputs, Range images, Range rows,
+               Range columns, bool resume) {
   const Conv2dProblem& p = *work.p;
   const float* x = work.x + unit * (work.sides.x.size / W) * work.sides.x.pixels() * W;
   const float* dy = work.dy + unit * (work.sides.y.size / W) * work.sides.y.pixels() * W;
@@ -61,7 +70,8 @@ void add_chunk(const Work& work, int64_t unit, Range outputs, Range inputs, Rang
           tap = {{}, 0, 0};  // zeroes the sums
         }
         const WeightMatrix m{work.sums_of(unit, slot), work.inputs(), work.outputs(), work.inputs()};
-        outer_products_of(tap.box, x + tap.x, dy + tap.dy, m, {k, min_of(outputs.end, k + kGroupOutputs)}, c, resume);
+        outer_products_of(tap.box, x + tap.x, dy + tap.dy, m, {k, min_of(outputs.end, k + kGroupOutputs)}, c,
+                          resume);
       }
 }
 
@@ -90,7 +100,8 @@ void sum_groups(const Work& work, int thread, int threads) {
 
 // out[i, lane] += sum over pixels of dy[lane] * x[lane ^ i].
 template <int Size>
-GROUPCONV_KERNEL void lane_products(const PixelBox& in, const float* x, const float* dy, float* out, bool resume) {
+GROUPCONV_KERNEL void lane_products(const PixelBox& in, const float* x, const float* dy, float* out,
+                                    bool resume) {
   Vec sums[Size];
   GROUPCONV_UNROLL
   for (int i = 0; i < Size; ++i) sums[i] = resume ? load(out + i * W) : zero();
@@ -126,10 +137,14 @@ void sum_lanes_of(const Work& work, int thread, int threads) {
 
 void sum_in_lanes(const Work& work, int thread, int threads) {
   switch (work.sides.x.size) {
-    case 1: return sum_lanes_of<1>(work, thread, threads);
-    case 2: return sum_lanes_of<2>(work, thread, threads);
-    case 4: return sum_lanes_of<4>(work, thread, threads);
-    case 8: return sum_lanes_of<8>(work, thread, threads);
+    case 1:
+      return sum_lanes_of<1>(work, thread, threads);
+    case 2:
+      return sum_lanes_of<2>(work, thread, threads);
+    case 4:
+      return sum_lanes_of<4>(work, thread, threads);
+    case 8:
+      return sum_lanes_of<8>(work, thread, threads);
   }
 }
 
@@ -159,8 +174,10 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
   const Work work{&p, sides, sides.x.is_native() ? b.x : x_copy, sides.y.is_native() ? b.dy : dy_copy,
                   dy_copy + sides.y.copy_size(p.n)};
   parallel(context, [&](int thread, int threads) {
-    if (sides.in_lanes) sum_in_lanes(work, thread, threads);
-    else sum_groups(work, thread, threads);
+    if (sides.in_lanes)
+      sum_in_lanes(work, thread, threads);
+    else
+      sum_groups(work, thread, threads);
   });
   write_out(work, b.dweight, context);
 }
@@ -172,7 +189,8 @@ size_t workspace_bytes(const Conv2dProblem& p) {
 }
 
 constexpr Conv2dSolver solvers[] = {
-    {"direct", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight; }, grad_weight, workspace_bytes},
+    {"direct", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight; }, grad_weight,
+     workspace_bytes},
 };
 
 }  // namespace

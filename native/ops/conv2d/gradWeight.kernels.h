@@ -1,18 +1,18 @@
 // gradWeight's register tile, and the walk of one thread over a matrix of them: over a box of pixels,
 //   out[k, c] += sum over pixels of dy[k, pixel] * x[c, pixel]
-// Accumulators are vectors along c, so that `out` is row-major as dweight is; dy is broadcast from memory, x is
-// loaded. Which pixels belong together never depends on the threads: they share out the (k, c) plane.
+// Accumulators are vectors along c, so that `out` is row-major as dweight is; dy is broadcast from memory, x
+// is loaded. Which pixels belong together never depends on the threads: they share out the (k, c) plane.
 #pragma once
 #include "ops/conv2d/tiling.kernels.h"
 
 namespace groupconv {
 namespace {
 
-// 16 of 32 registers (more would need W to be cut unevenly), or 12 of 16: three inputs' loads for four broadcasts.
+// Accumulators: 16 of 32 registers (8 outputs divide W), 12 of 16 for W = 8, 8 of 16 beside SSE2's products.
 constexpr int kTileOutputs = kRegisters == 32 ? (W < 8 ? W : 8) : 4;
 constexpr int kTileInputs = kRegisters == 32 ? (W == 4 ? 4 : 2) : W == 8 ? 3 : 2;
-constexpr int64_t kGroupOutputs = 64;   // rows of `out` in work together: their pages fit a first-level TLB
-constexpr int64_t kChunkPixels = 200;   // 2-4 % better than 112 on Zen 4: fewer ways to memory, x still in L1
+constexpr int64_t kGroupOutputs = 64;  // rows of `out` in work together: their pages fit a first-level TLB
+constexpr int64_t kChunkPixels = 200;  // 2-4 % better than 112 on Zen 4: fewer ways to memory, x still in L1
 
 // Pixels of dy and, for each, one of x. Steps in floats; plane: from one channel block to the next.
 struct PixelBox {
@@ -22,20 +22,20 @@ struct PixelBox {
 };
 
 template <int Inputs>
-GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out, int64_t pitch,
-                                     bool resume) {
+GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out,
+                                     int64_t pitch, bool resume) {
   Vec sums[kTileOutputs][Inputs];  // from zero: what `out` holds arrives during the work
   GROUPCONV_UNROLL
-  for (int k = 0; k < kTileOutputs; ++k)
-    GROUPCONV_UNROLL
-    for (int c = 0; c < Inputs; ++c) sums[k][c] = zero();
+  for (int k = 0; k < kTileOutputs; ++k) GROUPCONV_UNROLL
+  for (int c = 0; c < Inputs; ++c) sums[k][c] = zero();
   if (resume)
     for (int k = 0; k < kTileOutputs; ++k)
       for (int c = 0; c < Inputs * W; c += 16) __builtin_prefetch(out + k * pitch + c, 1, 3);
   const int64_t x_plane = in.x_plane, x_pixel = in.x_pixel;
   for (int64_t i = 0; i < in.images * in.rows; ++i) {
     const int64_t image = i / in.rows, row = i % in.rows;
-    const float *x_at = x + image * in.x_image + row * in.x_row, *dy_at = dy + image * in.dy_image + row * in.dy_row;
+    const float *x_at = x + image * in.x_image + row * in.x_row,
+                *dy_at = dy + image * in.dy_image + row * in.dy_row;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
       Vec inputs[Inputs];
       GROUPCONV_UNROLL
@@ -51,21 +51,24 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
     }
   }
   GROUPCONV_UNROLL
-  for (int k = 0; k < kTileOutputs; ++k)
-    GROUPCONV_UNROLL
-    for (int c = 0; c < Inputs; ++c) {
-      float* to = out + k * pitch + c * W;
-      store_unaligned(to, resume ? load_unaligned(to) + sums[k][c] : sums[k][c]);
-    }
+  for (int k = 0; k < kTileOutputs; ++k) GROUPCONV_UNROLL
+  for (int c = 0; c < Inputs; ++c) {
+    float* to = out + k * pitch + c * W;
+    store_unaligned(to, resume ? load_unaligned(to) + sums[k][c] : sums[k][c]);
+  }
 }
 
-GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy, float* out,
-                                     int64_t pitch, bool resume) {
+GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy,
+                                     float* out, int64_t pitch, bool resume) {
   switch (inputs) {
-    case 1: return outer_products<1>(in, x, dy, out, pitch, resume);
-    case 2: return outer_products<2>(in, x, dy, out, pitch, resume);
-    case 3: return outer_products<kTileInputs < 3 ? 1 : 3>(in, x, dy, out, pitch, resume);
-    case 4: return outer_products<kTileInputs < 4 ? 1 : 4>(in, x, dy, out, pitch, resume);
+    case 1:
+      return outer_products<1>(in, x, dy, out, pitch, resume);
+    case 2:
+      return outer_products<2>(in, x, dy, out, pitch, resume);
+    case 3:
+      return outer_products < kTileInputs < 3 ? 1 : 3 > (in, x, dy, out, pitch, resume);
+    case 4:
+      return outer_products < kTileInputs < 4 ? 1 : 4 > (in, x, dy, out, pitch, resume);
   }
 }
 
@@ -76,10 +79,12 @@ struct WeightMatrix {
 };
 
 // A tile that sticks out of the matrix goes through a whole one.
-GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in, const float* x, const float* dy,
-                                             const WeightMatrix& m, int64_t k, int64_t c, bool resume) {
+GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in, const float* x,
+                                             const float* dy, const WeightMatrix& m, int64_t k, int64_t c,
+                                             bool resume) {
   alignas(64) float whole[kTileOutputs * kTileInputs * W];
-  const int64_t width = blocks * W, outputs = min_of(kTileOutputs, m.outputs - k), inputs = min_of(width, m.inputs - c);
+  const int64_t width = blocks * W, outputs = min_of(kTileOutputs, m.outputs - k),
+                inputs = min_of(width, m.inputs - c);
   for (int64_t i = 0; i < kTileOutputs * width; ++i) whole[i] = 0;
   if (resume)
     for (int64_t row = 0; row < outputs; ++row)
@@ -92,20 +97,21 @@ GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in,
 }
 
 // One group of outputs x one tile of inputs. x and dy are those of channel 0.
-GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, const float* dy, const WeightMatrix& m,
-                                        Range outputs, int64_t c, bool resume) {
+GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, const float* dy,
+                                        const WeightMatrix& m, Range outputs, int64_t c, bool resume) {
   const int64_t blocks = min_of(kTileInputs, ceil_div(m.inputs, W) - c / W);
   const float* x_at = x + c / W * in.x_plane;
   for (int64_t k = outputs.begin; k < outputs.end; k += kTileOutputs) {
     const float* dy_at = dy + k / W * in.dy_plane + k % W;
     if (k + kTileOutputs <= m.outputs && c + blocks * W <= m.inputs)
       outer_products(blocks, in, x_at, dy_at, m.out + k * m.pitch + c, m.pitch, resume);
-    else outer_products_at_edge(blocks, in, x_at, dy_at, m, k, c, resume);
+    else
+      outer_products_at_edge(blocks, in, x_at, dy_at, m, k, c, resume);
   }
 }
 
-// How many images, rows and pixels make a chunk of about kChunkPixels. Small images go several to a chunk, so that
-// some 100 pixels pay for the accumulators' way to memory.
+// How many images, rows and pixels make a chunk of about kChunkPixels. Small images go several to a chunk, so
+// that enough pixels pay for the accumulators' way to memory.
 GROUPCONV_INLINE PixelBox chunk_of(const PixelBox& box) {
   PixelBox chunk = box;
   chunk.images = 1;
@@ -120,7 +126,7 @@ GROUPCONV_INLINE PixelBox chunk_of(const PixelBox& box) {
   return chunk;
 }
 
-// body(sub-box, offset into x, offset into dy) for the chunks of a box, always the same ones in the same order.
+// body(sub-box, offset into x, offset into dy) for the chunks of a box, always the same in the same order.
 template <class Body>
 GROUPCONV_INLINE void each_chunk(const PixelBox& box, const Body& body) {
   const PixelBox step = chunk_of(box);
@@ -146,7 +152,8 @@ GROUPCONV_INLINE Range outputs_inside(int64_t outputs, int64_t size, int64_t str
 // A thread's part of the (k, c) plane, in channels: whole tiles, outputs first.
 GROUPCONV_INLINE Rectangle weight_part(int64_t outputs, int64_t inputs, int thread, int threads) {
   const int64_t width = kTileInputs * W;
-  const Rectangle tiles = rectangle(ceil_div(outputs, kTileOutputs), ceil_div(inputs, width), thread, threads);
+  const Rectangle tiles =
+      rectangle(ceil_div(outputs, kTileOutputs), ceil_div(inputs, width), thread, threads);
   return {{tiles.major.begin * kTileOutputs, min_of(outputs, tiles.major.end * kTileOutputs)},
           {tiles.minor.begin * width, min_of(inputs, tiles.minor.end * width)}};
 }

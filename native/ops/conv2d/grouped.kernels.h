@@ -1,42 +1,43 @@
-// Register tiles of grouped 3x3 convolutions: forward, and gradInput as a convolution of dy. One call computes a
-// strip, which is a run of equally wide tiles of one output row (or of two rows with the same taps).
+// Register tiles of grouped 3x3 convolutions: forward, and gradInput as a convolution of dy. One call
+// computes a strip, which is a run of equally wide tiles of one output row (or of two rows with the same
+// taps).
 //
-// No lane is wasted. Where a vector holds whole groups (shared), every lane multiplies its own input channel and the
-// sums travel: at mask m, lane l holds the sum of output channel l ^ m. Masks follow the Gray code down to 0, so that
-// one in-lane swap of the sums lies between two steps, not one permute per input: per channel of the group and tile
-// 14 swaps beside 126 multiply-adds. Where a group fills whole vectors, an input channel is broadcast to all lanes.
-// Each input vector that is loaded serves every output column that it takes part in.
+// No lane is wasted. Where a vector holds whole groups (shared), every lane multiplies its own input channel
+// and the sums travel: at mask m, lane l holds the sum of output channel l ^ m. Masks follow the Gray code
+// down to 0, so that one in-lane swap of the sums lies between two steps, not one permute per input: per
+// channel of the group and tile 14 swaps beside 126 multiply-adds. Where a group fills whole vectors, an
+// input channel is broadcast to all lanes. Each input vector that is loaded serves every output column that
+// it takes part in.
 #pragma once
 #include "cpu/simd.h"
-#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/tiling.kernels.h"
 
 namespace groupconv {
 namespace {
 
-// Sums that fit the registers beside three weights and an input. Two multiply-adds per cycle of latency 4 in chains
-// of three kernel columns ask for at least 8.
+// Sums that fit the registers beside three weights and an input. Two multiply-adds per cycle of latency 4 in
+// chains of three kernel columns ask for at least 8.
 constexpr int kMostSums = W == 16 ? 14 : W == 8 ? 10 : 8;
 
-#ifndef VARIANT
-#define VARIANT 5
+// v, loaded once: the compiler would rather fold the load into each of its multiply-adds, which are then
+// bound by loads (avx512 on a Zen 4, ResNeXt-50's conv2: 83 instead of 100 % of the FMA peak; conv3: 87
+// instead of 103 %).
+GROUPCONV_INLINE Vec in_register(Vec v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
 #endif
-GROUPCONV_INLINE void multiply_add(Vec& sum, Vec v, Vec w) {
-  sum += v * w;
-#if VARIANT==1
-  asm("" : "+v"(sum) : "v"(v), "v"(w));
-#elif VARIANT==2
-  asm volatile("" : "+v"(sum));
-#elif VARIANT==3
-  asm volatile("" : "+v"(sum) : "v"(v));
-#endif
+  return v;
 }
 
 struct Strip {
-  const float* x;       // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
-  int64_t x_tap;        // from one kernel row's input row to the next one's, in floats like all strides here
-  int64_t x_row;        // to the second output row's input rows
-  int64_t x_block;      // to the group's next input block
-  const float* weight;  // shared [mask, kernel row, kernel column, lanes], else [block, kernel row, channel, column, lanes]
+  const float* x;   // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
+  int64_t x_tap;    // from one kernel row's input row to the next one's, in floats like all strides here
+  int64_t x_row;    // to the second output row's input rows
+  int64_t x_block;  // to the group's next input block
+  const float* weight;  // shared [mask, kernel row, kernel column, lanes], else [block, kernel row, channel,
+                        // column, lanes]
   int64_t weight_tap;   // between the kernel rows taken
   int taps;             // kernel rows inside the image
   int depth;            // shared: channels per group; else input blocks per group
@@ -44,8 +45,10 @@ struct Strip {
   float* y;             // [columns, lanes]
   int64_t y_row;
   const float *bias, *residual;  // or null; residual may be y
-  float top;                     // activation: clamp to [0, top]; negative: none
+  Activation activation;
   int tiles;
+  const float* ahead;  // input to fetch into the cache meanwhile, in each of the group's input blocks
+  int ahead_lines;     // of 64 bytes per tile
   bool outside_left, outside_right;  // the strip's first or last output column lies outside the image
 };
 using StripKernel = void (*)(const Strip&);
@@ -60,7 +63,8 @@ struct Strided {
     return j >= s && (j - s) % Stride == 0 && (j - s) / Stride < T ? (j - s) / Stride : -1;
   }
 };
-// The transpose of stride 2, by parity: y[2t] = x[t] * weight[1], y[2t + 1] = x[t] * weight[2] + x[t + 1] * weight[0].
+// The transpose of stride 2, by parity: y[2t] = x[t] * weight[1], y[2t + 1] = x[t] * weight[2] + x[t + 1] *
+// weight[0].
 template <int T>
 struct Phases {
   static constexpr int kWidth = T, kSums = 2 * T, kColumns = T + 1, kAdvance = T;
@@ -70,12 +74,14 @@ struct Phases {
   }
 };
 
-// The i-th of count columns in the order 0, last, then 1, 4, 7, … 2, 5, 8, … 3, 6, 9, …: two multiply-adds to the same
-// sum are a third of all apart, which hides their latency, and columns that may be skipped don't part the others.
+// The i-th of count columns in the order 0, last, then 1, 4, 7, … 2, 5, 8, … 3, 6, 9, …: two multiply-adds to
+// the same sum are a third of all apart, which hides their latency, and columns that may be skipped don't
+// part the others.
 constexpr int spread(int i, int count) {
   if (i < 2) return i * (count - 1);
-  const int index = i - 2, first = count / 3, second = (count - 1) / 3;  // ceil((count - 2) / 3), ceil((count - 3) / 3)
-  return index < first ? 3 * index + 1
+  const int index = i - 2, first = count / 3,
+            second = (count - 1) / 3;  // ceil((count - 2) / 3), ceil((count - 3) / 3)
+  return index < first            ? 3 * index + 1
          : index < first + second ? 3 * (index - first) + 2
                                   : 3 * (index - first - second) + 3;
 }
@@ -86,28 +92,23 @@ constexpr int uses(int j) {
   return (Tile::target(j, 0) >= 0) + (Tile::target(j, 1) >= 0) + (Tile::target(j, 2) >= 0);
 }
 
-// sums += x * weight[3 kernel columns] for every input column j of the tile with begin <= j < end. In a tile wider
-// than one output only the outermost columns may fall outside.
+// sums += x * weight[3 kernel columns] for every input column j of the tile with begin <= j < end. In a tile
+// wider than one output only the outermost columns may fall outside.
 template <bool Shared, class Tile, int Rows, class Read>
-GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x, int64_t x_row, const float* weight,
-                                  int begin, int end, const Read& read) {
+GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x, int64_t x_row,
+                                  const float* weight, int begin, int end, const Read& read) {
   const Vec w[3] = {load(weight), load(weight + W), load(weight + 2 * W)};
   each<Tile::kColumns>([&](auto i) GROUPCONV_INLINE_LAMBDA {
     constexpr int j = spread(i.value, Tile::kColumns);
     if ((j == 0 || Tile::kWidth == 1) && j < begin) return;
     if ((j == Tile::kColumns - 1 || Tile::kWidth == 1) && j >= end) return;
     each<Rows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-      Vec v = read(x + row.value * x_row + j * W);
-#if VARIANT==4
-      if (uses<Tile>(j) > 1 && Shared) asm("" : "+v"(v));
-#elif VARIANT==6
-      if (uses<Tile>(j) > 1) asm volatile("" : "+v"(v));
-#elif VARIANT==5
-      if (uses<Tile>(j) > 1) asm("" : "+v"(v));
-#endif
+      // A broadcast is never folded into three instructions; pinned, it costs the paired tiles of avx2 15 %.
+      const Vec loaded = read(x + row.value * x_row + j * W);
+      const Vec v = Shared && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
       each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA {
         constexpr int target = Tile::target(j, s.value);
-        if constexpr (target >= 0) multiply_add(sums[row.value][target], v, w[s.value]);
+        if constexpr (target >= 0) sums[row.value][target] += v * w[s.value];
       });
     });
   });
@@ -125,7 +126,8 @@ GROUPCONV_INLINE void swap_lanes(Vec (&sums)[Rows][Sums]) {
 }
 
 template <class Tile, int Rows>
-GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin, int end) {
+GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
+                                 int end) {
   const float* mask = s.weight;
   const auto add_taps = [&]() GROUPCONV_INLINE_LAMBDA {
     const float *row = x, *weight = mask;
@@ -138,9 +140,12 @@ GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s,
     swap_lanes<1>(sums);
     add_taps();
     if (step == s.depth) break;
-    if (step & 2) swap_lanes<2>(sums);
-    else if (step & 4) swap_lanes<4>(sums);
-    else swap_lanes<8>(sums);
+    if (step & 2)
+      swap_lanes<2>(sums);
+    else if (step & 4)
+      swap_lanes<4>(sums);
+    else
+      swap_lanes<8>(sums);
   }
 }
 
@@ -152,11 +157,16 @@ GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip&
     const float *row = x + block * s.x_block, *first = s.weight + block * 9 * W * W;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, first += s.weight_tap) {
       const float* weight = first;
-_Pragma("GCC unroll 1")
       for (int channel = 0; channel < W; ++channel, weight += 3 * W)
         add_columns<false, Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
     }
   }
+}
+
+GROUPCONV_INLINE void fetch_ahead(const Strip& s, int blocks, int tile) {
+  const float* ahead = s.ahead + int64_t{tile} * s.ahead_lines * 16;
+  for (int block = 0; block < blocks; ++block, ahead += s.x_block)
+    for (int line = 0; line < s.ahead_lines; ++line) __builtin_prefetch(ahead + line * 16);
 }
 
 template <bool Shared, class Tile, int Rows>
@@ -167,11 +177,13 @@ GROUPCONV_KERNEL void run_strip(const Strip& s) {
   int begin = -s.column, end = s.width - s.column;  // a tile's input columns inside the image
   for (int tile = 0; tile < s.tiles; ++tile) {
     Vec sums[Rows][Tile::kSums];
-    each<Rows * Tile::kSums>([&](auto i) GROUPCONV_INLINE_LAMBDA {
-      sums[i.value / Tile::kSums][i.value % Tile::kSums] = zero();
-    });
-    if constexpr (Shared) add_shared<Tile, Rows>(sums, s, x, begin, end);
-    else add_broadcast<Tile, Rows>(sums, s, x, begin, end);
+    each<Rows * Tile::kSums>(
+        [&](auto i) GROUPCONV_INLINE_LAMBDA { sums[i.value / Tile::kSums][i.value % Tile::kSums] = zero(); });
+    fetch_ahead(s, Shared ? 1 : s.depth, tile);
+    if constexpr (Shared)
+      add_shared<Tile, Rows>(sums, s, x, begin, end);
+    else
+      add_broadcast<Tile, Rows>(sums, s, x, begin, end);
     const float* residual = s.residual ? s.residual + (y - s.y) : nullptr;
     each<Rows * Tile::kSums>([&](auto i) GROUPCONV_INLINE_LAMBDA {
       constexpr int row = i.value / Tile::kSums, t = i.value % Tile::kSums;
@@ -179,11 +191,7 @@ GROUPCONV_KERNEL void run_strip(const Strip& s) {
       if (Tile::kPhases && t == Tile::kSums - 1 && s.outside_right && tile == s.tiles - 1) return;
       Vec v = sums[row][t] + bias;
       if (residual) v += load(residual + row * s.y_row + t * W);
-      if (s.top >= 0) {
-        v = relu(v);
-        v = v > broadcast(s.top) ? broadcast(s.top) : v;
-      }
-      store(y + row * s.y_row + t * W, v);
+      store(y + row * s.y_row + t * W, activate(v, s.activation));
     });
     x += Tile::kAdvance * W;
     y += Tile::kSums * W;

@@ -1,45 +1,48 @@
-// Grouped 3x3 convolution with as many channels out as in: forward and gradInput. Activations N C/W H W lanes.
+// Grouped 3x3 convolution with as many channels out as in: forward and gradInput. Activations N C/W H W
+// lanes.
 //
-// gradInput at stride 1 is the forward strip on dy with the kernel turned by 180 degrees, transposed, and padding
-// 2 - padding; at stride 2, rows and columns of dx fall into phases by parity, each with its own kernel rows.
-// Threads share output rows; no sum depends on how.
-#include "cpu/context.h"
+// gradInput at stride 1 is the forward strip on dy with the kernel turned by 180 degrees, transposed, and
+// padding 2 - padding; at stride 2, rows and columns of dx fall into phases by parity, each with its own
+// kernel rows. Threads share output rows; no sum depends on how.
 #include "ops/conv2d/grouped.h"
+#include "cpu/context.h"
 #include "ops/conv2d/grouped.kernels.h"
 
 namespace groupconv {
 namespace {
 
-// How tiles cover an output row: runs of tiles of one width, which differ by at most one, with kernels by width. An
-// outermost output column that begins or ends two columns outside the image gets a tile of its own.
+// How tiles cover an output row: runs of tiles of one width, which differ by at most one, with kernels by
+// width. An outermost output column that begins or ends two columns outside the image gets a tile of its own.
 struct Cover {
   struct Run {
     StripKernel kernel;
     int tiles, width;
   } runs[4];
-  int count = 0;
+  int count = 0, tiles = 0;
   int cost = 0;
 
   Cover(const StripKernel* kernels, int columns, int most, int rows, bool left_alone, bool right_alone) {
-    const auto add = [&](int tiles, int width) {
-      if (tiles == 0) return;
-      runs[count++] = {kernels[width - 1], tiles, width};
-      cost += tiles * tile_cost(width * rows) * 2 / rows;
+    const auto add = [&](int more, int width) {
+      if (more == 0) return;
+      runs[count++] = {kernels[width - 1], more, width};
+      tiles += more;
+      cost += more * tile_cost(width * rows) * 2 / rows;
     };
     left_alone = left_alone && columns > 1;
-    const int middle = columns - left_alone - right_alone, tiles = static_cast<int>(ceil_div(middle, most));
+    const int middle = columns - left_alone - right_alone, parts = static_cast<int>(ceil_div(middle, most));
     add(left_alone, 1);
-    if (tiles > 0) {
-      add(middle % tiles, middle / tiles + 1);
-      add(tiles - middle % tiles, middle / tiles);
+    if (parts > 0) {
+      add(middle % parts, middle / parts + 1);
+      add(parts - middle % parts, middle / parts);
     }
     add(right_alone, 1);
   }
-  // Half cycles for one input channel of one kernel row: two multiply-adds per cycle, or the latency of three that
-  // depend on one another; and what the loops cost.
+  // Half cycles for one input channel of one kernel row: two multiply-adds per cycle, or the latency of three
+  // that depend on one another; and what the loops cost.
   static int tile_cost(int sums) { return static_cast<int>(max_of(3 * sums, 24)) + 2; }
 
-  // The strip's fields are those of the row's first tile; per column of width, a tile has so many inputs and sums.
+  // The strip's fields are those of the row's first tile; per column of width, a tile has so many inputs and
+  // sums.
   void run(Strip strip, int inputs, int sums) const {
     const bool outside_left = strip.outside_left, outside_right = strip.outside_right;
     for (const Run* run = runs; run < runs + count; ++run) {
@@ -52,13 +55,15 @@ struct Cover {
       strip.column += static_cast<int>(done * inputs);
       strip.y += done * sums * W;
       if (strip.residual) strip.residual += done * sums * W;
+      strip.ahead += int64_t{run->tiles} * strip.ahead_lines * 16;
     }
   }
 };
 
 // Channels of one group as the weights of one output block see them.
 struct Layout {
-  int64_t blocks, group_blocks, weight_size;  // channel blocks; those of one group; prepared floats per output block
+  int64_t blocks, group_blocks,
+      weight_size;  // channel blocks; those of one group; prepared floats per output block
   bool shared;
   explicit Layout(const Conv2dProblem& p)
       : blocks(ceil_div(p.c, W)),
@@ -67,7 +72,9 @@ struct Layout {
         shared(groups_share_vectors(p.channels_per_group())) {}
   int64_t first_input(int64_t block) const { return block / group_blocks * group_blocks; }
   int64_t kernel_row() const { return shared ? 3 * W : 3 * W * W; }
-  int depth(const Conv2dProblem& p) const { return static_cast<int>(shared ? p.channels_per_group() : group_blocks); }
+  int depth(const Conv2dProblem& p) const {
+    return static_cast<int>(shared ? p.channels_per_group() : group_blocks);
+  }
 };
 
 // body(n, output block, rows): every row once, contiguous per thread.
@@ -90,14 +97,15 @@ struct Geometry {
 
 template <bool Shared>
 Cover row_cover(const Geometry& g, int rows) {
-  const StripKernel* kernels = g.stride == 1 ? (rows == 1 ? SingleRow<Shared>::stride1 : DoubleRow<Shared>::stride1)
-                                             : (rows == 1 ? SingleRow<Shared>::stride2 : DoubleRow<Shared>::stride2);
+  const StripKernel* kernels = g.stride == 1
+                                   ? (rows == 1 ? SingleRow<Shared>::stride1 : DoubleRow<Shared>::stride1)
+                                   : (rows == 1 ? SingleRow<Shared>::stride2 : DoubleRow<Shared>::stride2);
   const int past = (g.out_w - 1) * g.stride - g.pad_left + 3 - g.in_w;  // columns taken beyond the right edge
   return Cover(kernels, g.out_w, kMostSums / rows, rows, g.pad_left == 2, past == 2);
 }
 
-void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, Strip strip, float* y, const float* bias,
-              const float* residual, const ExecutionContext& context) {
+void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, Strip strip, float* y,
+              const float* bias, const float* residual, const ExecutionContext& context) {
   const Layout layout(p);
   const Cover single = layout.shared ? row_cover<true>(g, 1) : row_cover<false>(g, 1);
   const Cover paired = layout.shared ? row_cover<true>(g, 2) : row_cover<false>(g, 2);
@@ -111,60 +119,75 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, Strip s
   strip.width = g.in_w;
   strip.y_row = int64_t{g.out_w} * W;
   strip.outside_left = strip.outside_right = false;
-  // Rows in units of one, or of two from the first that lies inside the image on: fixed, because the order of a
-  // sum depends on its tile's shape.
-  const int64_t unit = paired.cost < single.cost ? 2 : 1, shift = ceil_div(g.pad_top, g.stride) % unit;
-  for_rows(context, p.n, layout.blocks, ceil_div(g.out_h + shift, unit), [&](int64_t n, int64_t block, Range units) {
-    Strip s = strip;
-    const float* plane = x + (n * layout.blocks + layout.first_input(block)) * s.x_block;
-    const int64_t out = (n * layout.blocks + block) * g.out_h * s.y_row;
-    s.bias = bias ? bias + block * W : nullptr;
-    const int64_t end = min_of(g.out_h, units.end * unit - shift);
-    for (int64_t row = max_of(0, units.begin * unit - shift); row < end;) {
-      const int64_t top = row * g.stride - g.pad_top, tap = max_of(0, -top);  // input row of kernel row 0; the first taken
-      const bool pair = unit == 2 && (row + shift) % 2 == 0 && row + 1 < end && top >= 0 && top + g.stride + 3 <= g.in_h;
-      s.taps = static_cast<int>(max_of(0, min_of(3, g.in_h - top) - tap));
-      s.x = plane + (top + tap) * s.x_tap - int64_t{g.pad_left} * W;
-      s.weight = weight + block * layout.weight_size + tap * s.weight_tap;
-      s.y = y + out + row * s.y_row;
-      s.residual = residual ? residual + out + row * s.y_row : nullptr;
-      (pair ? paired : single).run(s, g.stride, 1);
-      row += pair ? 2 : 1;
-    }
-  });
+  // At stride 2, 16 registers spill in wide single rows: avx2, conv3: 75 instead of 80 % of the FMA peak.
+  const int spills = g.stride == 2 && W == 8;
+  // Rows in units of one, or of two from the first that lies inside the image on: fixed, because the order of
+  // a sum depends on its tile's shape.
+  const int64_t unit = paired.cost < single.cost + spills ? 2 : 1,
+                shift = ceil_div(g.pad_top, g.stride) % unit;
+  for_rows(context, p.n, layout.blocks, ceil_div(g.out_h + shift, unit),
+           [&](int64_t n, int64_t block, Range units) {
+             Strip s = strip;
+             const float* plane = x + (n * layout.blocks + layout.first_input(block)) * s.x_block;
+             const int64_t out = (n * layout.blocks + block) * g.out_h * s.y_row;
+             s.bias = bias ? bias + block * W : nullptr;
+             const bool first_use =
+                 block == layout.first_input(block);  // later blocks of a group find its input in cache
+             const int64_t end = min_of(g.out_h, units.end * unit - shift);
+             for (int64_t row = max_of(0, units.begin * unit - shift); row < end;) {
+               const int64_t top = row * g.stride - g.pad_top,
+                             tap = max_of(0, -top);  // input row of kernel row 0; the first taken
+               const bool pair = unit == 2 && (row + shift) % 2 == 0 && row + 1 < end && top >= 0 &&
+                                 top + g.stride + 3 <= g.in_h;
+               s.taps = static_cast<int>(max_of(0, min_of(3, g.in_h - top) - tap));
+               s.x = plane + (top + tap) * s.x_tap - int64_t{g.pad_left} * W;
+               s.weight = weight + block * layout.weight_size + tap * s.weight_tap;
+               s.y = y + out + row * s.y_row;
+               s.residual = residual ? residual + out + row * s.y_row : nullptr;
+               const Cover& cover = pair ? paired : single;
+               const int64_t rows = pair ? 2 : 1;
+               // The rows that the next unit takes and this one does not; from the last ones, the next
+               // plane's first.
+               s.ahead = plane + (top + 3 + (rows - 1) * g.stride) * s.x_tap;
+               s.ahead_lines =
+                   first_use ? static_cast<int>(ceil_div(rows * g.stride * s.x_tap, cover.tiles * 16)) : 0;
+               cover.run(s, g.stride, 1);
+               row += rows;
+             }
+           });
 }
 
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   Strip strip{};
   strip.weight = b.weight;
-  strip.top = p.activation == Activation::None ? -1.0f : p.activation == Activation::Relu6 ? 6.0f : __builtin_inff();
-  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, b.x, strip, b.y, b.bias, b.residual, context);
+  strip.activation = p.activation;
+  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, b.x, strip, b.y, b.bias, b.residual,
+           context);
 }
 
 void grad_input_stride1(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   Strip strip{};
   strip.weight = b.weight;
-  strip.top = -1;
   convolve(p, {p.p, p.q, p.h, p.w, 1, 2 - p.pad_top, 2 - p.pad_left}, b.dy, strip, b.dx, nullptr,
            p.accumulate ? b.dx : nullptr, context);
 }
 
-// dx[h] takes dy[(h + pad_top - r) / 2] through kernel row r where that is whole: rows 0 and 2 for even h + pad_top,
-// row 1 for odd. Columns likewise, in pairs (odd, even) that begin left of the image where pad_left is even.
+// dx[h] takes dy[(h + pad_top - r) / 2] through kernel row r where that is whole: rows 0 and 2 for even h +
+// pad_top, row 1 for odd. Columns likewise, in pairs (odd, even) that begin left of the image where pad_left
+// is even.
 void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Layout layout(p);
   const int outside = p.pad_left % 2 == 0;
   const int pairs = (p.w + outside + 1) / 2;
   const int column = (p.pad_left - outside - 1) / 2;  // of dy, the first that a pair takes
-  const Cover cover(layout.shared ? PhaseRow<true>::phases : PhaseRow<false>::phases, pairs, kMostSums / 2, 1, false,
-                    column + pairs == p.q + 1);
+  const Cover cover(layout.shared ? PhaseRow<true>::phases : PhaseRow<false>::phases, pairs, kMostSums / 2, 1,
+                    false, column + pairs == p.q + 1);
   const int64_t dy_row = int64_t{p.q} * W, dx_row = int64_t{p.w} * W;
   Strip strip{};
   strip.x_block = dy_row * p.p;
   strip.depth = layout.depth(p);
   strip.column = column;
   strip.width = p.q;
-  strip.top = -1;
   strip.outside_left = outside;
   strip.outside_right = (p.w + outside) % 2;
   for_rows(context, p.n, layout.blocks, p.h, [&](int64_t n, int64_t block, Range rows) {
@@ -188,27 +211,30 @@ void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const Ex
   });
 }
 
-// Shared: [output block, mask, kernel row, kernel column, lanes]: lane l joins input channel l with output l ^ mask.
-// Else: [output block, input block, kernel row, input channel, kernel column, lanes].
+// Shared: [output block, mask, kernel row, kernel column, lanes]: lane l joins input channel l with output l
+// ^ mask. Else: [output block, input block, kernel row, input channel, kernel column, lanes].
 void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const ExecutionContext& context) {
   const Layout layout(p);
   const bool transposed = p.pass == Conv2dPass::GradInput, turned = transposed && p.stride_h == 1;
-  const int64_t per_group = p.channels_per_group(), group_channels = layout.shared ? per_group : W;
+  const int64_t per_group = p.channels_per_group(), steps = layout.shared ? per_group : W;
   parallel_for(context, layout.blocks, [&](int64_t block) {
-    for (int64_t input_block = 0; input_block < layout.group_blocks; ++input_block)
-      for (int64_t step = 0; step < group_channels; ++step)
-        for (int64_t lane = 0; lane < W; ++lane) {
-          const int64_t left = per_group - 1 - step, mask = left ^ (left >> 1);  // Gray code, down to 0
+    const int64_t first = layout.first_input(block);
+    for (int64_t input_block = first; input_block < first + layout.group_blocks; ++input_block)
+      for (int64_t step = 0; step < steps; ++step) {
+        const int64_t left = steps - 1 - step, mask = left ^ (left >> 1);  // Gray code, down to 0
+        float* to = prepared + block * layout.weight_size + (input_block - first) * 9 * W * W +
+                    step * (layout.shared ? 9 : 3) * W;
+        for (int64_t lane = 0; lane < W; ++lane, ++to) {
           const int64_t out = block * W + (layout.shared ? lane ^ mask : lane);
-          const int64_t in = layout.shared ? block * W + lane : (layout.first_input(block) + input_block) * W + step;
-          const int64_t k = transposed ? in : out, c = (transposed ? out : in) % per_group;
+          const int64_t in = input_block * W + (layout.shared ? lane : step);
+          const int64_t k = transposed ? in : out, other = transposed ? out : in;
+          const int64_t c = layout.shared ? other & (per_group - 1) : other - first * W;
           const float* from = weight + (k * per_group + c) * 9;
-          float* to = prepared + block * layout.weight_size + input_block * 9 * W * W + lane +
-                      step * (layout.shared ? 9 : 3) * W;
           for (int r = 0; r < 3; ++r)
             for (int s = 0; s < 3; ++s)
               to[r * layout.kernel_row() + s * W] = k < p.k ? from[turned ? 8 - r * 3 - s : r * 3 + s] : 0;
         }
+      }
   });
 }
 

@@ -1,29 +1,33 @@
 // gradWeight of a grouped 3x3 convolution with as many channels out as in. Activations N C/W H W lanes.
 //
-//   dweight[k, c, r, s] = sum over n, p, q of dy[n, k, p, q] * x[n, c, p * stride + r - pad_top, q * stride + s - pad_left]
+//   dweight[k, c, r, s] = sum over n, p, q of dy[n, k, p, q] * x[n, c, p * stride + r - pad_top, q * stride +
+//   s - pad_left]
 //
-// A lane is an input channel. For one kernel row r, sums[3 kernel columns][output channels] stay in registers over
-// all pixels of a patch, which is as many rows (or whole images) as L1 holds: per output column one vector of dy,
-// whose lanes are swapped (vectors of whole groups: at mask m, lane l meets output channel l ^ m) or broadcast,
-// meets three vectors of x. Threads share pairs of channel blocks and their kernel rows, never pixels: no sum depends on them.
+// A lane is an input channel. For one kernel row r, sums[3 kernel columns][output channels] stay in registers
+// over all pixels of a patch, which is as many rows (or whole images) as L1 holds: per output column one
+// vector of dy, whose lanes are swapped (vectors of whole groups: at mask m, lane l meets output channel l ^
+// m) or broadcast, meets three vectors of x. Threads share pairs of channel blocks and their kernel rows,
+// never pixels: no sum depends on them.
 #include "cpu/context.h"
 #include "ops/conv2d/grouped.h"
 
 namespace groupconv {
 namespace {
 
-constexpr int64_t kPatchBytes = 20 << 10;  // of x and dy, in an L1 of 32 KB or more
+constexpr int64_t kPatchBytes = 20 << 10;      // of x and dy, in an L1 of 32 KB or more
 constexpr int kMostOutputs = W == 16 ? 8 : 4;  // 3 sums each: 24 of 32 registers, 12 of 16
 
 struct Patch {
-  const float *x, *dy;          // the first row's column 0: x[row + r], dy[row]
-  int64_t x_image, dy_image;    // strides, in floats
+  const float *x, *dy;        // the first row's column 0: x[row + r], dy[row]
+  int64_t x_image, dy_image;  // strides, in floats
   int64_t x_row, dy_row;
-  int images, rows, columns;    // of dy
-  int stride, pad_left, width;  // width of x
-  int inner_begin, inner_end;   // columns of dy whose three columns of x are inside the image
-  float* sums;                  // [3 kernel columns, outputs, lanes]
-  bool first;                   // overwrite the sums
+  int images, rows, columns;          // of dy
+  int stride, pad_left, width;        // width of x
+  int inner_begin, inner_end;         // columns of dy whose three columns of x are inside the image
+  const float *x_ahead, *dy_ahead;    // to fetch into the cache meanwhile
+  int x_ahead_lines, dy_ahead_lines;  // of 64 bytes per row
+  float* sums;                        // [3 kernel columns, outputs, lanes]
+  bool first;                         // overwrite the sums
 };
 using PatchKernel = void (*)(const Patch&);
 
@@ -44,15 +48,19 @@ GROUPCONV_KERNEL void run_patch(const Patch& p) {
   each<3 * Outputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
     sums[i.value / Outputs][i.value % Outputs] = p.first ? zero() : load(p.sums + i.value * W);
   });
+  const float *x_ahead = p.x_ahead, *dy_ahead = p.dy_ahead;
   for (int image = 0; image < p.images; ++image)
     for (int row = 0; row < p.rows; ++row) {
+      for (int line = 0; line < p.x_ahead_lines; ++line, x_ahead += 16) __builtin_prefetch(x_ahead);
+      for (int line = 0; line < p.dy_ahead_lines; ++line, dy_ahead += 16) __builtin_prefetch(dy_ahead);
       const float* dy = p.dy + image * p.dy_image + row * p.dy_row;
       const float* x = p.x + image * p.x_image + row * p.x_row - int64_t{p.pad_left} * W;
       for (int q = 0; q < p.columns; ++q, dy += W, x += p.stride * W) {
         if (q >= p.inner_begin && q < p.inner_end) {
           const Vec inputs[3] = {load(x), load(x + W), load(x + 2 * W)};
           each_output<Shared, Outputs>(dy, [&](auto o, Vec output) GROUPCONV_INLINE_LAMBDA {
-            each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA { sums[s.value][o.value] += output * inputs[s.value]; });
+            each<3>([&](auto s)
+                        GROUPCONV_INLINE_LAMBDA { sums[s.value][o.value] += output * inputs[s.value]; });
           });
         } else {
           each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA {
@@ -71,8 +79,8 @@ GROUPCONV_KERNEL void run_patch(const Patch& p) {
   });
 }
 
-// A pair is an output block and one of its group's input blocks. Its sums: [kernel row, chunk, kernel column, output
-// of the chunk, lanes].
+// A pair is an output block and one of its group's input blocks. Its sums: [kernel row, chunk, kernel column,
+// output of the chunk, lanes].
 struct Layout {
   int64_t per_group, blocks, group_blocks, pairs, outputs;
   bool shared;
@@ -103,8 +111,8 @@ Range rows_inside(const Conv2dProblem& p, int r, int64_t begin, int64_t end) {
 }
 
 // The sums of kernel rows [first_row, end_row) of one pair, over all images.
-void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layout, int64_t pair, int first_row,
-              int end_row, float* sums) {
+void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layout, int64_t pair,
+              int first_row, int end_row, float* sums) {
   const int64_t out_block = pair / layout.group_blocks;
   const int64_t in_block = out_block / layout.group_blocks * layout.group_blocks + pair % layout.group_blocks;
   const int64_t x_row = int64_t{p.w} * W, dy_row = int64_t{p.q} * W;
@@ -122,9 +130,22 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
   patch.pad_left = p.pad_left;
   patch.width = p.w;
   patch.inner_begin = static_cast<int>(ceil_div(p.pad_left, p.stride_w));
-  patch.inner_end = static_cast<int>(min_of(p.q, p.w + p.pad_left < 3 ? 0 : (p.w + p.pad_left - 3) / p.stride_w + 1));
+  patch.inner_end =
+      static_cast<int>(min_of(p.q, p.w + p.pad_left < 3 ? 0 : (p.w + p.pad_left - 3) / p.stride_w + 1));
+  // While one patch is summed, the next one is fetched; every kernel call fetches its share of it.
+  const int64_t calls = (end_row - first_row) * layout.chunks;
+  patch.x_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.x_row, calls * 16));
+  patch.dy_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.dy_row, calls * 16));
   for (int64_t image = 0; image < p.n; image += images)
-    for (int64_t row = 0; row < p.p; row += rows)
+    for (int64_t row = 0; row < p.p; row += rows) {
+      const bool same_image = row + rows < p.p, more = image + images < p.n;
+      const int64_t next_row = same_image ? row + rows : 0,
+                    next_image = same_image || !more ? image : image + images;
+      const int64_t next_pair = same_image || more ? 0 : 1;  // neighbouring blocks, or close enough
+      const float* x_ahead =
+          b.x + next_image * patch.x_image + ((in_block + next_pair) * p.h + next_row * p.stride_h) * x_row;
+      const float* dy_ahead =
+          b.dy + next_image * patch.dy_image + ((out_block + next_pair) * p.p + next_row) * dy_row;
       for (int r = first_row; r < end_row; ++r) {
         const Range inside = rows_inside(p, r, row, min_of(p.p, row + rows));
         patch.images = static_cast<int>(min_of(images, p.n - image));
@@ -133,11 +154,16 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
         const int64_t x_begin = inside.begin * p.stride_h + r - p.pad_top;
         for (int chunk = 0; chunk < layout.chunks; ++chunk) {
           patch.x = b.x + image * patch.x_image + (in_block * p.h + x_begin) * x_row;
-          patch.dy = b.dy + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row + chunk * layout.chunk;
+          patch.dy = b.dy + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row +
+                     chunk * layout.chunk;
+          patch.x_ahead = x_ahead, patch.dy_ahead = dy_ahead;
+          x_ahead += int64_t{rows} * patch.x_ahead_lines * 16;
+          dy_ahead += int64_t{rows} * patch.dy_ahead_lines * 16;
           patch.sums = sums + r * layout.row_sums() + chunk * 3 * layout.chunk * W;
           layout.kernel(patch);
         }
       }
+    }
 }
 
 typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
@@ -181,15 +207,19 @@ void unpack(const Conv2dProblem& p, const Layout& layout, int64_t pair, const fl
   }
 }
 
-// Every part takes a contiguous run of (pair, kernel row). It unpacks the pairs that it has whole at once, from one
-// place that stays in cache; those that the cut divided are unpacked once all parts are done.
+// Every part takes a contiguous run of (pair, kernel row). It unpacks the pairs that it has whole at once,
+// from one place that stays in cache; those that the cut divided are unpacked once all parts are done.
 void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Layout layout(p);
   const int parts = static_cast<const CpuContext&>(context).threads;
-  const auto place = [&](int64_t pair) { return static_cast<float*>(b.workspace) + pair * 3 * layout.row_sums(); };
+  const auto place = [&](int64_t pair) {
+    return static_cast<float*>(b.workspace) + pair * 3 * layout.row_sums();
+  };
   const auto unpack_pair = [&](int64_t pair, const float* sums) {
-    if (p.accumulate) unpack<true>(p, layout, pair, sums, b.dweight);
-    else unpack<false>(p, layout, pair, sums, b.dweight);
+    if (p.accumulate)
+      unpack<true>(p, layout, pair, sums, b.dweight);
+    else
+      unpack<false>(p, layout, pair, sums, b.dweight);
   };
   parallel_for(context, parts, [&](int64_t part) {
     const Range range = share(layout.pairs * 3, static_cast<int>(part), parts);
@@ -216,8 +246,9 @@ size_t workspace_bytes(const Conv2dProblem& p) {
 }
 
 constexpr Conv2dSolver solvers[] = {
-    {"grouped3x3", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p); },
-     grad_weight, workspace_bytes},
+    {"grouped3x3",
+     [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p); }, grad_weight,
+     workspace_bytes},
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The register tile of a 1x1 convolution: kTilePixels pixels x 2 output blocks stay in registers while the input
-// channels go by; pixels are broadcast from memory, weights are loaded once per tile and input channel.
+// The register tile of a 1x1 convolution: kTilePixels pixels x 2 output blocks stay in registers while the
+// input channels go by; pixels are broadcast from memory, weights are loaded once per tile and input channel.
 //   x [C/W, pixels, W]   weight [K/W pairs][C, 2, W] (a last single block: [C, 1, W])   y [K/W, pixels, W]
 #pragma once
 #include "ops/conv2d/tiling.kernels.h"
@@ -10,7 +10,7 @@ namespace {
 constexpr int kLine = 16;  // floats of one cache line
 
 struct PointwiseTile {
-  const float* x;  // first pixel in the first input block
+  const float* x;            // first pixel in the first input block
   int64_t x_plane, y_plane;  // floats from one channel block to the next
   const float* weight;
   int64_t input_blocks;
@@ -19,7 +19,8 @@ struct PointwiseTile {
   const float* residual;  // null: none
   bool resume;
   Activation activation;
-  const float* prefetch;  // `prefetch_lines` cache lines are requested per input block, `prefetch_step` floats apart
+  const float*
+      prefetch;  // `prefetch_lines` cache lines are requested per input block, `prefetch_step` floats apart
   int64_t prefetch_step, prefetch_lines;
 };
 
@@ -27,12 +28,11 @@ template <int Pixels, int Blocks>
 GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
   Vec sums[Blocks][Pixels];
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block)
-    GROUPCONV_UNROLL
-    for (int pixel = 0; pixel < Pixels; ++pixel)
-      sums[block][pixel] = tile.bias     ? load(tile.bias + block * W)
-                           : tile.resume ? load(tile.y + block * tile.y_plane + pixel * W)
-                                         : zero();
+  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+  for (int pixel = 0; pixel < Pixels; ++pixel)
+    sums[block][pixel] = tile.bias     ? load(tile.bias + block * W)
+                         : tile.resume ? load(tile.y + block * tile.y_plane + pixel * W)
+                                       : zero();
   const float *x = tile.x, *weight = tile.weight, *prefetch = tile.prefetch;
   const int64_t x_plane = tile.x_plane, lines = tile.prefetch_lines, step = tile.prefetch_step;
   for (int64_t c = tile.input_blocks; c > 0; --c) {
@@ -41,7 +41,8 @@ GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
     for (int lane = 0; lane < W; ++lane) {
       Vec weights[Blocks];
       GROUPCONV_UNROLL
-      for (int block = 0; block < Blocks; ++block) weights[block] = load(weight + (lane * Blocks + block) * W);
+      for (int block = 0; block < Blocks; ++block)
+        weights[block] = load(weight + (lane * Blocks + block) * W);
       GROUPCONV_UNROLL
       for (int pixel = 0; pixel < Pixels; ++pixel) {
         const Vec input = broadcast(x[pixel * W + lane]);
@@ -53,21 +54,21 @@ GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
     weight += W * Blocks * W;
   }
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block)
-    GROUPCONV_UNROLL
-    for (int pixel = 0; pixel < Pixels; ++pixel) {
-      const int64_t offset = block * tile.y_plane + pixel * W;
-      Vec sum = sums[block][pixel];
-      if (tile.residual) sum += load(tile.residual + offset);
-      store(tile.y + offset, activate(sum, tile.activation));
-    }
+  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+  for (int pixel = 0; pixel < Pixels; ++pixel) {
+    const int64_t offset = block * tile.y_plane + pixel * W;
+    Vec sum = sums[block][pixel];
+    if (tile.residual) sum += load(tile.residual + offset);
+    store(tile.y + offset, activate(sum, tile.activation));
+  }
 }
 
 template <int Blocks>
 GROUPCONV_INLINE void pointwise_tile(int64_t pixels, const PointwiseTile& tile) {
   switch (pixels) {
 #define GROUPCONV_TILE(N) \
-  case N: return pointwise_tile<N < kTilePixels ? N : kTilePixels, Blocks>(tile);
+  case N:                 \
+    return pointwise_tile < N < kTilePixels ? N : kTilePixels, Blocks > (tile);
     GROUPCONV_TILE(1)
     GROUPCONV_TILE(2)
     GROUPCONV_TILE(3)
@@ -90,7 +91,7 @@ GROUPCONV_INLINE int64_t packed_pointwise_size(int64_t inputs, int64_t outputs) 
   return ceil_div(inputs, W) * W * ceil_div(outputs, W) * W;
 }
 
-// weight(output, input) at output * output_step + input * input_step, one of the steps being 1; pads with zeros.
+// weight(output, input) is at output * output_step + input * input_step; one step is 1. Pads with zeros.
 GROUPCONV_INLINE void pack_pointwise(const float* weight, int64_t inputs, int64_t outputs, int64_t input_step,
                                      int64_t output_step, float* packed, const ExecutionContext& context) {
   const int64_t input_blocks = ceil_div(inputs, W), output_blocks = ceil_div(outputs, W);
@@ -109,7 +110,8 @@ GROUPCONV_INLINE void pack_pointwise(const float* weight, int64_t inputs, int64_
     }
     Vec rows[W];
     GROUPCONV_UNROLL
-    for (int row = 0; row < W; ++row) rows[row] = load_unaligned(from + row * (input_step == 1 ? output_step : input_step));
+    for (int row = 0; row < W; ++row)
+      rows[row] = load_unaligned(from + row * (input_step == 1 ? output_step : input_step));
     if (input_step == 1) transpose(rows);
     GROUPCONV_UNROLL
     for (int row = 0; row < W; ++row) store(to + row * blocks * W, rows[row]);

@@ -1,8 +1,8 @@
-// gradWeight of 1x1 convolutions with one group, both sides blocked: dweight = dy * transposed x over the pixels,
-// straight into the row-major dweight.
+// gradWeight of 1x1 convolutions with one group, both sides blocked: dweight = dy * transposed x over the
+// pixels, straight into the row-major dweight.
 //
-// Loops: chunk of pixels -> group of outputs -> tile of inputs -> tile of outputs. A stride or padding only changes
-// the steps and the first pixel.
+// Loops: chunk of pixels -> group of outputs -> tile of inputs -> tile of outputs. A stride or padding only
+// changes the steps and the first pixel.
 #include "ops/conv2d/gradWeight.kernels.h"
 
 namespace groupconv {
@@ -13,15 +13,24 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
   const WeightMatrix m{b.dweight, p.c, p.k, p.c};
   const Range high = outputs_inside(p.p, p.h, p.stride_h, p.pad_top);
   const Range wide = outputs_inside(p.q, p.w, p.stride_w, p.pad_left);
-  PixelBox box{p.n, high.end - high.begin, wide.end - wide.begin,
-               ceil_div(p.c, W) * x_plane, p.stride_h * p.w * W, p.stride_w * W, x_plane,
-               ceil_div(p.k, W) * dy_plane, p.q * W, dy_plane};
+  PixelBox box{p.n,
+               high.end - high.begin,
+               wide.end - wide.begin,
+               ceil_div(p.c, W) * x_plane,
+               p.stride_h * p.w * W,
+               p.stride_w * W,
+               x_plane,
+               ceil_div(p.k, W) * dy_plane,
+               p.q * W,
+               dy_plane};
   if (box.rows * box.pixels == 0) box.images = box.rows = box.pixels = 0;
-  if (p.stride_h == 1 && p.stride_w == 1 && box.pixels == p.w && box.pixels == p.q) {  // rows without gaps: one row
+  if (p.stride_h == 1 && p.stride_w == 1 && box.pixels == p.w &&
+      box.pixels == p.q) {  // rows without gaps: one row
     box.pixels *= box.rows;
     box.rows = 1;
   }
-  const float* x = b.x + ((high.begin * p.stride_h - p.pad_top) * p.w + wide.begin * p.stride_w - p.pad_left) * W;
+  const float* x =
+      b.x + ((high.begin * p.stride_h - p.pad_top) * p.w + wide.begin * p.stride_w - p.pad_left) * W;
   const float* dy = b.dy + (high.begin * p.q + wide.begin) * W;
 
   parallel(context, [&](int thread, int threads) {
@@ -30,12 +39,14 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
     const auto add = [&](const PixelBox& chunk, int64_t x_offset, int64_t dy_offset) {
       for (int64_t k = mine.major.begin; k < mine.major.end; k += kGroupOutputs)
         for (int64_t c = mine.minor.begin; c < mine.minor.end; c += kTileInputs * W)
-          outer_products_of(chunk, x + x_offset, dy + dy_offset, m, {k, min_of(mine.major.end, k + kGroupOutputs)}, c,
-                            resume);
+          outer_products_of(chunk, x + x_offset, dy + dy_offset, m,
+                            {k, min_of(mine.major.end, k + kGroupOutputs)}, c, resume);
       resume = true;
     };
-    if (box.images == 0) add(box, 0, 0);  // nothing but padding was read
-    else each_chunk(box, add);
+    if (box.images == 0)
+      add(box, 0, 0);  // nothing but padding was read
+    else
+      each_chunk(box, add);
   });
 }
 

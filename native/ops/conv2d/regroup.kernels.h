@@ -1,8 +1,8 @@
-// Channels laid out for a kernel: every group takes `size` lanes, of which the first `per_group` hold channels and the
-// rest are zero. Tensors whose layout is not that already go through a copy in the workspace.
+// Channels laid out for a kernel: every group takes `size` lanes, of which the first `per_group` hold
+// channels and the rest are zero. Tensors in another layout go through a copy in the workspace.
 //
-// size is a multiple of W, so that groups begin at vectors, or a power of two below W, so that vectors hold whole
-// groups whose lanes are reached by lane ^ i.
+// size is a multiple of W, so that groups begin at vectors, or a power of two below W, so that vectors hold
+// whole groups whose lanes are reached by lane ^ i.
 #pragma once
 #include "ops/conv2d/tiling.kernels.h"
 
@@ -18,8 +18,8 @@ struct Side {
 
   int64_t groups() const { return channels / per_group; }
   int64_t pixels() const { return height * width; }
-  int64_t blocks() const { return ceil_div(groups() * size, W); }         // per image, in the kernel's layout
-  int64_t tensor_blocks() const { return ceil_div(channels, block); }     // per image, in the tensor's layout
+  int64_t blocks() const { return ceil_div(groups() * size, W); }      // per image, in the kernel's layout
+  int64_t tensor_blocks() const { return ceil_div(channels, block); }  // per image, in the tensor's layout
   bool is_native() const { return block == W && (channels == per_group || size == per_group); }
   // Floats of the copy, which a native side does not need.
   int64_t copy_size(int64_t images) const { return is_native() ? 0 : images * blocks() * pixels() * W; }
@@ -86,12 +86,12 @@ struct Recipe {
   }
 };
 
-constexpr int64_t kCopyPixels = 1024;  // of one block: balances threads, keeps their lines apart
+constexpr int64_t kCopyPixels = 1024;  // of one block, copied at a time: small enough to balance threads
 
 // body(image, block, pixel range) over [images, blocks, pixels].
 template <class Body>
-GROUPCONV_INLINE void each_piece(int64_t images, int64_t blocks, int64_t pixels, const ExecutionContext& context,
-                                 const Body& body) {
+GROUPCONV_INLINE void each_piece(int64_t images, int64_t blocks, int64_t pixels,
+                                 const ExecutionContext& context, const Body& body) {
   const int64_t pieces = ceil_div(pixels, kCopyPixels);
   parallel_for(context, images * blocks * pieces, [&](int64_t i) {
     body(i / pieces / blocks, i / pieces % blocks, part(pixels, i % pieces, pieces));
@@ -101,7 +101,8 @@ GROUPCONV_INLINE void each_piece(int64_t images, int64_t blocks, int64_t pixels,
 // tensor [N, C/block, pixels, block] -> copy [N, blocks, pixels, W]
 GROUPCONV_INLINE void copy_in(const Side& side, int64_t images, const float* tensor, float* copy,
                               const ExecutionContext& context) {
-  const int64_t pixels = side.pixels(), plane = pixels * side.block, tensor_image = side.tensor_blocks() * plane;
+  const int64_t pixels = side.pixels(), plane = pixels * side.block,
+                tensor_image = side.tensor_blocks() * plane;
   each_piece(images, side.blocks(), pixels, context, [&](int64_t image, int64_t block, Range range) {
     const float* from = tensor + image * tensor_image;
     float* to = copy + (image * side.blocks() + block) * pixels * W;
@@ -125,8 +126,8 @@ GROUPCONV_INLINE void copy_in(const Side& side, int64_t images, const float* ten
 }
 
 // The way back, with what the kernel would have done at its stores.
-GROUPCONV_INLINE void copy_out(const Side& side, int64_t images, const float* copy, float* tensor, bool accumulate,
-                               const Epilogue& epilogue, const ExecutionContext& context) {
+GROUPCONV_INLINE void copy_out(const Side& side, int64_t images, const float* copy, float* tensor,
+                               bool accumulate, const Epilogue& epilogue, const ExecutionContext& context) {
   const int64_t pixels = side.pixels(), plane = pixels * W, copy_image = side.blocks() * plane;
   each_piece(images, side.tensor_blocks(), pixels, context, [&](int64_t image, int64_t block, Range range) {
     const float* from = copy + image * copy_image;

@@ -1,12 +1,12 @@
-// What the register-tiled units share: tile sizes, balanced splits, threads on a grid of outputs and pixels, the
-// epilogue of a store, and transposition in registers.
+// What the register-tiled units share: tile sizes, balanced splits, threads on a grid of outputs and pixels,
+// the epilogue of a store, and transposition in registers.
 #pragma once
 #include "cpu/context.h"
 #include "cpu/simd.h"
 #include "ops/conv2d/conv2d.h"
 
-// Holds v in its register at this point of the program: keeps multiply-adds in the order in which they are written.
-// Compilers reorder whole unrolled tiles (sums first, loads far ahead) and spill: SSE2 tiles lost half their speed.
+// Holds v in its register here, which keeps multiply-adds in the order of the source. GCC 12 otherwise moves
+// the loads of a whole unrolled tile ahead: 135 spills beside 48 products in an SSE2 tile.
 #if defined(__x86_64__)
 #define GROUPCONV_PIN(v) asm volatile("" : "+v"(v))
 #elif defined(__aarch64__)
@@ -23,7 +23,7 @@ constexpr int kRegisters = 32;
 #else
 constexpr int kRegisters = W == 16 ? 32 : 16;
 #endif
-// A tile of kTilePixels x 2 accumulators leaves registers for two weights, one broadcast and, without FMA, a product.
+// kTilePixels x 2 accumulators leave registers for two weights, one broadcast and, without FMA, a product.
 constexpr int kTilePixels = kRegisters == 32 ? 14 : 6;
 
 GROUPCONV_INLINE void multiply_add(Vec& sum, Vec a, Vec b) {
@@ -31,7 +31,7 @@ GROUPCONV_INLINE void multiply_add(Vec& sum, Vec a, Vec b) {
   GROUPCONV_PIN(sum);
 }
 
-// Part i of [0, total) cut into `parts` pieces whose sizes differ by at most one: 49 in 4 is 13 + 12 + 12 + 12.
+// Part i of [0, total) cut into pieces whose sizes differ by at most one: 49 in 4 is 12 + 12 + 12 + 13.
 GROUPCONV_INLINE Range part(int64_t total, int64_t i, int64_t parts) {
   return {total * i / parts, total * (i + 1) / parts};
 }
@@ -40,15 +40,14 @@ GROUPCONV_INLINE Range part(int64_t total, int64_t i, int64_t parts) {
 struct Rectangle {
   Range major, minor;
 };
-// Cuts the major side first, so that threads share as little as possible of what the major side indexes; the minor
-// side only where threads are left over.
+// Cuts the major side first, so that threads share little of what it indexes, then the minor side.
 GROUPCONV_INLINE Rectangle rectangle(int64_t major, int64_t minor, int thread, int threads) {
   const int64_t rows = max_of(1, min_of(threads, major)), columns = max_of(1, min_of(threads / rows, minor));
   if (thread >= rows * columns) return {{0, 0}, {0, 0}};
   return {part(major, thread / columns, rows), part(minor, thread % columns, columns)};
 }
 
-// How sums become outputs: start from bias, from what is there, or from zero; end with residual and activation.
+// What happens to sums at their store, beside the bias from which they start.
 struct Epilogue {
   const float* bias;      // [K], or null
   const float* residual;  // at the same offset as the output, or null

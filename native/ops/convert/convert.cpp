@@ -11,7 +11,8 @@ void queue(const Tensor& source, Tensor& target) {
   ConvertBuffers buffers{};
   buffers.from = source.in_layout<void>(block);
   buffers.to = target.target_in_layout<void>(block);
-  enqueue(source.stream(), convert_registry().choose(source.stream().device().kind, problem), problem, buffers);
+  enqueue(source.stream(), convert_registry().choose(source.stream().device().kind, problem), problem,
+          buffers);
 }
 
 }  // namespace
@@ -53,8 +54,8 @@ void fill(Tensor& target, double value) {
 void copy(Tensor& target, const Tensor& source) {
   require(target.shape() == source.shape(), ErrorCode::InvalidShape, "copy: ", source.shape(), " into ",
           target.shape());
-  require(target.dtype() == source.dtype(), ErrorCode::InvalidArgument, "copy: ", name_of(source.dtype()), " into ",
-          name_of(target.dtype()));
+  require(target.dtype() == source.dtype(), ErrorCode::InvalidArgument, "copy: ", name_of(source.dtype()),
+          " into ", name_of(target.dtype()));
   if (&target == &source) return;
   queue(source, target);
 }

@@ -1,6 +1,7 @@
-// Copies that may change the element type, and filling with one value. float32, bfloat16, float16 and int32 convert
-// into one another through float32, rounding to nearest, ties to even; beyond float16 lies infinity. To int32 fractions
-// are cut off as in PyTorch; what int32 cannot hold becomes its nearest value, and NaN becomes 0.
+// Copies that may change the element type, and filling with one value. float32, bfloat16, float16 and int32
+// convert into one another through float32, rounding to nearest, ties to even; beyond float16 lies infinity.
+// To int32 fractions are cut off as in PyTorch; what int32 cannot hold becomes its nearest value, and NaN
+// becomes 0.
 #pragma once
 #include "core/dispatch.h"
 #include "core/tensor.h"

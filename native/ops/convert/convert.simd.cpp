@@ -1,7 +1,7 @@
 // Plain loops without branches, which the compiler vectorises for each instruction set.
+#include "ops/convert/convert.h"
 #include "cpu/context.h"
 #include "cpu/simd.h"
-#include "ops/convert/convert.h"
 
 namespace groupconv {
 namespace {

@@ -1,5 +1,5 @@
-// Every 16-bit pattern and many float32 and int32 ones, every pair of dtypes, instruction set and thread count, bit for
-// bit against rounding in float64; then the doors.
+// Every 16-bit pattern and many float32 and int32 ones, every pair of dtypes, instruction set and thread
+// count, bit for bit against rounding in float64; then the doors.
 #include "ops/convert/convert.h"
 
 #include <cstring>
@@ -18,7 +18,10 @@ constexpr DType kEvery[] = {DType::Float32, DType::BFloat16, DType::Float16, DTy
 // Elements of the dtype as bytes.
 std::vector<char> patterns(DType dtype) {
   std::vector<char> bytes;
-  const auto add = [&](uint32_t bits) { bytes.insert(bytes.end(), reinterpret_cast<char*>(&bits), reinterpret_cast<char*>(&bits) + size_of(dtype)); };
+  const auto add = [&](uint32_t bits) {
+    bytes.insert(bytes.end(), reinterpret_cast<char*>(&bits),
+                 reinterpret_cast<char*>(&bits) + size_of(dtype));
+  };
   if (size_of(dtype) == 2) {
     for (uint32_t bits = 0; bits < 65536; ++bits) add(bits);
     return bytes;
@@ -26,13 +29,15 @@ std::vector<char> patterns(DType dtype) {
   uint32_t bits = 1;
   for (int i = 0; i < 100000; ++i) add(bits = bits * 1664525 + 1013904223);  // all over the range
   for (uint32_t high = 0; high < 65536; ++high)  // beside and on every tie of 16-bit formats
-    for (uint32_t low : {0x0000u, 0x0fffu, 0x1000u, 0x1001u, 0x7fffu, 0x8000u, 0x8001u}) add(high << 16 | low);
+    for (uint32_t low : {0x0000u, 0x0fffu, 0x1000u, 0x1001u, 0x7fffu, 0x8000u, 0x8001u})
+      add(high << 16 | low);
   for (int32_t whole = -70000; whole < 70000; whole += 7) {
     const float value = static_cast<float>(whole) + 0.5f;
     std::memcpy(&bits, &value, 4);
     add(dtype == DType::Int32 ? static_cast<uint32_t>(whole) : bits);
   }
-  for (float value : {65504.0f, 65519.99f, 65520.0f, 2147483520.0f, 2147483648.0f, -2147483648.0f, -2147483904.0f, 1e38f}) {
+  for (float value :
+       {65504.0f, 65519.99f, 65520.0f, 2147483520.0f, 2147483648.0f, -2147483648.0f, -2147483904.0f, 1e38f}) {
     std::memcpy(&bits, &value, 4);
     add(bits);
   }
@@ -43,17 +48,21 @@ bool is_nan(DType dtype, const char* element) {
   uint32_t bits = 0;
   std::memcpy(&bits, element, size_of(dtype));
   switch (dtype) {
-    case DType::Float32: return (bits & 0x7fffffff) > 0x7f800000;
-    case DType::BFloat16: return (bits & 0x7fff) > 0x7f80;
-    case DType::Float16: return (bits & 0x7fff) > 0x7c00;
-    case DType::Int32: return false;
+    case DType::Float32:
+      return (bits & 0x7fffffff) > 0x7f800000;
+    case DType::BFloat16:
+      return (bits & 0x7fff) > 0x7f80;
+    case DType::Float16:
+      return (bits & 0x7fff) > 0x7c00;
+    case DType::Int32:
+      return false;
   }
   return false;
 }
 
 // The target's bytes, guards checked.
-std::vector<char> run(const ConvertSolver& solver, const ConvertProblem& p, const std::vector<char>& source, int threads,
-                      const std::string& note) {
+std::vector<char> run(const ConvertSolver& solver, const ConvertProblem& p, const std::vector<char>& source,
+                      int threads, const std::string& note) {
   const size_t bytes = static_cast<size_t>(p.size) * size_of(p.to);
   std::vector<char> target(bytes + 64, 0x5a);
   solver.run(p, {source.data(), target.data()}, CpuContext(threads));
@@ -65,7 +74,8 @@ std::vector<char> run(const ConvertSolver& solver, const ConvertProblem& p, cons
 void check_pair(DType from, DType to) {
   const std::vector<char> source = patterns(from);
   const ConvertProblem p{from, to, static_cast<int64_t>(source.size() / size_of(from))};
-  const std::vector<char> expected = run(*convert_registry().list(DeviceKind::Cpu).back(), p, source, 1, "reference");
+  const std::vector<char> expected =
+      run(*convert_registry().list(DeviceKind::Cpu).back(), p, source, 1, "reference");
   for (Isa isa : available_isas()) {
     force_isa(isa);
     for (const ConvertSolver* solver : convert_registry().list(DeviceKind::Cpu))
@@ -95,12 +105,14 @@ void check_doors() {
   const uint64_t id = target->id(), version = target->version();
   copy(*target, *x);
   stream->synchronize();
-  CHECK(whole->block() == block && target->id() == id && target->version() > version && same->id() != x->id());
+  CHECK(whole->block() == block && target->id() == id && target->version() > version &&
+        same->id() != x->id());
   for (int64_t i = 0; i < x->physical_size(); ++i) CHECK(x->in_layout(block)[i] == same->in_layout(block)[i]);
   whole->in_layout(1), half->in_layout(1), target->in_layout(1);
   stream->synchronize();
   for (int64_t i = 0; i < x->size(); ++i)
-    CHECK(whole->in_layout<int32_t>(1)[i] == 1 && half->in_layout<uint16_t>(1)[i] == 0x3c66 && target->in_layout(1)[i] == 1.1f);
+    CHECK(whole->in_layout<int32_t>(1)[i] == 1 && half->in_layout<uint16_t>(1)[i] == 0x3c66 &&
+          target->in_layout(1)[i] == 1.1f);
   fill(*whole, -7);
   fill(*half, 1e6);
   stream->synchronize();

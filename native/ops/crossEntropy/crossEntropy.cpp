@@ -7,8 +7,8 @@ CrossEntropyProblem problem_of(const Tensor& logits, const Tensor& labels, float
   require(logits.shape().rank() == 2, ErrorCode::InvalidShape, "crossEntropy: logits ", logits.shape(),
           " must be [N, C]");
   const int64_t n = logits.shape()[0], classes = logits.shape()[1];
-  require(labels.shape() == Shape{n}, ErrorCode::InvalidShape, "crossEntropy: labels ", labels.shape(), ", logits ",
-          logits.shape(), " need [", n, "]");
+  require(labels.shape() == Shape{n}, ErrorCode::InvalidShape, "crossEntropy: labels ", labels.shape(),
+          ", logits ", logits.shape(), " need [", n, "]");
   require(logits.dtype() == DType::Float32, ErrorCode::Unsupported, "crossEntropy: logits is ",
           name_of(logits.dtype()), ", float32 is needed");
   require(labels.dtype() == DType::Int32, ErrorCode::Unsupported, "crossEntropy: labels is ",
@@ -37,15 +37,17 @@ TensorPtr cross_entropy(const Tensor& logits, const Tensor& labels, float label_
   buffers.logits = logits.in_layout(1);
   buffers.labels = labels.in_layout<int32_t>(1);
   buffers.loss = loss->target_in_layout(1);
-  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem, buffers);
+  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem,
+          buffers);
   return loss;
 }
 
-void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor& labels, float label_smoothing,
-                        Tensor& dlogits, GradMode mode) {
+void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor& labels,
+                        float label_smoothing, Tensor& dlogits, GradMode mode) {
   CrossEntropyProblem problem = problem_of(logits, labels, label_smoothing);
-  require(dloss.size() == 1 && dlogits.shape() == logits.shape(), ErrorCode::InvalidShape, "crossEntropy: gradient ",
-          dloss.shape(), " into ", dlogits.shape(), " for logits ", logits.shape());
+  require(dloss.size() == 1 && dlogits.shape() == logits.shape(), ErrorCode::InvalidShape,
+          "crossEntropy: gradient ", dloss.shape(), " into ", dlogits.shape(), " for logits ",
+          logits.shape());
   problem.backward = true;
   problem.accumulate = mode == GradMode::Accumulate;
   CrossEntropyBuffers buffers{};
@@ -53,7 +55,8 @@ void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor&
   buffers.labels = labels.in_layout<int32_t>(1);
   buffers.dloss = dloss.in_layout(1);
   buffers.dlogits = dlogits.target_in_layout(1, mode);
-  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem, buffers);
+  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem,
+          buffers);
 }
 
 }  // namespace groupconv

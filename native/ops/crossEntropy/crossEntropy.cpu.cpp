@@ -43,7 +43,8 @@ void backward(const CrossEntropyProblem& p, const CrossEntropyBuffers& b, const 
     const float* x = b.logits + row * p.classes;
     const double normaliser = log_sum_exp(x, p.classes);
     for (int64_t c = 0; c < p.classes; ++c) {
-      const double target = (c == b.labels[row] ? 1.0 - p.label_smoothing : 0) + double{p.label_smoothing} / p.classes;
+      const double target =
+          (c == b.labels[row] ? 1.0 - p.label_smoothing : 0) + double{p.label_smoothing} / p.classes;
       const double gradient = *b.dloss / double(p.n) * (std::exp(x[c] - normaliser) - target);
       float& dx = b.dlogits[row * p.classes + c];
       dx = static_cast<float>(p.accumulate ? dx + gradient : gradient);
@@ -56,10 +57,11 @@ constexpr CrossEntropySolver references[] = {
     {"reference", [](const CrossEntropyProblem& p) { return p.backward; }, backward},
 };
 
-const bool registered =
-    cross_entropy_registry().add(DeviceKind::Cpu, []() -> const SolverList<CrossEntropyProblem, CrossEntropyBuffers>& {
+const bool registered = cross_entropy_registry().add(
+    DeviceKind::Cpu, []() -> const SolverList<CrossEntropyProblem, CrossEntropyBuffers>& {
       return for_active_isa([](Isa isa) {
-        return join<CrossEntropyProblem, CrossEntropyBuffers>({cross_entropy_solvers_for(isa), {references, 2}});
+        return join<CrossEntropyProblem, CrossEntropyBuffers>(
+            {cross_entropy_solvers_for(isa), {references, 2}});
       });
     });
 

@@ -1,7 +1,7 @@
+#include "ops/crossEntropy/crossEntropy.h"
 #include "cpu/context.h"
 #include "cpu/exp.h"
 #include "cpu/simd.h"
-#include "ops/crossEntropy/crossEntropy.h"
 
 namespace groupconv {
 namespace {
@@ -81,7 +81,8 @@ void backward(const CrossEntropyProblem& p, const CrossEntropyBuffers& b, const 
     for (int64_t i = 0; i < p.classes; i += W) {
       Vec result = gradient(load_upto(x, i, p.classes, kLowest));
       if (p.accumulate) result += load_upto(dx, i, p.classes, 0);
-      if (i + W <= p.classes) store_unaligned(dx + i, result);
+      if (i + W <= p.classes)
+        store_unaligned(dx + i, result);
       else
         for (int64_t lane = 0; i + lane < p.classes; ++lane) dx[i + lane] = result[lane];
     }

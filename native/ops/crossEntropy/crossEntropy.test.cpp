@@ -1,4 +1,5 @@
-// Every solver on every instruction set and thread count against the float64 reference; bad labels; the doors.
+// Every solver on every instruction set and thread count against the float64 reference; bad labels; the
+// doors.
 #include "ops/crossEntropy/crossEntropy.h"
 
 #include <sstream>
@@ -20,19 +21,23 @@ std::vector<int32_t> labels_for(const CrossEntropyProblem& p) {
   return labels;
 }
 
-Values run(const CrossEntropySolver& solver, const CrossEntropyProblem& p, const Values& x, int threads, const std::string& note) {
+Values run(const CrossEntropySolver& solver, const CrossEntropyProblem& p, const Values& x, int threads,
+           const std::string& note) {
   Guarded logits(x), loss(1), dloss(Values{0.75f}), dlogits(test::hashed_values(4, x.size()));
   Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / sizeof(float) : 0);
   const auto labels = labels_for(p);
-  solver.run(p, {logits.data(), labels.data(), loss.data(), dloss.data(), dlogits.data(), workspace.data()}, CpuContext(threads));
-  for (const Guarded* memory : {&logits, &loss, &dlogits, &workspace}) CHECK_NOTE(memory->intact(), "guards " + note);
+  solver.run(p, {logits.data(), labels.data(), loss.data(), dloss.data(), dlogits.data(), workspace.data()},
+             CpuContext(threads));
+  for (const Guarded* memory : {&logits, &loss, &dlogits, &workspace})
+    CHECK_NOTE(memory->intact(), "guards " + note);
   return p.backward ? dlogits.values() : loss.values();
 }
 
 void check_problem(const CrossEntropyProblem& p, const Values& x) {
   Values expected;
   for (const CrossEntropySolver* solver : cross_entropy_registry().list(DeviceKind::Cpu))
-    if (!std::strcmp(solver->name, "reference") && solver->accepts(p)) expected = run(*solver, p, x, 1, "reference");
+    if (!std::strcmp(solver->name, "reference") && solver->accepts(p))
+      expected = run(*solver, p, x, 1, "reference");
   for (Isa isa : available_isas()) {
     force_isa(isa);
     for (const CrossEntropySolver* solver : cross_entropy_registry().list(DeviceKind::Cpu)) {
@@ -43,10 +48,13 @@ void check_problem(const CrossEntropyProblem& p, const Values& x) {
         note << solver->name << ' ' << isa_name(isa) << " x" << threads << ' ' << p << " x[0] " << x[0];
         const Values actual = run(*solver, p, x, threads, note.str());
         double worst = 0, scale = p.accumulate ? 1 : p.backward ? 1.0 / p.n : std::fabs(expected[0]) + 1e-3;
-        for (size_t i = 0; i < actual.size(); ++i) worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]) / scale);
+        for (size_t i = 0; i < actual.size(); ++i)
+          worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]) / scale);
         CHECK_NOTE(worst <= 1e-6, note.str() + " error " + std::to_string(worst * 1e6) + "e-6");
-        if (threads == 1) first = actual;
-        else CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
+        if (threads == 1)
+          first = actual;
+        else
+          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
       }
     }
   }
@@ -54,7 +62,8 @@ void check_problem(const CrossEntropyProblem& p, const Values& x) {
 
 void check_doors() {
   const auto stream = std::make_shared<CpuStream>();
-  const TensorPtr logits = make_tensor(stream, {4, 10}, DType::Float32), labels = make_tensor(stream, {4}, DType::Int32);
+  const TensorPtr logits = make_tensor(stream, {4, 10}, DType::Float32),
+                  labels = make_tensor(stream, {4}, DType::Int32);
   const TensorPtr dlogits = make_tensor(stream, {4, 10}, DType::Float32);
   for (int64_t i = 0; i < 40; ++i) logits->target_in_layout(1)[i] = 0, dlogits->target_in_layout(1)[i] = 5;
   for (int i = 0; i < 4; ++i) labels->target_in_layout<int32_t>(1)[i] = i;
@@ -70,7 +79,9 @@ void check_doors() {
     stream->synchronize();
     CHECK(false);
   } catch (const Error& error) {
-    CHECK_NOTE(error.code() == ErrorCode::InvalidArgument && error.message() == "crossEntropy: label 10 of sample 3, 10 classes", error.message());
+    CHECK_NOTE(error.code() == ErrorCode::InvalidArgument &&
+                   error.message() == "crossEntropy: label 10 of sample 3, 10 classes",
+               error.message());
   }
   const float before = dlogits->in_layout(1)[0];
   cross_entropy_grad(*loss, *logits, *labels, 0, *dlogits, GradMode::Accumulate);
@@ -84,7 +95,8 @@ void check_doors() {
            {[&] { cross_entropy(*labels, *labels, 0); }, ErrorCode::InvalidShape},
            {[&] { cross_entropy(*logits, *logits, 0); }, ErrorCode::InvalidShape},
            {[&] { cross_entropy(*logits, *labels, 1.5f); }, ErrorCode::InvalidArgument},
-           {[&] { cross_entropy(*logits, *make_tensor(stream, {4}, DType::Float32), 0); }, ErrorCode::Unsupported}}) {
+           {[&] { cross_entropy(*logits, *make_tensor(stream, {4}, DType::Float32), 0); },
+            ErrorCode::Unsupported}}) {
     try {
       call();
       CHECK(false);
@@ -104,11 +116,13 @@ int main() {
       for (float smoothing : {0.0f, 0.1f, 1.0f})
         for (int variant = 0; variant < 3; ++variant)
           for (float offset : {0.0f, 1000.0f}) {
-            Values x = test::hashed_values(static_cast<uint32_t>(n + classes), static_cast<size_t>(n * classes));
+            Values x =
+                test::hashed_values(static_cast<uint32_t>(n + classes), static_cast<size_t>(n * classes));
             for (float& value : x) value = 5 * value + offset;
             check_problem({variant > 0, variant > 1, smoothing, n, classes}, x);
           }
-  check_problem({false, false, 0, 1, 3}, {2, -INFINITY, 1});  // minus infinity costs nothing where it is no label
+  check_problem({false, false, 0, 1, 3},
+                {2, -INFINITY, 1});  // minus infinity costs nothing where it is no label
   check_doors();
   return test::report();
 }

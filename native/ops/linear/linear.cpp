@@ -11,7 +11,8 @@ void check_float32(const char* name, const Tensor& tensor) {
 // Shape of y; checks x against weight.
 Shape output_shape(const Shape& x, const Shape& weight) {
   require(weight.rank() == 2, ErrorCode::InvalidShape, "linear: weight ", weight, " must be [out, in]");
-  require(x.rank() >= 2, ErrorCode::InvalidShape, "linear: x ", x, " needs at least two dimensions, [..., in]");
+  require(x.rank() >= 2, ErrorCode::InvalidShape, "linear: x ", x,
+          " needs at least two dimensions, [..., in]");
   const int last = x.rank() - 1;
   require(x[last] == weight[1], ErrorCode::InvalidShape, "linear: weight ", weight, " takes ", weight[1],
           " features, x ", x, " has ", x[last]);
@@ -21,13 +22,15 @@ Shape output_shape(const Shape& x, const Shape& weight) {
   return y;
 }
 
-LinearProblem problem_of(LinearPass pass, const Shape& x, const Shape& weight, GradMode mode = GradMode::Overwrite) {
+LinearProblem problem_of(LinearPass pass, const Shape& x, const Shape& weight,
+                         GradMode mode = GradMode::Overwrite) {
   return {pass, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate};
 }
 
 void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
   const Shape expected = output_shape(x, weight);
-  require(dy.shape() == expected, ErrorCode::InvalidShape, "linear: dy ", dy.shape(), ", expected ", expected);
+  require(dy.shape() == expected, ErrorCode::InvalidShape, "linear: dy ", dy.shape(), ", expected ",
+          expected);
   check_float32("dy", dy);
 }
 
@@ -39,7 +42,8 @@ void queue(Stream& stream, const LinearProblem& problem, const LinearBuffers& bu
 
 std::ostream& operator<<(std::ostream& out, const LinearProblem& p) {
   constexpr const char* passes[] = {"forward", "gradInput", "gradWeight"};
-  out << passes[static_cast<int>(p.pass)] << " x[" << p.rows << ',' << p.in << "] w[" << p.out << ',' << p.in << ']';
+  out << passes[static_cast<int>(p.pass)] << " x[" << p.rows << ',' << p.in << "] w[" << p.out << ',' << p.in
+      << ']';
   return out << (p.has_bias ? " +bias" : "") << (p.accumulate ? " accumulated" : "");
 }
 
@@ -53,8 +57,8 @@ TensorPtr linear(const Tensor& x, const Tensor& weight, const Tensor* bias) {
   check_float32("x", x);
   check_float32("weight", weight);
   if (bias) {
-    require(bias->shape() == Shape{weight.shape()[0]}, ErrorCode::InvalidShape, "linear: bias ", bias->shape(),
-            ", weight ", weight.shape(), " needs [", weight.shape()[0], "]");
+    require(bias->shape() == Shape{weight.shape()[0]}, ErrorCode::InvalidShape, "linear: bias ",
+            bias->shape(), ", weight ", weight.shape(), " needs [", weight.shape()[0], "]");
     check_float32("bias", *bias);
   }
   LinearProblem problem = problem_of(LinearPass::Forward, x.shape(), weight.shape());

@@ -1,7 +1,7 @@
 // The CPU's solver list for linear, and its plain reference: sums in float64.
+#include "ops/linear/linear.h"
 #include "cpu/context.h"
 #include "cpu/isa.h"
-#include "ops/linear/linear.h"
 
 namespace groupconv {
 
@@ -34,21 +34,23 @@ void reference(const LinearProblem& p, const LinearBuffers& b, const ExecutionCo
           [&](int64_t o) { return p.has_bias ? double{b.bias[o]} : 0; }, false, b.y);
     case LinearPass::GradInput:
       return product(
-          context, p.rows, p.in, p.out, dy, [&](int64_t o, int64_t i) { return b.weight[o * p.in + i]; }, nothing,
-          p.accumulate, b.dx);
+          context, p.rows, p.in, p.out, dy, [&](int64_t o, int64_t i) { return b.weight[o * p.in + i]; },
+          nothing, p.accumulate, b.dx);
     case LinearPass::GradWeight:
       return product(
-          context, p.out, p.in, p.rows, [&](int64_t o, int64_t row) { return dy(row, o); }, x, nothing, p.accumulate,
-          b.dweight);
+          context, p.out, p.in, p.rows, [&](int64_t o, int64_t row) { return dy(row, o); }, x, nothing,
+          p.accumulate, b.dweight);
   }
 }
 
 constexpr LinearSolver references[] = {{"reference", [](const LinearProblem&) { return true; }, reference}};
 
-const bool registered = linear_registry().add(DeviceKind::Cpu, []() -> const SolverList<LinearProblem, LinearBuffers>& {
-  return for_active_isa(
-      [](Isa isa) { return join<LinearProblem, LinearBuffers>({linear_solvers_for(isa), {references, 1}}); });
-});
+const bool registered =
+    linear_registry().add(DeviceKind::Cpu, []() -> const SolverList<LinearProblem, LinearBuffers>& {
+      return for_active_isa([](Isa isa) {
+        return join<LinearProblem, LinearBuffers>({linear_solvers_for(isa), {references, 1}});
+      });
+    });
 
 }  // namespace
 }  // namespace groupconv

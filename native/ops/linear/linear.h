@@ -1,5 +1,5 @@
-// y = x weight^T + bias, as torch.nn.functional.linear. x [..., in], weight [out, in], bias [out], y [..., out]; the
-// leading dimensions of x count as rows.
+// y = x weight^T + bias, as torch.nn.functional.linear. x [..., in], weight [out, in], bias [out], y [...,
+// out]; the leading dimensions of x count as rows.
 #pragma once
 #include "core/dispatch.h"
 #include "core/tensor.h"

@@ -1,7 +1,7 @@
+#include "ops/linear/linear.h"
 #include "cpu/context.h"
 #include "cpu/gemm.h"
 #include "cpu/simd.h"
-#include "ops/linear/linear.h"
 
 namespace groupconv {
 namespace GROUPCONV_ISA {
@@ -31,8 +31,10 @@ void run(const LinearProblem& p, const LinearBuffers& b, const ExecutionContext&
           __builtin_memcpy(b.y + row * p.out, b.bias, static_cast<size_t>(p.out) * sizeof(float));
         });
       return gemm.run(product, b.x, b.weight, b.y, b.workspace, context);
-    case LinearPass::GradInput: return gemm.run(product, b.dy, b.weight, b.dx, b.workspace, context);
-    case LinearPass::GradWeight: return gemm.run(product, b.dy, b.x, b.dweight, b.workspace, context);
+    case LinearPass::GradInput:
+      return gemm.run(product, b.dy, b.weight, b.dx, b.workspace, context);
+    case LinearPass::GradWeight:
+      return gemm.run(product, b.dy, b.x, b.dweight, b.workspace, context);
   }
 }
 

@@ -1,4 +1,5 @@
-// Every solver on every instruction set and thread count against the float64 reference; then the doors on a stream.
+// Every solver on every instruction set and thread count against the float64 reference; then the doors on a
+// stream.
 #include "ops/linear/linear.h"
 
 #include <sstream>
@@ -15,14 +16,23 @@ using test::Guarded;
 using Values = std::vector<float>;
 
 Values run(const LinearSolver& solver, const LinearProblem& p, int threads, const std::string& note) {
-  const auto values = [](uint32_t seed, int64_t size) { return test::hashed_values(seed, static_cast<size_t>(size)); };
-  Guarded x(values(1, p.rows * p.in)), weight(values(2, p.out * p.in)), bias(values(3, p.out)), dy(values(4, p.rows * p.out));
-  Guarded y(static_cast<size_t>(p.rows * p.out)), dx(values(5, p.rows * p.in)), dweight(values(6, p.out * p.in));
+  const auto values = [](uint32_t seed, int64_t size) {
+    return test::hashed_values(seed, static_cast<size_t>(size));
+  };
+  Guarded x(values(1, p.rows * p.in)), weight(values(2, p.out * p.in)), bias(values(3, p.out)),
+      dy(values(4, p.rows * p.out));
+  Guarded y(static_cast<size_t>(p.rows * p.out)), dx(values(5, p.rows * p.in)),
+      dweight(values(6, p.out * p.in));
   Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / sizeof(float) : 0);
-  solver.run(p, {x.data(), weight.data(), p.has_bias ? bias.data() : nullptr, y.data(), dy.data(), dx.data(), dweight.data(), workspace.data()},
+  solver.run(p,
+             {x.data(), weight.data(), p.has_bias ? bias.data() : nullptr, y.data(), dy.data(), dx.data(),
+              dweight.data(), workspace.data()},
              CpuContext(threads));
-  for (const Guarded* memory : {&x, &weight, &bias, &dy, &y, &dx, &dweight, &workspace}) CHECK_NOTE(memory->intact(), "guards " + note);
-  return p.pass == LinearPass::Forward ? y.values() : p.pass == LinearPass::GradInput ? dx.values() : dweight.values();
+  for (const Guarded* memory : {&x, &weight, &bias, &dy, &y, &dx, &dweight, &workspace})
+    CHECK_NOTE(memory->intact(), "guards " + note);
+  return p.pass == LinearPass::Forward     ? y.values()
+         : p.pass == LinearPass::GradInput ? dx.values()
+                                           : dweight.values();
 }
 
 void check_problem(const LinearProblem& p) {
@@ -39,8 +49,10 @@ void check_problem(const LinearProblem& p) {
         const Values actual = run(*solver, p, threads, note.str());
         const double tolerance = expected.size() == 1 ? 1e-5 : 1e-6;  // a single sum may nearly cancel
         CHECK_NOTE(test::relative_error(actual, expected) <= tolerance, note.str());
-        if (threads == 1) first = actual;
-        else CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
+        if (threads == 1)
+          first = actual;
+        else
+          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
       }
     }
   }
@@ -68,9 +80,11 @@ void check_doors() {
   linear_grad_input(*y, *weight, *dx, GradMode::Overwrite);
   linear_grad_weight(*x, *y, *dweight, GradMode::Accumulate);
   stream->synchronize();
-  const auto values = [](const Tensor& tensor) { return Values(tensor.in_layout(1), tensor.in_layout(1) + tensor.size()); };
+  const auto values = [](const Tensor& tensor) {
+    return Values(tensor.in_layout(1), tensor.in_layout(1) + tensor.size());
+  };
   CHECK(y->shape() == Shape{2, 1, 2});
-  CHECK(values(*y) == Values{5, 15, 14, 51});           // 0 0 1 + 0 1 4 …; [[0,1,2],[3,4,5]] against itself, plus 0, 1
+  CHECK(values(*y) == Values{5, 15, 14, 51});  // 0 0 1 + 0 1 4 …; [[0,1,2],[3,4,5]] against itself, plus 0, 1
   CHECK(values(*dx) == Values{45, 65, 85, 153, 218, 283});
   CHECK(values(*dweight) == Values{42, 62, 82, 156, 223, 290});
   check_error(ErrorCode::InvalidShape, "linear: weight [2, 3] takes 3 features, x [2, 4] has 4",
@@ -93,7 +107,8 @@ int main() {
       for (int64_t out : {1, 10, 37})
         for (LinearPass pass : {LinearPass::Forward, LinearPass::GradInput, LinearPass::GradWeight})
           for (bool variant : {false, true})
-            check_problem({pass, rows, in, out, variant && pass == LinearPass::Forward, variant && pass != LinearPass::Forward});
+            check_problem({pass, rows, in, out, variant && pass == LinearPass::Forward,
+                           variant && pass != LinearPass::Forward});
   check_doors();
   return test::report();
 }

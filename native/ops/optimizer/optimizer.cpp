@@ -9,14 +9,15 @@ namespace {
 constexpr int64_t kChunk = 16384;  // elements: 64 KiB of each tensor
 
 void check_list(const char* op, const char* name, size_t count, size_t parameters) {
-  require(count == parameters, ErrorCode::InvalidArgument, op, ": ", parameters, " parameters, ", count, ' ', name);
+  require(count == parameters, ErrorCode::InvalidArgument, op, ": ", parameters, " parameters, ", count, ' ',
+          name);
 }
 
 void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& parameter) {
   require(tensor.shape() == parameter.shape(), ErrorCode::InvalidShape, op, ": ", name, ' ', tensor.shape(),
           " of parameter ", parameter.shape());
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ", name_of(tensor.dtype()),
-          ", float32 is needed");
+  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ",
+          name_of(tensor.dtype()), ", float32 is needed");
 }
 
 struct Lists {
@@ -89,19 +90,23 @@ Registry<AdamwProblem, OptimizerBuffers>& adamw_registry() {
 }
 
 void sgd_step(const std::vector<Tensor*>& parameters, const std::vector<const Tensor*>& gradients,
-              const std::vector<Tensor*>& momenta, double lr, double momentum, double dampening, double weight_decay,
-              bool nesterov, bool first) {
+              const std::vector<Tensor*>& momenta, double lr, double momentum, double dampening,
+              double weight_decay, bool nesterov, bool first) {
   const Lists lists{parameters, gradients, momenta, {}};
   if (momentum != 0) check_list("sgd", "momenta", momenta.size(), parameters.size());
   check_lists("sgd", lists);
-  const SgdProblem problem{static_cast<float>(lr), static_cast<float>(momentum), static_cast<float>(weight_decay),
-                           static_cast<float>(1 - dampening), nesterov, first};
+  const SgdProblem problem{static_cast<float>(lr),
+                           static_cast<float>(momentum),
+                           static_cast<float>(weight_decay),
+                           static_cast<float>(1 - dampening),
+                           nesterov,
+                           first};
   queue(sgd_registry(), problem, momentum != 0 ? lists : Lists{parameters, gradients, {}, {}}, first);
 }
 
 void adamw_step(const std::vector<Tensor*>& parameters, const std::vector<const Tensor*>& gradients,
-                const std::vector<Tensor*>& first_moments, const std::vector<Tensor*>& second_moments, double lr,
-                double beta1, double beta2, double eps, double weight_decay, int64_t step) {
+                const std::vector<Tensor*>& first_moments, const std::vector<Tensor*>& second_moments,
+                double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step) {
   const Lists lists{parameters, gradients, first_moments, second_moments};
   check_list("adamw", "first moments", first_moments.size(), parameters.size());
   check_list("adamw", "second moments", second_moments.size(), parameters.size());

@@ -43,15 +43,18 @@ constexpr SgdSolver sgd_references[] = {{"reference", [](const SgdProblem&) { re
 constexpr AdamwSolver adamw_references[] = {{"reference", [](const AdamwProblem&) { return true; }, adamw}};
 
 const SolverList<SgdProblem, OptimizerBuffers>& sgds() {
-  return for_active_isa(
-      [](Isa isa) { return join<SgdProblem, OptimizerBuffers>({sgd_solvers_for(isa), {sgd_references, 1}}); });
+  return for_active_isa([](Isa isa) {
+    return join<SgdProblem, OptimizerBuffers>({sgd_solvers_for(isa), {sgd_references, 1}});
+  });
 }
 const SolverList<AdamwProblem, OptimizerBuffers>& adamws() {
-  return for_active_isa(
-      [](Isa isa) { return join<AdamwProblem, OptimizerBuffers>({adamw_solvers_for(isa), {adamw_references, 1}}); });
+  return for_active_isa([](Isa isa) {
+    return join<AdamwProblem, OptimizerBuffers>({adamw_solvers_for(isa), {adamw_references, 1}});
+  });
 }
 
-const bool registered = sgd_registry().add(DeviceKind::Cpu, sgds) && adamw_registry().add(DeviceKind::Cpu, adamws);
+const bool registered =
+    sgd_registry().add(DeviceKind::Cpu, sgds) && adamw_registry().add(DeviceKind::Cpu, adamws);
 
 }  // namespace
 }  // namespace groupconv

@@ -1,4 +1,5 @@
-// Optimiser steps over all tensors at once, as torch.optim.SGD and torch.optim.AdamW compute them; state is float32.
+// Optimiser steps over all tensors at once, as torch.optim.SGD and torch.optim.AdamW compute them; state is
+// float32.
 //
 //   SGD:    g += weight_decay p;  m = momentum m + (1 - dampening) g, or m = g the first time;
 //           p -= lr (nesterov ? g + momentum m : m)
@@ -49,14 +50,14 @@ using AdamwSolver = Solver<AdamwProblem, OptimizerBuffers>;
 using AdamwTable = SolverTable<AdamwProblem, OptimizerBuffers>;
 Registry<AdamwProblem, OptimizerBuffers>& adamw_registry();
 
-// Hyperparameters are float64, as in PyTorch: 1 - 0.999 in float32 would be off by 1e-5. Element i of every list
-// belongs together. `momenta` is empty without momentum.
+// Hyperparameters are float64, as in PyTorch: 1 - 0.999 in float32 would be off by 1e-5. Element i of every
+// list belongs together. `momenta` is empty without momentum.
 void sgd_step(const std::vector<Tensor*>& parameters, const std::vector<const Tensor*>& gradients,
-              const std::vector<Tensor*>& momenta, double lr, double momentum, double dampening, double weight_decay,
-              bool nesterov, bool first);
+              const std::vector<Tensor*>& momenta, double lr, double momentum, double dampening,
+              double weight_decay, bool nesterov, bool first);
 // `step` counts from 1; in step 1 the moments' old contents don't matter.
 void adamw_step(const std::vector<Tensor*>& parameters, const std::vector<const Tensor*>& gradients,
-                const std::vector<Tensor*>& first_moments, const std::vector<Tensor*>& second_moments, double lr,
-                double beta1, double beta2, double eps, double weight_decay, int64_t step);
+                const std::vector<Tensor*>& first_moments, const std::vector<Tensor*>& second_moments,
+                double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step);
 
 }  // namespace groupconv

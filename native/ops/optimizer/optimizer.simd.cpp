@@ -1,7 +1,8 @@
-// Plain loops, which the compiler vectorises for each instruction set. Memory-bound: one pass over everything.
+// Plain loops, which the compiler vectorises for each instruction set. Memory-bound: one pass over
+// everything.
+#include "ops/optimizer/optimizer.h"
 #include "cpu/context.h"
 #include "cpu/simd.h"
-#include "ops/optimizer/optimizer.h"
 
 namespace groupconv {
 namespace {
@@ -32,7 +33,7 @@ void sgd(const SgdProblem& p, const OptimizerBuffers& b, const ExecutionContext&
 template <bool First>
 void adamw_chunk(const AdamwProblem& p, const OptimizerChunk& chunk) {
   float* __restrict parameter = chunk.parameter;
-  float *__restrict first = chunk.first, *__restrict second = chunk.second;
+  float* __restrict first = chunk.first, * __restrict second = chunk.second;
   const float* __restrict gradient = chunk.gradient;
   const AdamwProblem local = p;
   for (int64_t i = 0; i < chunk.size; ++i) {

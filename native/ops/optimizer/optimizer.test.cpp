@@ -1,5 +1,5 @@
-// Several steps over several tensors: every solver on every instruction set and thread count against the float64
-// reference, through the doors; guards; numbers worked out by hand.
+// Several steps over several tensors: every solver on every instruction set and thread count against the
+// float64 reference, through the doors; guards; numbers worked out by hand.
 #include "ops/optimizer/optimizer.h"
 
 #include "core/check.h"
@@ -64,10 +64,13 @@ void check_solvers(AnyRegistry& registry, const std::string& what, const Step& s
       const Values actual = train(registry, "vectorised", step);
       CHECK_NOTE(test::relative_error(actual, expected) <= 1e-7, note);
       double worst = 0;
-      for (size_t i = 0; i < actual.size(); ++i) worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]));
+      for (size_t i = 0; i < actual.size(); ++i)
+        worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]));
       CHECK_NOTE(worst <= 1e-6, note + " error " + std::to_string(worst));
-      if (threads == 1) first = actual;
-      else CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
+      if (threads == 1)
+        first = actual;
+      else
+        CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
     }
   }
 }
@@ -76,15 +79,18 @@ void check_guards() {
   for (Isa isa : available_isas()) {
     force_isa(isa);
     for (int64_t size : {1, 7, 16, 33}) {
-      Guarded parameter(Values(size, 1.0f)), gradient(Values(size, 0.5f)), first(Values(size, 0.25f)), second(Values(size, 0.125f));
+      Guarded parameter(Values(size, 1.0f)), gradient(Values(size, 0.5f)), first(Values(size, 0.25f)),
+          second(Values(size, 0.125f));
       const OptimizerChunk chunk{parameter.data(), gradient.data(), first.data(), second.data(), size};
       for (bool fresh : {false, true}) {
         for (float momentum : {0.0f, 0.9f}) {
           const SgdProblem p{0.1f, momentum, 0.01f, 1, true, fresh};
-          for (const SgdSolver* solver : sgd_registry().list(DeviceKind::Cpu)) if (solver->accepts(p)) solver->run(p, {&chunk, 1}, CpuContext(1));
+          for (const SgdSolver* solver : sgd_registry().list(DeviceKind::Cpu))
+            if (solver->accepts(p)) solver->run(p, {&chunk, 1}, CpuContext(1));
         }
         const AdamwProblem p{0.99f, 0.9f, 0.99f, 0.1f, 0.01f, 0.1f, 1, 1e-8f, fresh};
-        for (const AdamwSolver* solver : adamw_registry().list(DeviceKind::Cpu)) if (solver->accepts(p)) solver->run(p, {&chunk, 1}, CpuContext(1));
+        for (const AdamwSolver* solver : adamw_registry().list(DeviceKind::Cpu))
+          if (solver->accepts(p)) solver->run(p, {&chunk, 1}, CpuContext(1));
       }
       CHECK(parameter.intact() && gradient.intact() && first.intact() && second.intact());
     }
@@ -138,12 +144,14 @@ int main() {
   for (double momentum : {0.0, 0.9})
     for (double decay : {0.0, 0.1})
       for (bool nesterov : {false, true})
-        check_solvers(sgd_registry(), "sgd", [&](const Tensors& p, const Gradients& g, const Tensors& m, const Tensors&, int i) {
-          sgd_step(p, g, m, 0.1, momentum, nesterov ? 0 : 0.25, decay, nesterov, i == 1);
-        });
-  check_solvers(adamw_registry(), "adamw", [](const Tensors& p, const Gradients& g, const Tensors& m, const Tensors& v, int i) {
-    adamw_step(p, g, m, v, 0.01, 0.9, 0.999, 1e-8, 0.05, i);
-  });
+        check_solvers(sgd_registry(), "sgd",
+                      [&](const Tensors& p, const Gradients& g, const Tensors& m, const Tensors&, int i) {
+                        sgd_step(p, g, m, 0.1, momentum, nesterov ? 0 : 0.25, decay, nesterov, i == 1);
+                      });
+  check_solvers(adamw_registry(), "adamw",
+                [](const Tensors& p, const Gradients& g, const Tensors& m, const Tensors& v, int i) {
+                  adamw_step(p, g, m, v, 0.01, 0.9, 0.999, 1e-8, 0.05, i);
+                });
   check_guards();
   check_by_hand();
   return test::report();

@@ -24,8 +24,8 @@ void fill_random(RandomKind kind, Tensor& target, uint64_t seed, uint64_t offset
 
 std::ostream& operator<<(std::ostream& out, const RandomProblem& p) {
   constexpr const char* kinds[] = {"uniform", "normal", "dropout"};
-  return out << kinds[static_cast<int>(p.kind)] << " [" << p.n << ", " << p.c << ", " << p.pixels << "] block "
-             << p.block << " seed " << p.seed << " offset " << p.offset;
+  return out << kinds[static_cast<int>(p.kind)] << " [" << p.n << ", " << p.c << ", " << p.pixels
+             << "] block " << p.block << " seed " << p.seed << " offset " << p.offset;
 }
 
 Registry<RandomProblem, RandomBuffers>& random_registry() {
@@ -34,24 +34,26 @@ Registry<RandomProblem, RandomBuffers>& random_registry() {
 }
 
 void random_uniform(Tensor& target, uint64_t seed, uint64_t offset, float low, float high) {
-  require(std::isfinite(low) && std::isfinite(high) && low <= high, ErrorCode::InvalidArgument, "rand: from ", low,
-          " to ", high);
+  require(std::isfinite(low) && std::isfinite(high) && low <= high, ErrorCode::InvalidArgument, "rand: from ",
+          low, " to ", high);
   fill_random(RandomKind::Uniform, target, seed, offset, low, high);
 }
 
 void random_normal(Tensor& target, uint64_t seed, uint64_t offset, float mean, float std) {
-  require(std::isfinite(mean) && std::isfinite(std) && std >= 0, ErrorCode::InvalidArgument, "randn: mean ", mean,
-          ", standard deviation ", std);
+  require(std::isfinite(mean) && std::isfinite(std) && std >= 0, ErrorCode::InvalidArgument, "randn: mean ",
+          mean, ", standard deviation ", std);
   fill_random(RandomKind::Normal, target, seed, offset, mean, std);
 }
 
 TensorPtr dropout(const Tensor& x, float p, uint64_t seed, uint64_t offset) {
   check_float32("dropout", x);
-  require(p >= 0 && p <= 1, ErrorCode::InvalidArgument, "dropout: the probability is a number from 0 to 1, found ", p);
+  require(p >= 0 && p <= 1, ErrorCode::InvalidArgument,
+          "dropout: the probability is a number from 0 to 1, found ", p);
   const int block = x.block();
   const double scale = p < 1 ? 1 / (1 - double{p}) : 0;
   RandomProblem problem{RandomKind::Dropout, seed, offset, p, scale, 1, 1, x.size(), block};
-  if (block > 1) problem.n = x.shape()[0], problem.c = x.shape()[1], problem.pixels = x.shape()[2] * x.shape()[3];
+  if (block > 1)
+    problem.n = x.shape()[0], problem.c = x.shape()[1], problem.pixels = x.shape()[2] * x.shape()[3];
   const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), DType::Float32, block);
   const float* from = x.in_layout(block);
   queue(x.stream(), problem, {from, y->target_in_layout(block)});

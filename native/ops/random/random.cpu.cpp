@@ -1,5 +1,5 @@
-// Baseline code only: numbers are the same on every instruction set. Products and sums are separate statements, so that
-// no compiler fuses them.
+// Baseline code only: numbers are the same on every instruction set. Products and sums are separate
+// statements, so that no compiler fuses them.
 #include <algorithm>
 #include <cmath>
 
@@ -63,7 +63,8 @@ float normal(const RandomProblem& p, const PhiloxBlock& block, int word) {
 }
 
 template <class Value>
-void generate(const RandomProblem& p, const RandomBuffers& b, const ExecutionContext& context, const Value& value) {
+void generate(const RandomProblem& p, const RandomBuffers& b, const ExecutionContext& context,
+              const Value& value) {
   parallel_for(context, (p.pixels + kChunk - 1) / kChunk, [&](int64_t chunk) {
     Words source(p.seed);
     for (int64_t i = chunk * kChunk; i < std::min(p.pixels, (chunk + 1) * kChunk); ++i) {
@@ -79,7 +80,8 @@ void dropout(const RandomProblem& p, const RandomBuffers& b, const ExecutionCont
   const bool plain = p.block == 1;
   parallel_for(context, p.n * lanes * chunks, [&](int64_t i) {
     const int64_t plane = i / chunks, n = plane / lanes, c = plane % lanes, first = i % chunks * kChunk;
-    const int64_t start = plain ? plane * p.pixels : (n * lanes + c / p.block * p.block) * p.pixels + c % p.block;
+    const int64_t start =
+        plain ? plane * p.pixels : (n * lanes + c / p.block * p.block) * p.pixels + c % p.block;
     Words source(p.seed);
     for (int64_t pixel = first; pixel < std::min(p.pixels, first + kChunk); ++pixel) {
       const int64_t at = start + pixel * p.block;
@@ -92,18 +94,22 @@ void dropout(const RandomProblem& p, const RandomBuffers& b, const ExecutionCont
 
 void run(const RandomProblem& p, const RandomBuffers& b, const ExecutionContext& context) {
   switch (p.kind) {
-    case RandomKind::Uniform: return generate(p, b, context, uniform);
-    case RandomKind::Normal: return generate(p, b, context, normal);
-    case RandomKind::Dropout: return dropout(p, b, context);
+    case RandomKind::Uniform:
+      return generate(p, b, context, uniform);
+    case RandomKind::Normal:
+      return generate(p, b, context, normal);
+    case RandomKind::Dropout:
+      return dropout(p, b, context);
   }
 }
 
 constexpr RandomSolver solvers[] = {{"philox", [](const RandomProblem&) { return true; }, run}};
 
-const bool registered = random_registry().add(DeviceKind::Cpu, []() -> const SolverList<RandomProblem, RandomBuffers>& {
-  static const auto list = join<RandomProblem, RandomBuffers>({{solvers, 1}});
-  return list;
-});
+const bool registered =
+    random_registry().add(DeviceKind::Cpu, []() -> const SolverList<RandomProblem, RandomBuffers>& {
+      static const auto list = join<RandomProblem, RandomBuffers>({{solvers, 1}});
+      return list;
+    });
 
 }  // namespace
 }  // namespace groupconv

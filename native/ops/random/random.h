@@ -1,9 +1,9 @@
-// Counter-based random numbers: element i of a call is a function of (seed, offset + i) alone, with i counted in
-// row-major order. So layouts, threads and instruction sets don't matter, and a call with offset + n goes on where a
-// call for n elements ended.
+// Counter-based random numbers: element i of a call is a function of (seed, offset + i) alone, with i counted
+// in row-major order. So layouts, threads and instruction sets don't matter, and a call with offset + n goes
+// on where a call for n elements ended.
 //
-// Source: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). Position
-// p = offset + i reads word p % 4 of the block with counter p / 4 and the seed as key.
+// Source: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011).
+// Position p = offset + i reads word p % 4 of the block with counter p / 4 and the seed as key.
 //   uniform: u = (word >> 8) 2^-24, low + (high - low) u
 //   normal: Box-Muller over the two words of p's pair, in float64
 //   dropout: y = x / (1 - p) where u >= p, else 0

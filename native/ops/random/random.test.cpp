@@ -1,4 +1,5 @@
-// Philox against its published vectors; moments; independence of layout, threads and the way a sequence is cut.
+// Philox against its published vectors; moments; independence of layout, threads and the way a sequence is
+// cut.
 #include "ops/random/random.h"
 
 #include <sstream>
@@ -19,7 +20,8 @@ using Values = std::vector<float>;
 void check_known_answers() {
   CHECK(philox({0, 0, 0, 0}, {0, 0}) == PhiloxBlock{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   const uint32_t all = 0xffffffff;
-  CHECK(philox({all, all, all, all}, {all, all}) == PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox({all, all, all, all}, {all, all}) ==
+        PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
         PhiloxBlock{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
@@ -52,7 +54,8 @@ void check_threads_and_guards() {
 
 void check_numbers() {
   const auto stream = std::make_shared<CpuStream>();
-  const TensorPtr whole = make_tensor(stream, {1000, 100}, DType::Float32), part = make_tensor(stream, {3000}, DType::Float32);
+  const TensorPtr whole = make_tensor(stream, {1000, 100}, DType::Float32),
+                  part = make_tensor(stream, {3000}, DType::Float32);
   random_normal(*whole, 42, 1000, 2, 3);
   random_normal(*part, 42, 1000 + 1777, 2, 3);
   const Values normal = download(*whole), cut = download(*part);
@@ -71,7 +74,8 @@ void check_numbers() {
   random_uniform(*whole, 1, 0, -2, 5);
   const Values uniform = download(*whole);
   for (float value : uniform) CHECK(value >= -2 && value < 5);
-  CHECK(std::fabs(moment(uniform, 0, 1) - 1.5) < 0.02 && std::fabs(moment(uniform, 1.5, 2) - 49.0 / 12) < 0.05);
+  CHECK(std::fabs(moment(uniform, 0, 1) - 1.5) < 0.02 &&
+        std::fabs(moment(uniform, 1.5, 2) - 49.0 / 12) < 0.05);
   random_uniform(*whole, 1, uint64_t{1} << 40, -2, 5);
   CHECK(download(*whole) != uniform);
   random_uniform(*part, 2, 0, 1, std::nextafter(1.0f, 2.0f));  // no room: the lower bound only
@@ -79,7 +83,8 @@ void check_numbers() {
   // Pinned: these must never change, on any machine.
   random_uniform(*part, 42, 0, 0, 1);
   const Values first_uniform = download(*part);
-  CHECK(first_uniform[0] == 0.612959862f && first_uniform[1] == 0.468586504f && first_uniform[2] == 0.0732316971f);
+  CHECK(first_uniform[0] == 0.612959862f && first_uniform[1] == 0.468586504f &&
+        first_uniform[2] == 0.0732316971f);
   random_normal(*part, 42, 0, 0, 1);
   const Values first_normal = download(*part);
   CHECK(first_normal[0] == -0.97018981f && first_normal[1] == 0.19401896f && first_normal[2] == -1.23562074f);

@@ -8,8 +8,8 @@ SoftmaxProblem problem_of(const char* op, const Tensor& tensor, int axis, bool l
   require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": x is ", name_of(tensor.dtype()),
           ", float32 is needed");
   const int rank = shape.rank(), from_start = axis < 0 ? axis + rank : axis;
-  require(from_start >= 0 && from_start < rank, ErrorCode::InvalidArgument, op, ": axis ", axis, " of x ", shape,
-          ", which has ", rank, rank == 1 ? " dimension" : " dimensions");
+  require(from_start >= 0 && from_start < rank, ErrorCode::InvalidArgument, op, ": axis ", axis, " of x ",
+          shape, ", which has ", rank, rank == 1 ? " dimension" : " dimensions");
   SoftmaxProblem problem{false, log, false, 1, shape[from_start], 1};
   for (int i = 0; i < rank; ++i)
     if (i != from_start) (i < from_start ? problem.outer : problem.inner) *= shape[i];
@@ -21,8 +21,8 @@ const char* op_name(bool log) { return log ? "logSoftmax" : "softmax"; }
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const SoftmaxProblem& p) {
-  return out << (p.log ? "log " : "") << (p.backward ? "gradient [" : "forward [") << p.outer << ", " << p.count << ", "
-             << p.inner << ']' << (p.accumulate ? " accumulated" : "");
+  return out << (p.log ? "log " : "") << (p.backward ? "gradient [" : "forward [") << p.outer << ", "
+             << p.count << ", " << p.inner << ']' << (p.accumulate ? " accumulated" : "");
 }
 
 Registry<SoftmaxProblem, SoftmaxBuffers>& softmax_registry() {
@@ -41,8 +41,8 @@ TensorPtr softmax(const Tensor& x, int axis, bool log) {
 }
 
 void softmax_grad(const Tensor& y, const Tensor& dy, int axis, bool log, Tensor& dx, GradMode mode) {
-  require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, op_name(log), ": gradient ",
-          dy.shape(), " for ", y.shape());
+  require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, op_name(log),
+          ": gradient ", dy.shape(), " for ", y.shape());
   SoftmaxProblem problem = problem_of(op_name(log), y, axis, log);
   problem.backward = true;
   problem.accumulate = mode == GradMode::Accumulate;

@@ -1,7 +1,7 @@
+#include "ops/softmax/softmax.h"
 #include "cpu/context.h"
 #include "cpu/exp.h"
 #include "cpu/simd.h"
-#include "ops/softmax/softmax.h"
 
 namespace groupconv {
 namespace {
@@ -39,7 +39,8 @@ GROUPCONV_INLINE double sum_along(const float* p, int64_t count, float fill, con
   double total = 0;
   for (int64_t first = 0; first < count; first += kRun * W) {
     Vec sum = {};
-    along(p + first, min_of(kRun * W, count - first), fill, [&](int64_t i, Vec v) { sum += term(first + i, v); });
+    along(p + first, min_of(kRun * W, count - first), fill,
+          [&](int64_t i, Vec v) { sum += term(first + i, v); });
     total += sum_lanes(sum);
   }
   return total;
@@ -118,7 +119,8 @@ void forward_columns(const SoftmaxProblem& p, const SoftmaxBuffers& b, const Exe
       last[lane] = static_cast<float>(p.log ? __builtin_log(totals[lane]) : 1 / totals[lane]);
     for (int64_t c = 0; c < p.count; ++c) {
       const int64_t at = c * p.inner;
-      store_upto(y + at, p.log ? load_upto(x + at, lanes) - most - last : load_upto(y + at, lanes) * last, lanes);
+      store_upto(y + at, p.log ? load_upto(x + at, lanes) - most - last : load_upto(y + at, lanes) * last,
+                 lanes);
     }
   });
 }
@@ -152,8 +154,10 @@ bool is_contiguous(const SoftmaxProblem& p) { return p.inner == 1; }
 
 constexpr SoftmaxSolver solvers[] = {
     {"rows", [](const SoftmaxProblem& p) { return !p.backward && is_contiguous(p); }, forward_rows},
-    {"rows", [](const SoftmaxProblem& p) { return p.backward && !p.log && is_contiguous(p); }, backward_rows<false>},
-    {"rows", [](const SoftmaxProblem& p) { return p.backward && p.log && is_contiguous(p); }, backward_rows<true>},
+    {"rows", [](const SoftmaxProblem& p) { return p.backward && !p.log && is_contiguous(p); },
+     backward_rows<false>},
+    {"rows", [](const SoftmaxProblem& p) { return p.backward && p.log && is_contiguous(p); },
+     backward_rows<true>},
     {"columns", [](const SoftmaxProblem& p) { return !p.backward; }, forward_columns},
     {"columns", [](const SoftmaxProblem& p) { return p.backward && !p.log; }, backward_columns<false>},
     {"columns", [](const SoftmaxProblem& p) { return p.backward && p.log; }, backward_columns<true>},

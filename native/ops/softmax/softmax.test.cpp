@@ -1,4 +1,5 @@
-// Every solver on every instruction set and thread count against the float64 reference; extreme values; the doors.
+// Every solver on every instruction set and thread count against the float64 reference; extreme values; the
+// doors.
 #include "ops/softmax/softmax.h"
 
 #include <sstream>
@@ -14,8 +15,8 @@ namespace {
 using test::Guarded;
 using Values = std::vector<float>;
 
-Values run(const SoftmaxSolver& solver, const SoftmaxProblem& p, const Values& x, const Values& y_values, int threads,
-           const std::string& note) {
+Values run(const SoftmaxSolver& solver, const SoftmaxProblem& p, const Values& x, const Values& y_values,
+           int threads, const std::string& note) {
   Guarded input(x), y(y_values), dy(test::hashed_values(3, x.size())), dx(test::hashed_values(4, x.size()));
   solver.run(p, {input.data(), y.data(), dy.data(), dx.data()}, CpuContext(threads));
   CHECK_NOTE(input.intact() && y.intact() && dy.intact() && dx.intact(), "guards " + note);
@@ -54,10 +55,13 @@ void check_problem(SoftmaxProblem p, Values x) {
         const Values actual = run(*solver, p, x, y, threads, note.str());
         // A gradient is a difference that may cancel: only its absolute error is bounded.
         const double error = test::relative_error(actual, expected);
-        if (!p.backward && std::isfinite(error)) CHECK_NOTE(error <= 2e-7, note.str() + " error " + std::to_string(error * 1e7) + "e-7");
+        if (!p.backward && std::isfinite(error))
+          CHECK_NOTE(error <= 2e-7, note.str() + " error " + std::to_string(error * 1e7) + "e-7");
         CHECK_NOTE(worst(actual, expected, p.log ? 1000 : 1) <= 2e-6, "values " + note.str());
-        if (threads == 1) first = actual;
-        else CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
+        if (threads == 1)
+          first = actual;
+        else
+          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
       }
     }
   }
@@ -71,7 +75,8 @@ void check_shapes() {
           for (bool log : {false, true})
             for (int variant = 0; variant < 3; ++variant) {
               if (variant == 2 && !backward) continue;
-              Values x = test::hashed_values(static_cast<uint32_t>(count + inner), static_cast<size_t>(outer * count * inner));
+              Values x = test::hashed_values(static_cast<uint32_t>(count + inner),
+                                             static_cast<size_t>(outer * count * inner));
               for (float& value : x) value = variant ? 20 * value + 1000 : 3 * value;
               check_problem({backward, log, variant == 2, outer, count, inner}, x);
             }
@@ -82,8 +87,9 @@ void check_shapes() {
 void check_extremes() {
   const float inf = INFINITY;
   for (bool log : {false, true})
-    for (const Values& x : {Values{0, -inf, 1}, Values{-1e30f, 1e30f, 0}, Values{NAN, 1, 2}, Values{1, NAN, 2}, Values{inf, 0, 1},
-                            Values{-inf, -inf, -inf}, Values{-90, 0, -100}, Values{-103.5f, 0, -87.5f}})
+    for (const Values& x :
+         {Values{0, -inf, 1}, Values{-1e30f, 1e30f, 0}, Values{NAN, 1, 2}, Values{1, NAN, 2},
+          Values{inf, 0, 1}, Values{-inf, -inf, -inf}, Values{-90, 0, -100}, Values{-103.5f, 0, -87.5f}})
       check_problem({false, log, false, 1, 3, 1}, x);
 }
 
@@ -104,7 +110,10 @@ void check_doors() {
       softmax(*x, axis, true);
       CHECK(false);
     } catch (const Error& error) {
-      CHECK_NOTE(error.code() == ErrorCode::InvalidArgument && error.message() == "logSoftmax: axis " + std::to_string(axis) + " of x [2, 20, 1, 2], which has 4 dimensions", error.message());
+      CHECK_NOTE(error.code() == ErrorCode::InvalidArgument &&
+                     error.message() == "logSoftmax: axis " + std::to_string(axis) +
+                                            " of x [2, 20, 1, 2], which has 4 dimensions",
+                 error.message());
     }
   }
 }
