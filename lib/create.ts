@@ -163,8 +163,8 @@ export function tensor(
 }
 
 /** Options without a dtype: float32 then, whatever the context expects. */
-type Float32Options = Omit<CreateOptions, 'dtype'>;
-type DTypeOptions<D extends DType> = CreateOptions<D> & { dtype: D };
+export type Float32Options = Omit<CreateOptions, 'dtype'>;
+export type DTypeOptions<D extends DType> = CreateOptions<D> & { dtype: D };
 
 /**
  * A tensor in which every element is `value`.

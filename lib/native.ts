@@ -16,7 +16,7 @@ type Nullable = Handle | null;
 
 /** The addon's whole contract: what bindings/addon.cpp and bindings/device_api.cpp export, in their order. */
 export interface Native {
-  setErrorClass(constructor: typeof GroupConvError): void;
+  setErrorClass(errorClass: typeof GroupConvError): void;
   empty(device: DeviceIndex, shape: readonly number[], dtype: number): Handle;
   upload(device: DeviceIndex, shape: readonly number[], dtype: number, data: HostArray): Handle;
   read<A extends HostArray>(x: Handle, into: A): Promise<A>;

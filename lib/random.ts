@@ -1,4 +1,11 @@
-import { type CreateOptions, checkShape, creation, type OfRank } from './create.js';
+import {
+  type CreateOptions,
+  checkShape,
+  creation,
+  type DTypeOptions,
+  type Float32Options,
+  type OfRank,
+} from './create.js';
 import { deviceIndex } from './device.js';
 import { type DType, dtypeCode } from './dtype.js';
 import { check } from './errors.js';
@@ -37,18 +44,13 @@ export function takeRandom(count: number): [seed: number, offset: number] {
 
 type Fill = (target: Handle, seed: number, offset: number) => void;
 
-function random<S extends Shape, D extends DType>(
-  name: string,
-  shape: S,
-  options: CreateOptions<D>,
-  fill: Fill,
-): Tensor<OfRank<S>, D> {
-  const { dtype, device, requiresGrad } = creation<D>(name, options, 'float32');
+function random(name: string, shape: Shape, options: CreateOptions<DType>, fill: Fill): Tensor<Shape, DType> {
+  const { dtype, device, requiresGrad } = creation(name, options, 'float32');
   check(dtype !== 'int32', 'UNSUPPORTED', () => `${name}: int32 has no numbers between 0 and 1`);
   checkShape(name, shape);
   const handle = native.empty(deviceIndex(device), shape, dtypeCode('float32'));
   fill(handle, ...takeRandom(shape.reduce((product, extent) => product * extent, 1)));
-  const made = new Tensor<OfRank<S>, DType>({
+  const made = new Tensor<Shape, DType>({
     storage: new Storage(handle),
     dtype: 'float32',
     device,
@@ -56,7 +58,7 @@ function random<S extends Shape, D extends DType>(
   });
   if (dtype === 'float32') {
     if (requiresGrad) made.requiresGrad = true;
-    return made as Tensor<OfRank<S>, D>;
+    return made;
   }
   using wide = made;
   const narrow = wide.to(dtype);
@@ -68,10 +70,12 @@ function random<S extends Shape, D extends DType>(
  * Uniform random numbers in [0, 1).
  * @throws INVALID_SHAPE, INVALID_ARGUMENT, UNSUPPORTED (int32), DEVICE_UNAVAILABLE, OUT_OF_MEMORY
  */
-export function rand<const S extends Shape, D extends DType = 'float32'>(
+export function rand<const S extends Shape>(shape: S, options?: Float32Options): Tensor<OfRank<S>>;
+export function rand<const S extends Shape, D extends DType>(
   shape: S,
-  options: CreateOptions<D> = {},
-): Tensor<OfRank<S>, D> {
+  options: DTypeOptions<D>,
+): Tensor<OfRank<S>, D>;
+export function rand(shape: Shape, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
   return random('rand', shape, options, (target, ...at) => native.randomUniform(target, ...at, 0, 1));
 }
 
@@ -79,9 +83,11 @@ export function rand<const S extends Shape, D extends DType = 'float32'>(
  * Normal random numbers with mean 0 and variance 1.
  * @throws INVALID_SHAPE, INVALID_ARGUMENT, UNSUPPORTED (int32), DEVICE_UNAVAILABLE, OUT_OF_MEMORY
  */
-export function randn<const S extends Shape, D extends DType = 'float32'>(
+export function randn<const S extends Shape>(shape: S, options?: Float32Options): Tensor<OfRank<S>>;
+export function randn<const S extends Shape, D extends DType>(
   shape: S,
-  options: CreateOptions<D> = {},
-): Tensor<OfRank<S>, D> {
+  options: DTypeOptions<D>,
+): Tensor<OfRank<S>, D>;
+export function randn(shape: Shape, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
   return random('randn', shape, options, (target, ...at) => native.randomNormal(target, ...at, 0, 1));
 }

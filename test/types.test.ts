@@ -13,7 +13,6 @@ import {
   ones,
   relu,
   scope,
-  type Tensor,
   type Tensor0D,
   type Tensor1D,
   type Tensor2D,
