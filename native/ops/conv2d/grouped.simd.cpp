@@ -1,10 +1,10 @@
-// Grouped 3x3 convolution with as many channels out as in: forward and gradInput. Activations N C/W H W
-// lanes.
+// Grouped 3x3 convolution with as many channels out as in: forward and gradInput. Layout N C/W H W lanes.
 //
 // gradInput at stride 1 is the forward strip on dy with the kernel turned by 180 degrees, transposed, and
 // padding 2 - padding; at stride 2, rows and columns of dx fall into phases by parity, each with its own
 // kernel rows. Threads share output rows; no sum depends on how.
 #include "ops/conv2d/grouped.h"
+
 #include "cpu/context.h"
 #include "ops/conv2d/grouped.kernels.h"
 
@@ -41,8 +41,8 @@ struct Cover {
   // that depend on one another; and what the loops cost.
   static int tile_cost(int sums) { return static_cast<int>(max_of(3 * sums, 24)) + 2; }
 
-  // The strip's fields are those of the row's first tile; per column of width, a tile has so many inputs and
-  // sums.
+  // The strip's fields are those of the row's first tile. Per column of width, a tile has `inputs` and
+  // `sums`.
   void run(Strip strip, int inputs, int sums) const {
     const bool outside_left = strip.outside_left, outside_right = strip.outside_right;
     for (const Run* run = runs; run < runs + count; ++run) {
@@ -62,8 +62,8 @@ struct Cover {
 
 // Channels of one group as the weights of one output block see them.
 struct Layout {
-  int64_t blocks, group_blocks,
-      weight_size;  // channel blocks; those of one group; prepared floats per output block
+  int64_t blocks, group_blocks;  // channel blocks; those of one group
+  int64_t weight_size;           // prepared floats per output block
   bool shared;
   explicit Layout(const Conv2dProblem& p)
       : blocks(ceil_div(p.c, W)),

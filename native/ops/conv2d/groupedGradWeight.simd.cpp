@@ -1,7 +1,7 @@
 // gradWeight of a grouped 3x3 convolution with as many channels out as in. Activations N C/W H W lanes.
 //
-//   dweight[k, c, r, s] = sum over n, p, q of dy[n, k, p, q] * x[n, c, p * stride + r - pad_top, q * stride +
-//   s - pad_left]
+//   dweight[k, c, r, s] = sum over n, p, q of
+//                         dy[n, k, p, q] * x[n, c, p * stride + r - pad_top, q * stride + s - pad_left]
 //
 // A lane is an input channel. For one kernel row r, sums[3 kernel columns][output channels] stay in registers
 // over all pixels of a patch, which is as many rows (or whole images) as L1 holds: per output column one
