@@ -18,8 +18,9 @@ namespace groupconv {
 namespace {
 
 TensorPtr conv2d_fused(const Tensor& x, const Tensor& weight, const Tensor* bias, const Tensor* norm_weight,
-                       const Tensor* norm_bias, const Tensor* norm_mean, const Tensor* norm_variance, float eps,
-                       const Tensor* residual, Activation activation, const Conv2dGeometry& geometry) {
+                       const Tensor* norm_bias, const Tensor* norm_mean, const Tensor* norm_variance,
+                       float eps, const Tensor* residual, Activation activation,
+                       const Conv2dGeometry& geometry) {
   const FoldedNorm norm{norm_weight, norm_bias, norm_mean, norm_variance, eps};
   return conv2d(x, weight, bias, norm_mean ? &norm : nullptr, residual, activation, geometry);
 }
@@ -31,7 +32,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<[](const Tensor& x, const Tensor& w, const Tensor* bias, const Conv2dGeometry& g) {
     return conv2d(x, w, bias, nullptr, nullptr, Activation::None, g);
   }>(env, exports, "conv2d");
-  // conv2dFused(x, weight, bias, normWeight, normBias, mean, variance, eps, residual, activation, geometry): handle
+  // conv2dFused(x, weight, bias, normWeight, normBias, mean, variance, eps, residual, activation, geometry):
+  // handle
   bind<conv2d_fused>(env, exports, "conv2dFused");
   // conv2dGradInput(dy, weight, geometry, dx, accumulate)
   bind<conv2d_grad_input>(env, exports, "conv2dGradInput");
@@ -45,14 +47,15 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<add>(env, exports, "add");
   // accumulate(target, addend)
   bind<accumulate>(env, exports, "accumulate");
-  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y, mean, invStd]
+  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y, mean,
+  // invStd]
   bind<batch_norm_train>(env, exports, "batchNormTrain");
   // batchNormEval(x, weight, bias, runningMean, runningVar, eps, residual, activation): handle
   bind<batch_norm_eval>(env, exports, "batchNormEval");
   // invStd(variance, eps): handle
   bind<inv_std>(env, exports, "invStd");
-  // batchNormGrad(dy, x, y, weight, mean, invStd, training, activation, then dx, dresidual, dweight and dbias, each
-  // with its accumulate)
+  // batchNormGrad(dy, x, y, weight, mean, invStd, training, activation, then dx, dresidual, dweight and
+  // dbias, each with its accumulate)
   bind<batch_norm_grad>(env, exports, "batchNormGrad");
   // biasGrad(dy, dbias, accumulate)
   bind<bias_grad>(env, exports, "biasGrad");
@@ -80,7 +83,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<cross_entropy>(env, exports, "crossEntropy");
   // crossEntropyGrad(dloss, logits, labels, labelSmoothing, dlogits, accumulate)
   bind<cross_entropy_grad>(env, exports, "crossEntropyGrad");
-  // concat(handles, axis): handle; slice(x, axis, begin, size): handle; sliceGrad(dy, axis, begin, dx, accumulate)
+  // concat(handles, axis): handle; slice(x, axis, begin, size): handle; sliceGrad(dy, axis, begin, dx,
+  // accumulate)
   bind<concat>(env, exports, "concat");
   bind<slice>(env, exports, "slice");
   bind<slice_grad>(env, exports, "sliceGrad");

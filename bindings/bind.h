@@ -1,5 +1,5 @@
-// Makes a JavaScript function of a C++ function: converts the arguments by their types, the result by its type, and
-// errors in one place.
+// Makes a JavaScript function of a C++ function: converts the arguments by their types, the result by its
+// type, and errors in one place.
 #pragma once
 #include <tuple>
 #include <type_traits>

@@ -1,5 +1,5 @@
-// One conversion per C++ type, from JavaScript's positional arguments and back. TypeScript has validated them; what
-// is wrong here anyway is an INVALID_ARGUMENT.
+// One conversion per C++ type, from JavaScript's positional arguments and back. TypeScript has validated
+// them; what is wrong here anyway is an INVALID_ARGUMENT.
 #pragma once
 #include <array>
 #include <string>
@@ -29,7 +29,8 @@ struct From;
 
 inline double number_of(napi_env env, napi_value value) {
   double number;
-  require(napi_get_value_double(env, value, &number) == napi_ok, ErrorCode::InvalidArgument, "expected a number");
+  require(napi_get_value_double(env, value, &number) == napi_ok, ErrorCode::InvalidArgument,
+          "expected a number");
   return number;
 }
 inline bool is_nullish(napi_env env, napi_value value) {
@@ -72,8 +73,8 @@ struct From<std::string> {
   static std::string read(Arguments& a) {
     const napi_value value = a.take();
     size_t length;
-    require(napi_get_value_string_utf8(a.env, value, nullptr, 0, &length) == napi_ok, ErrorCode::InvalidArgument,
-            "expected a string");
+    require(napi_get_value_string_utf8(a.env, value, nullptr, 0, &length) == napi_ok,
+            ErrorCode::InvalidArgument, "expected a string");
     std::string text(length, '\0');
     napi_get_value_string_utf8(a.env, value, text.data(), length + 1, &length);
     return text;
@@ -108,7 +109,8 @@ struct From<const Tensor*> : From<Tensor*> {};
 
 inline std::vector<napi_value> elements_of(napi_env env, napi_value array) {
   uint32_t length;
-  require(napi_get_array_length(env, array, &length) == napi_ok, ErrorCode::InvalidArgument, "expected an array");
+  require(napi_get_array_length(env, array, &length) == napi_ok, ErrorCode::InvalidArgument,
+          "expected an array");
   std::vector<napi_value> elements(length);
   for (uint32_t i = 0; i < length; ++i) napi_get_element(env, array, i, &elements[i]);
   return elements;
@@ -194,11 +196,14 @@ struct From<const PoolGeometry&> {  // kernel, stride, padding (top, right, bott
 inline napi_value to_js(napi_env, napi_value value) { return value; }
 inline napi_value to_js(napi_env env, double value) { return Napi::Number::New(env, value); }
 inline napi_value to_js(napi_env env, const std::string& value) { return Napi::String::New(env, value); }
-inline napi_value to_js(napi_env env, TensorPtr tensor) { return Environment::of(env).wrap(std::move(tensor)); }
+inline napi_value to_js(napi_env env, TensorPtr tensor) {
+  return Environment::of(env).wrap(std::move(tensor));
+}
 template <class T>
 napi_value to_js(napi_env env, const std::vector<T>& values) {
   const Napi::Array array = Napi::Array::New(env, values.size());
-  for (size_t i = 0; i < values.size(); ++i) array.Set(static_cast<uint32_t>(i), Napi::Value(env, to_js(env, values[i])));
+  for (size_t i = 0; i < values.size(); ++i)
+    array.Set(static_cast<uint32_t>(i), Napi::Value(env, to_js(env, values[i])));
   return array;
 }
 inline napi_value to_js(napi_env env, const BatchNormForward& forward) {

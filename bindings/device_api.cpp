@@ -23,7 +23,8 @@ struct From<HostArray> {
     HostArray array{a.take(), nullptr, 0};
     size_t length = 0;
     napi_typedarray_type type;
-    require(napi_get_typedarray_info(a.env, array.value, &type, &length, &array.data, nullptr, nullptr) == napi_ok,
+    require(napi_get_typedarray_info(a.env, array.value, &type, &length, &array.data, nullptr, nullptr) ==
+                napi_ok,
             ErrorCode::InvalidArgument, "expected a typed array");
     require(type == napi_uint16_array || type == napi_float32_array || type == napi_int32_array,
             ErrorCode::InvalidArgument, "expected a Float32Array, an Int32Array or a Uint16Array");
@@ -33,7 +34,6 @@ struct From<HostArray> {
 };
 
 namespace {
-
 
 void check_bytes(const Tensor& tensor, const HostArray& array) {
   require(array.bytes == tensor.logical_bytes(), ErrorCode::InvalidShape, "tensor ", tensor.shape(), " of ",
@@ -69,9 +69,7 @@ void write(Tensor& tensor, HostArray host) {
   tensor.stream().upload(host.data, tensor);
 }
 
-std::vector<double> shape_of(const Tensor& tensor) {
-  return {tensor.shape().begin(), tensor.shape().end()};
-}
+std::vector<double> shape_of(const Tensor& tensor) { return {tensor.shape().begin(), tensor.shape().end()}; }
 
 napi_value synchronize(Environment& environment, Device device, napi_value nothing) {
   return environment.settle_after_queue(*environment.stream(device), nothing);
@@ -99,7 +97,8 @@ std::vector<std::string> available_isa_names() {
 
 // n, c, h, w, k, r, s, groups, pass, then the geometry's stride, dilation and padding.
 // One row per solver: name, minimum and median seconds.
-napi_value measure_solvers(Environment& environment, std::array<int32_t, 17> f, int threads, double budget_seconds) {
+napi_value measure_solvers(Environment& environment, std::array<int32_t, 17> f, int threads,
+                           double budget_seconds) {
   Conv2dProblem problem = conv2d_problem({f[0], f[1], f[2], f[3]}, {f[4], f[1] / f[7], f[5], f[6]},
                                          {{f[9], f[10]}, {f[11], f[12]}, {f[13], f[14], f[15], f[16]}, f[7]});
   problem.pass = static_cast<Conv2dPass>(f[8]);
@@ -145,10 +144,10 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<[] { return double(thread_count()); }>(env, exports, "threads");
   bind<set_thread_count>(env, exports, "setThreads");
   // solvers(op): string[], in order of preference; forceSolver(op, name | '')
-  bind<[](const std::string& op) { return AnyRegistry::find(op).solver_names(DeviceKind::Cpu); }>(env, exports,
-                                                                                                  "solvers");
-  bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(env, exports,
-                                                                                                  "forceSolver");
+  bind<[](const std::string& op) { return AnyRegistry::find(op).solver_names(DeviceKind::Cpu); }>(
+      env, exports, "solvers");
+  bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(
+      env, exports, "forceSolver");
   // measureSolvers(Int32Array(17), threads, seconds): [name, minSeconds, medianSeconds][]
   bind<measure_solvers>(env, exports, "measureSolvers");
   // measurePeak(threads): FLOP/s; measureBandwidth(threads): bytes/s

@@ -24,7 +24,8 @@ Environment::Environment(Napi::Env env) : env_(env) {
   completions_ = Completions::New(env, "groupconv", 0, 1, this);
   completions_.Unref(env);  // an idle stream must not keep the process alive
   // Registered right after the thread-safe function, so it runs right before that one's own clean-up.
-  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Environment*>(self)->stop(); }, this);
+  napi_add_env_cleanup_hook(
+      env, [](void* self) { static_cast<Environment*>(self)->stop(); }, this);
 }
 
 Environment::~Environment() {
@@ -61,8 +62,10 @@ napi_value Environment::wrap(TensorPtr tensor) {
     auto* dead = static_cast<Handle*>(data);
     Environment& self = Environment::of(env);
     self.forget(dead);
-    if (dead->previous) dead->previous->next = dead->next;
-    else self.handles_ = dead->next;
+    if (dead->previous)
+      dead->previous->next = dead->next;
+    else
+      self.handles_ = dead->next;
     if (dead->next) dead->next->previous = dead->previous;
     napi_delete_reference(env, dead->weak);
     delete dead;
@@ -146,8 +149,10 @@ void Environment::settle(Completion& completion) {
     napi_get_reference_value(env_, completion.value, &value);
     napi_delete_reference(env_, completion.value);
   }
-  if (completion.error) napi_reject_deferred(env_, completion.deferred, make_error(*completion.error));
-  else napi_resolve_deferred(env_, completion.deferred, value);
+  if (completion.error)
+    napi_reject_deferred(env_, completion.deferred, make_error(*completion.error));
+  else
+    napi_resolve_deferred(env_, completion.deferred, value);
 }
 
 void Environment::set_error_class(napi_value constructor) {

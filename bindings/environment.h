@@ -1,5 +1,5 @@
-// The addon's state of one JavaScript environment (the main thread's or a worker's): its streams, the handles that
-// JavaScript holds, and the promises that wait.
+// The addon's state of one JavaScript environment (the main thread's or a worker's): its streams, the handles
+// that JavaScript holds, and the promises that wait.
 #pragma once
 #include <functional>
 #include <memory>
@@ -33,8 +33,8 @@ class Environment {
   Tensor& unwrap(napi_value value);
   void release(napi_value value);
   int64_t live_handles() const { return live_handles_; }
-  // Releases the tensors of unreachable handles. In a synchronous loop no finaliser runs, so this is what keeps it
-  // flat; it runs by itself for every 32 MiB that new tensors hold.
+  // Releases the tensors of unreachable handles. In a synchronous loop no finaliser runs, so this is what
+  // keeps it flat; it runs by itself for every 32 MiB that new tensors hold.
   void sweep();
 
   // A promise for all that was queued so far; resolves with `value`, which stays alive until then.

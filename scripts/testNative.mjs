@@ -1,14 +1,17 @@
-// Builds and runs the C++ tests. Extra arguments go to CMake's configuration, e.g. -DGROUPCONV_SANITIZE=address,undefined.
+// Builds and runs the C++ tests: testNative.mjs [-D… for CMake's configuration] [-R pattern of tests].
 import { spawnSync } from 'node:child_process';
 
-const extra = process.argv.slice(2);
-const folder = extra.length ? 'build-test-custom' : 'build-test';
+const args = process.argv.slice(2);
+const configuration = args.filter((arg) => arg.startsWith('-D'));
+const selection = args.filter((arg) => !arg.startsWith('-D'));
+const label = configuration.join(' ').match(/SANITIZE=(\w+)|TOOLCHAIN_FILE=.*?(\w+)-linux/);
+const folder = label ? `build-test-${label[1] ?? label[2]}` : 'build-test';
 const steps = [
-  ['cmake', ['-S', '.', '-B', folder, '-DGROUPCONV_ADDON=OFF', '-DGROUPCONV_TESTS=ON', ...extra]],
+  ['cmake', ['-S', '.', '-B', folder, '-DGROUPCONV_ADDON=OFF', '-DGROUPCONV_TESTS=ON', ...configuration]],
   ['cmake', ['--build', folder, '--parallel']],
-  ['ctest', ['--test-dir', folder, '--output-on-failure']],
+  ['ctest', ['--test-dir', folder, '--output-on-failure', ...selection]],
 ];
-for (const [command, args] of steps) {
-  const { status } = spawnSync(command, args, { stdio: 'inherit' });
+for (const [command, options] of steps) {
+  const { status } = spawnSync(command, options, { stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 }

@@ -13,30 +13,38 @@
 
 int main(int argc, char** argv) {
   using namespace groupconv;
-  if (argc < 2) return std::printf("usage: conv2d_bench SHAPES [filter|-] [forward|gradInput|gradWeight|-] [threads] [batch]\n"), 2;
+  if (argc < 2)
+    return std::printf(
+               "usage: conv2d_bench SHAPES [filter|-] [forward|gradInput|gradWeight|-] [threads] [batch]\n"),
+           2;
   const char* filter = argc > 2 && std::strcmp(argv[2], "-") ? argv[2] : "";
   const char* only = argc > 3 && std::strcmp(argv[3], "-") ? argv[3] : "";
   const int threads = argc > 4 ? std::atoi(argv[4]) : thread_count();
   const int batch = argc > 5 ? std::atoi(argv[5]) : 1;
   std::printf("%s, %d threads, batch %d\n", isa_name(active_isa()), threads, batch);
-  std::printf("%-26s %-10s %-12s %9s %9s %8s %6s\n", "layer", "pass", "solver", "min us", "median", "GFLOP/s", "%peak");
+  std::printf("%-26s %-10s %-12s %9s %9s %8s %6s\n", "layer", "pass", "solver", "min us", "median", "GFLOP/s",
+              "%peak");
   std::ifstream file(argv[1]);
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
     std::string name;
     int c, h, w, k, r, s, stride, padding, groups;
-    if (line.empty() || line[0] == '#' || !(fields >> name >> c >> h >> w >> k >> r >> s >> stride >> padding >> groups)) continue;
+    if (line.empty() || line[0] == '#' ||
+        !(fields >> name >> c >> h >> w >> k >> r >> s >> stride >> padding >> groups))
+      continue;
     if (name.find(filter) == std::string::npos) continue;
     constexpr const char* passes[] = {"forward", "gradInput", "gradWeight"};
     for (int pass = 0; pass < 3; ++pass) {
       if (*only && std::strcmp(only, passes[pass])) continue;
-      Conv2dProblem problem = conv2d_problem({batch, c, h, w}, {k, c / groups, r, s},
-                                             {{stride, stride}, {1, 1}, {padding, padding, padding, padding}, groups});
+      Conv2dProblem problem =
+          conv2d_problem({batch, c, h, w}, {k, c / groups, r, s},
+                         {{stride, stride}, {1, 1}, {padding, padding, padding, padding}, groups});
       problem.pass = static_cast<Conv2dPass>(pass);
       for (const Conv2dMeasurement& row : measure_conv2d(problem, threads, 0.1)) {
         const double rate = 2.0 * problem.macs() / row.timing.min_seconds, peak = measure_peak(threads);
-        std::printf("%-26s %-10s %-12s %9.1f %9.1f %8.1f %6.1f\n", name.c_str(), passes[pass], row.solver.c_str(),
-                    row.timing.min_seconds * 1e6, row.timing.median_seconds * 1e6, rate * 1e-9, 100 * rate / peak);
+        std::printf("%-26s %-10s %-12s %9.1f %9.1f %8.1f %6.1f\n", name.c_str(), passes[pass],
+                    row.solver.c_str(), row.timing.min_seconds * 1e6, row.timing.median_seconds * 1e6,
+                    rate * 1e-9, 100 * rate / peak);
         std::fflush(stdout);
       }
     }

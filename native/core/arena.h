@@ -1,5 +1,5 @@
-// Host memory in size classes, kept for reuse: fresh pages cost more than arithmetic. Blocks are 64-byte aligned;
-// from 2 MiB on they start at a huge-page boundary.
+// Host memory in size classes, kept for reuse: fresh pages cost more than arithmetic. Blocks are 64-byte
+// aligned; from 2 MiB on they start at a huge-page boundary.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The native tests' tools: CHECK counts, report() prints the line CTest and CI read and gives main's exit status.
+// The native tests' tools: CHECK counts, report() prints the line CTest and CI read and gives main's exit
+// status.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -86,7 +86,8 @@ void test_registry() {
   registry.force("");
   CHECK(&AnyRegistry::find("test") == &registry);
   CHECK(throws(ErrorCode::InvalidArgument, [] { AnyRegistry::find("missing"); }));
-  CHECK(registry.solver_names(DeviceKind::Cpu).size() == 2 && registry.solver_names(DeviceKind::Cuda).empty());
+  CHECK(registry.solver_names(DeviceKind::Cpu).size() == 2 &&
+        registry.solver_names(DeviceKind::Cuda).empty());
 }
 
 }  // namespace

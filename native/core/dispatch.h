@@ -1,4 +1,5 @@
-// From a checked problem to queued work: the registry of an operator's solver lists, choosing, and enqueueing.
+// From a checked problem to queued work: the registry of an operator's solver lists, choosing, and
+// enqueueing.
 #pragma once
 #include <array>
 #include <cstring>
@@ -41,7 +42,8 @@ class AnyRegistry {
   std::string forced_;
 };
 
-// One operator's lists. A device registers a function that returns its list, which may differ per instruction set.
+// One operator's lists. A device registers a function that returns its list, which may differ per instruction
+// set.
 template <class Problem, class Buffers>
 class Registry final : public AnyRegistry {
  public:
@@ -77,7 +79,8 @@ class Registry final : public AnyRegistry {
 
 // Queues one solver's run. `buffers.workspace` is filled in here.
 template <class Problem, class Buffers>
-void enqueue(Stream& stream, const Solver<Problem, Buffers>& solver, const Problem& problem, Buffers buffers) {
+void enqueue(Stream& stream, const Solver<Problem, Buffers>& solver, const Problem& problem,
+             Buffers buffers) {
   const Workspace workspace(stream, solver.workspace_bytes ? solver.workspace_bytes(problem) : 0);
   buffers.workspace = workspace.data();
   stream.submit([run = solver.run, problem, buffers](const ExecutionContext& context) {

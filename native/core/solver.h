@@ -9,12 +9,12 @@ namespace groupconv {
 struct ExecutionContext {};
 
 // Problem is plain data that describes the work completely; Buffers holds the pointers it works on, with
-// `workspace` among them. A null `workspace_bytes` means none is needed; a null `prepare` means that the parameter
-// is read as it is.
+// `workspace` among them. A null `workspace_bytes` means none is needed; a null `prepare` means that the
+// parameter is read as it is.
 template <class Problem, class Buffers>
 struct Solver {
-  const char* name;                  // a specification: "pointwise", "depthwise3x3"
-  bool (*accepts)(const Problem&);   // whether `run` can do this problem on this machine
+  const char* name;                 // a specification: "pointwise", "depthwise3x3"
+  bool (*accepts)(const Problem&);  // whether `run` can do this problem on this machine
   void (*run)(const Problem&, const Buffers&, const ExecutionContext&);
   size_t (*workspace_bytes)(const Problem&) = nullptr;  // scratch memory, uninitialised, 64-byte aligned
   size_t (*prepared_bytes)(const Problem&) = nullptr;   // size of the parameter's derived form

@@ -1,7 +1,8 @@
 // An in-order queue on one device: the only door to execution and to memory.
 //
-// Memory is stream-ordered: a block released now may be handed out again at once, because whoever receives it can
-// only use it in work submitted later. So queued work holds plain pointers, and nothing waits for a release.
+// Memory is stream-ordered: a block released now may be handed out again at once, because whoever receives it
+// can only use it in work submitted later. So queued work holds plain pointers, and nothing waits for a
+// release.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -30,11 +31,11 @@ class Stream {
   virtual ~Stream() = default;
   virtual Device device() const = 0;
 
-  // Queues work and returns at once. A full queue (tasks, or `host_bytes` held by them) slows the caller down.
-  // After a task has failed, later ones are skipped until a wait has told the error.
+  // Queues work and returns at once. A full queue (tasks, or `host_bytes` held by them) slows the caller
+  // down. After a task has failed, later ones are skipped until a wait has told the error.
   virtual void submit(Task task, size_t host_bytes = 0) = 0;
-  // `done` is called on the queue's thread, always, after all that was submitted before; with the first error since
-  // the last notify or wait, or null.
+  // `done` is called on the queue's thread, always, after all that was submitted before; with the first error
+  // since the last notify or wait, or null.
   virtual void notify(std::function<void(const Error*)> done) = 0;
   virtual Ticket record() = 0;
   // Blocks until everything before the ticket is done; throws the first error since the last wait.
@@ -49,8 +50,8 @@ class Stream {
   virtual int activation_block(int64_t channels) const = 0;
   // Copies the elements of `from` into `to`, whose block may differ; pad lanes of `to` become zero.
   virtual void relayout(const Tensor& from, Tensor& to) = 0;
-  // Row-major elements from and to the host. `host` of an upload is read before the call returns; that of a download
-  // is written in stream order and must live until then.
+  // Row-major elements from and to the host. `host` of an upload is read before the call returns; that of a
+  // download is written in stream order and must live until then.
   virtual void upload(const void* host, Tensor& to) = 0;
   virtual void download(const Tensor& from, void* host) = 0;
 

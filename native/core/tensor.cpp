@@ -20,7 +20,8 @@ Storage::Storage(std::shared_ptr<Stream> stream, size_t bytes, size_t logical_by
 }
 
 Storage::~Storage() {
-  (kind_ == Kind::Derived ? stream_->use.derived_bytes : stream_->use.bytes) -= static_cast<int64_t>(logical_bytes_);
+  (kind_ == Kind::Derived ? stream_->use.derived_bytes : stream_->use.bytes) -=
+      static_cast<int64_t>(logical_bytes_);
   stream_->release(data_, bytes_);
 }
 

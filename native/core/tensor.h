@@ -1,7 +1,7 @@
 // A tensor: logical shape (N C H W above the kernels), element type, and memory on one stream.
 //
-// `block` is the physical layout. 1: row-major. B > 1, 4-D only: N C/B H W B, where the lanes past C are zero.
-// The layout may change under a tensor (`in_layout`), its value never does.
+// `block` is the physical layout. 1: row-major. B > 1, 4-D only: N C/B H W B, where the lanes past C are
+// zero. The layout may change under a tensor (`in_layout`), its value never does.
 #pragma once
 #include <map>
 #include <memory>
@@ -93,8 +93,8 @@ class Tensor {
   uint64_t version() const { return version_; }
   void touch() { ++version_; }
 
-  // Memory of a derived form of this parameter, cached under `key` until any of the versions in `stamp` changes.
-  // `make` submits the work that fills it.
+  // Memory of a derived form of this parameter, cached under `key` until any of the versions in `stamp`
+  // changes. `make` submits the work that fills it.
   const float* derived(const std::string& key, const std::string& stamp, size_t bytes,
                        const std::function<void(float*)>& make) const;
 

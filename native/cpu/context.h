@@ -1,5 +1,5 @@
-// What a solver on the CPU may use: threads. Included by units of every instruction set, so everything here is
-// internal to the including unit or plain data.
+// What a solver on the CPU may use: threads. Included by units of every instruction set, so everything here
+// is internal to the including unit or plain data.
 #pragma once
 #include <cstdint>
 
@@ -13,7 +13,8 @@ struct CpuContext : ExecutionContext {
 };
 
 using ParallelBody = void (*)(const void* body, int thread, int threads);
-// Calls body(thread, threads) on every thread of the context, the calling one included; returns when all are done.
+// Calls body(thread, threads) on every thread of the context, the calling one included; returns when all are
+// done.
 void run_parallel(const CpuContext& context, ParallelBody call, const void* body);
 
 // parallel(context, [&](int thread, int threads) { … }). Results must not depend on `threads`.

@@ -36,9 +36,11 @@ void test_host_bytes_are_bounded() {
   };
   for (int i = 0; i < 64; ++i) {
     auto counted = std::make_unique<Counted>(held);
-    stream.submit([counted = std::move(counted)](const ExecutionContext&) {
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-    }, size_t{32} << 20);
+    stream.submit(
+        [counted = std::move(counted)](const ExecutionContext&) {
+          std::this_thread::sleep_for(std::chrono::microseconds(200));
+        },
+        size_t{32} << 20);
     most = std::max(most.load(), held.load());
   }
   stream.synchronize();
@@ -64,7 +66,8 @@ void test_first_error_is_told_once() {
   CHECK(ran == 1);
   stream.submit([](const ExecutionContext&) { throw std::bad_alloc(); });
   std::atomic<int> notified{0};
-  stream.notify([&](const Error* error) { notified = error && error->code() == ErrorCode::OutOfMemory ? 1 : 2; });
+  stream.notify(
+      [&](const Error* error) { notified = error && error->code() == ErrorCode::OutOfMemory ? 1 : 2; });
   stream.notify([&](const Error* error) { notified = notified == 1 && !error ? 3 : 4; });
   stream.synchronize();
   CHECK(notified == 3);
@@ -110,7 +113,8 @@ void test_stop_drops_the_rest() {
   CHECK(after < 100 && ran == after);
 }
 
-TensorPtr upload(const std::shared_ptr<Stream>& stream, const Shape& shape, const std::vector<float>& values) {
+TensorPtr upload(const std::shared_ptr<Stream>& stream, const Shape& shape,
+                 const std::vector<float>& values) {
   auto tensor = std::make_shared<Tensor>(stream, shape, DType::Float32);
   stream->upload(values.data(), *tensor);
   return tensor;

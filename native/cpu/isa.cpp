@@ -15,12 +15,15 @@ bool supported(Isa isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();  // also checks that the operating system saves the wide registers
   switch (isa) {
-    case Isa::Baseline: return true;
-    case Isa::Avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::Baseline:
+      return true;
+    case Isa::Avx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Isa::Avx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    case Isa::Neon: return false;
+    case Isa::Neon:
+      return false;
   }
   return false;
 #elif defined(__aarch64__)
@@ -48,10 +51,14 @@ std::atomic<int> chosen{-1};
 
 const char* isa_name(Isa isa) {
   switch (isa) {
-    case Isa::Baseline: return "baseline";
-    case Isa::Avx2: return "avx2";
-    case Isa::Avx512: return "avx512";
-    case Isa::Neon: return "neon";
+    case Isa::Baseline:
+      return "baseline";
+    case Isa::Avx2:
+      return "avx2";
+    case Isa::Avx512:
+      return "avx512";
+    case Isa::Neon:
+      return "neon";
   }
   return "?";
 }

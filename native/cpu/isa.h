@@ -1,8 +1,8 @@
 // Instruction sets: what this build holds, what this processor has, which one is in use.
 //
-// Every `*.simd.cpp` is compiled once per instruction set into a namespace of that name (GROUPCONV_ISA) and exports
-// tables; GROUPCONV_PER_ISA collects them. The set in use fixes the activation layout, so it is chosen once, at
-// the first use: GROUPCONV_ISA=baseline|avx2|avx512|neon forces one.
+// Every `*.simd.cpp` is compiled once per instruction set into a namespace of that name (GROUPCONV_ISA) and
+// exports tables; GROUPCONV_PER_ISA collects them. The set in use fixes the activation layout, so it is
+// chosen once, at the first use: GROUPCONV_ISA=baseline|avx2|avx512|neon forces one.
 #pragma once
 #include <map>
 #include <vector>
@@ -40,18 +40,18 @@ const auto& for_active_isa(Make make) {
   }                                   \
   static inline const Type& name##_for(Isa) { return neon::name; }
 #elif defined(__x86_64__)
-#define GROUPCONV_PER_ISA(Type, name)                                                                   \
-  namespace baseline {                                                                                  \
-  extern const Type name;                                                                               \
-  }                                                                                                     \
-  namespace avx2 {                                                                                      \
-  extern const Type name;                                                                               \
-  }                                                                                                     \
-  namespace avx512 {                                                                                    \
-  extern const Type name;                                                                               \
-  }                                                                                                     \
-  static inline const Type& name##_for(Isa isa) {                                                       \
-    return isa == Isa::Avx512 ? avx512::name : isa == Isa::Avx2 ? avx2::name : baseline::name;          \
+#define GROUPCONV_PER_ISA(Type, name)                                                          \
+  namespace baseline {                                                                         \
+  extern const Type name;                                                                      \
+  }                                                                                            \
+  namespace avx2 {                                                                             \
+  extern const Type name;                                                                      \
+  }                                                                                            \
+  namespace avx512 {                                                                           \
+  extern const Type name;                                                                      \
+  }                                                                                            \
+  static inline const Type& name##_for(Isa isa) {                                              \
+    return isa == Isa::Avx512 ? avx512::name : isa == Isa::Avx2 ? avx2::name : baseline::name; \
   }
 #else
 #define GROUPCONV_PER_ISA(Type, name) \

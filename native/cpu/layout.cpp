@@ -42,19 +42,23 @@ void convert(const ExecutionContext& context, const Shape& shape, const T* from,
     const int64_t image = i / blocks, first = i % blocks * block;
     const int lanes = static_cast<int>(std::min<int64_t>(block, channels - first));
     const int64_t plain = (image * channels + first) * pixels, blocked = i * block * pixels;
-    if (to_block > 1) interleave(from + plain, to + blocked, pixels, lanes, block);
-    else deinterleave(from + blocked, to + plain, pixels, lanes, block);
+    if (to_block > 1)
+      interleave(from + plain, to + blocked, pixels, lanes, block);
+    else
+      deinterleave(from + blocked, to + plain, pixels, lanes, block);
   });
 }
 
 }  // namespace
 
-void relayout(const ExecutionContext& context, const Shape& shape, size_t bytes, const void* from, int from_block,
-              void* to, int to_block) {
+void relayout(const ExecutionContext& context, const Shape& shape, size_t bytes, const void* from,
+              int from_block, void* to, int to_block) {
   if (bytes == 4)
-    convert(context, shape, static_cast<const uint32_t*>(from), from_block, static_cast<uint32_t*>(to), to_block);
+    convert(context, shape, static_cast<const uint32_t*>(from), from_block, static_cast<uint32_t*>(to),
+            to_block);
   else
-    convert(context, shape, static_cast<const uint16_t*>(from), from_block, static_cast<uint16_t*>(to), to_block);
+    convert(context, shape, static_cast<const uint16_t*>(from), from_block, static_cast<uint16_t*>(to),
+            to_block);
 }
 
 void queue_relayout(CpuStream& stream, const Tensor& from, Tensor& to) {

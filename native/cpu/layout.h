@@ -10,7 +10,7 @@ class CpuStream;
 void queue_relayout(CpuStream& stream, const Tensor& from, Tensor& to);
 
 // Runs it now: elements of `bytes` bytes each, source and target blocks as given, pad lanes set to zero.
-void relayout(const ExecutionContext& context, const Shape& shape, size_t bytes, const void* from, int from_block,
-              void* to, int to_block);
+void relayout(const ExecutionContext& context, const Shape& shape, size_t bytes, const void* from,
+              int from_block, void* to, int to_block);
 
 }  // namespace groupconv

@@ -12,12 +12,13 @@ struct Timing {
   int samples;
 };
 
-// Calls work() until `budget_seconds` have passed, at least `at_least` times, after one warm-up call. Work shorter
-// than 0.2 ms is timed in groups.
+// Calls work() until `budget_seconds` have passed, at least `at_least` times, after one warm-up call. Work
+// shorter than 0.2 ms is timed in groups.
 template <class Work>
 Timing time_work(const Work& work, double budget_seconds, int at_least = 5);
 
-// float32 multiply-add rate of `threads` threads on the active instruction set, in FLOP/s (2 per multiply-add).
+// float32 multiply-add rate of `threads` threads on the active instruction set, in FLOP/s (2 per
+// multiply-add).
 double measure_peak(int threads);
 // Sustained copy bandwidth of `threads` threads beyond the caches, bytes read plus written per second.
 double measure_bandwidth(int threads);
@@ -25,7 +26,8 @@ double measure_bandwidth(int threads);
 double seconds_now();
 Timing summarise(std::vector<double> seconds);
 
-// What a unit of one instruction set contributes: `rounds` rounds of independent multiply-adds; returns FLOP done.
+// What a unit of one instruction set contributes: `rounds` rounds of independent multiply-adds; returns FLOP
+// done.
 struct PeakKernel {
   double (*run)(int64_t rounds);
 };

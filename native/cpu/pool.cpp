@@ -58,8 +58,8 @@ int default_count() {
 
 std::atomic<int> wanted_threads{0};
 
-// One region at a time; a second stream that comes meanwhile runs its region on its own thread alone, which gives
-// the same results. Never destroyed: workers may still sleep in it when the process ends.
+// One region at a time; a second stream that comes meanwhile runs its region on its own thread alone, which
+// gives the same results. Never destroyed: workers may still sleep in it when the process ends.
 class Pool {
  public:
   static Pool& shared() {
@@ -83,8 +83,10 @@ class Pool {
     if (sleepers_.load(std::memory_order_acquire) > 0) wake_.notify_all();
     call(body, 0, threads);
     for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
-      if (spins < kSpins) relax();
-      else std::this_thread::yield();
+      if (spins < kSpins)
+        relax();
+      else
+        std::this_thread::yield();
     }
   }
 

@@ -3,8 +3,8 @@
 
 namespace groupconv {
 
-// Threads that a parallel region uses, the caller included. The default is what the process may use: its affinity
-// mask and cgroup quota, or GROUPCONV_NUM_THREADS.
+// Threads that a parallel region uses, the caller included. The default is what the process may use: its
+// affinity mask and cgroup quota, or GROUPCONV_NUM_THREADS.
 int thread_count();
 // Throws INVALID_ARGUMENT outside 1..256. Takes effect with the next task.
 void set_thread_count(int threads);

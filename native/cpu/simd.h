@@ -1,6 +1,7 @@
-// The vocabulary of vectorised kernels: GCC/Clang vector extensions, one width per instruction set. Only `*.simd.cpp`
-// units include it. They keep everything but their exported tables in anonymous namespaces and use no std templates,
-// so that no function compiled for a wide instruction set can be merged into code for a narrow one.
+// The vocabulary of vectorised kernels: GCC/Clang vector extensions, one width per instruction set. Only
+// `*.simd.cpp` units include it. They keep everything but their exported tables in anonymous namespaces and
+// use no std templates, so that no function compiled for a wide instruction set can be merged into code for a
+// narrow one.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -64,8 +65,10 @@ GROUPCONV_INLINE Vec xor_lanes_of(Vec v, Indices<Is...>) {
 }
 template <int X>
 GROUPCONV_INLINE Vec xor_lanes(Vec v) {
-  if constexpr (X == 0) return v;
-  else return xor_lanes_of<X>(v, typename MakeIndices<W>::type{});
+  if constexpr (X == 0)
+    return v;
+  else
+    return xor_lanes_of<X>(v, typename MakeIndices<W>::type{});
 }
 
 // Lane 0 + lane 1 + … in a fixed tree, the same on every instruction set of this width.

@@ -14,8 +14,8 @@
 namespace groupconv {
 namespace {
 
-constexpr size_t kMostQueued = 4096;                     // tasks
-constexpr size_t kMostHostBytes = size_t{256} << 20;     // held by queued tasks
+constexpr size_t kMostQueued = 4096;                  // tasks
+constexpr size_t kMostHostBytes = size_t{256} << 20;  // held by queued tasks
 // Images and other thin inputs stay N C H W: blocking three channels by sixteen would waste the bandwidth.
 constexpr int64_t kMostPlainChannels = 4;
 
@@ -151,8 +151,8 @@ void CpuStream::upload(const void* host, Tensor& to) {
   auto staged = std::make_unique_for_overwrite<char[]>(bytes);
   std::memcpy(staged.get(), host, bytes);
   void* target = to.target_in_layout<void>(1);
-  submit([staged = std::move(staged), target, bytes](
-             const ExecutionContext&) { std::memcpy(target, staged.get(), bytes); },
+  submit([staged = std::move(staged), target,
+          bytes](const ExecutionContext&) { std::memcpy(target, staged.get(), bytes); },
          bytes);
 }
 

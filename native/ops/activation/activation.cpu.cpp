@@ -22,11 +22,14 @@ void reference(const ActivationProblem& p, const ActivationBuffers& b, const Exe
   }
 }
 
-constexpr ActivationSolver references[] = {{"reference", [](const ActivationProblem&) { return true; }, reference}};
+constexpr ActivationSolver references[] = {
+    {"reference", [](const ActivationProblem&) { return true; }, reference}};
 
-const bool registered =
-    activation_registry().add(DeviceKind::Cpu, []() -> const SolverList<ActivationProblem, ActivationBuffers>& {
-      return for_active_isa([](Isa isa) { return join<ActivationProblem, ActivationBuffers>({activation_solvers_for(isa), {references, 1}}); });
+const bool registered = activation_registry().add(
+    DeviceKind::Cpu, []() -> const SolverList<ActivationProblem, ActivationBuffers>& {
+      return for_active_isa([](Isa isa) {
+        return join<ActivationProblem, ActivationBuffers>({activation_solvers_for(isa), {references, 1}});
+      });
     });
 
 }  // namespace

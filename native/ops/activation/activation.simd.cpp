@@ -1,6 +1,6 @@
+#include "ops/activation/activation.h"
 #include "cpu/context.h"
 #include "cpu/simd.h"
-#include "ops/activation/activation.h"
 
 namespace groupconv {
 namespace {

@@ -20,8 +20,9 @@ constexpr AddSolver references[] = {{"reference", [](const AddProblem&) { return
 
 const bool registered =
     add_registry().add(DeviceKind::Cpu, []() -> const SolverList<AddProblem, AddBuffers>& {
-      return for_active_isa(
-          [](Isa isa) { return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}}); });
+      return for_active_isa([](Isa isa) {
+        return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}});
+      });
     });
 
 }  // namespace

@@ -123,7 +123,7 @@ void check_case(const Case& c) {
       for (int threads : {1, 2, 3}) {
         const Results actual = run(c, false, block, threads, isa);
         if (threads == 1) first = actual;
-        const auto check = [&](const char* name, const Values Results::* values, double tolerance) {
+        const auto check = [&](const char* name, const Values Results::*values, double tolerance) {
           std::ostringstream note;
           note << name << ' ' << isa_name(isa) << " block " << block << " x" << threads << ' ' << c.x;
           const double error = test::relative_error(actual.*values, expected.*values);

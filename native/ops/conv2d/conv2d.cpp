@@ -21,7 +21,8 @@ void set_blocks(Conv2dProblem& problem, const Stream& stream) {
   problem.y_block = stream.activation_block(problem.k);
 }
 
-// Derived forms depend on the weight's shape, the solver and the arithmetic's geometry, not on the image size.
+// Derived forms depend on the weight's shape, the solver and the arithmetic's geometry, not on the image
+// size.
 std::string prepared_key(const Conv2dSolver& solver, Conv2dProblem problem) {
   problem.n = problem.h = problem.w = problem.p = problem.q = 0;
   problem.has_residual = problem.has_bias = problem.accumulate = 0;
@@ -32,9 +33,7 @@ std::string prepared_key(const Conv2dSolver& solver, Conv2dProblem problem) {
 std::string stamp_of(std::initializer_list<const Tensor*> tensors) {
   std::string stamp;
   for (const Tensor* tensor : tensors)
-    stamp += tensor ? std::to_string(tensor->id()) + '.' +
-                          std::to_string(tensor->version()) + ' '
-                    : "- ";
+    stamp += tensor ? std::to_string(tensor->id()) + '.' + std::to_string(tensor->version()) + ' ' : "- ";
   return stamp;
 }
 
@@ -53,27 +52,33 @@ struct Prepared {
 
 constexpr int64_t kBiasMultiple = 16;  // the widest vector
 
-// Weight and bias as the solver wants them: folded, padded, packed; kept with the weight until one of them changes.
+// Weight and bias as the solver wants them: folded, padded, packed; kept with the weight until one of them
+// changes.
 Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const Tensor& weight,
                  const Tensor* bias, const FoldedNorm* norm) {
   const float* plain = weight.in_layout(1);
   const size_t packed = solver.prepare ? solver.prepared_bytes(problem) / sizeof(float)
-                                       : norm ? static_cast<size_t>(weight.size()) : 0;
+                        : norm         ? static_cast<size_t>(weight.size())
+                                       : 0;
   const size_t packed_aligned = (packed + kBiasMultiple - 1) / kBiasMultiple * kBiasMultiple;
-  const size_t padded = problem.has_bias ? (problem.k + kBiasMultiple - 1) / kBiasMultiple * kBiasMultiple : 0;
+  const size_t padded =
+      problem.has_bias ? (problem.k + kBiasMultiple - 1) / kBiasMultiple * kBiasMultiple : 0;
   if (packed + padded == 0) return {plain, nullptr};
   const std::string stamp =
-      norm ? stamp_of({&weight, bias, norm->weight, norm->bias, norm->mean, norm->variance}) + std::to_string(norm->eps)
+      norm ? stamp_of({&weight, bias, norm->weight, norm->bias, norm->mean, norm->variance}) +
+                 std::to_string(norm->eps)
            : stamp_of({&weight, bias});
   const float* derived = weight.derived(
-      prepared_key(solver, problem) + (norm ? "norm" : bias ? "bias" : ""), stamp, (packed_aligned + padded) * sizeof(float),
-      [&](float* target) {
+      prepared_key(solver, problem) + (norm   ? "norm"
+                                       : bias ? "bias"
+                                              : ""),
+      stamp, (packed_aligned + padded) * sizeof(float), [&](float* target) {
         Stream& stream = weight.stream();
         const Workspace folded(stream, norm && solver.prepare ? weight.logical_bytes() : 0);
         float* folded_weight = !norm ? nullptr : solver.prepare ? static_cast<float*>(folded.data()) : target;
         if (padded) {
-          const Conv2dFoldProblem fold{problem.k, static_cast<int32_t>(weight.size() / problem.k), bias != nullptr,
-                                       norm != nullptr, norm ? norm->eps : 0};
+          const Conv2dFoldProblem fold{problem.k, static_cast<int32_t>(weight.size() / problem.k),
+                                       bias != nullptr, norm != nullptr, norm ? norm->eps : 0};
           const auto vector = [](const Tensor* tensor) { return tensor ? tensor->in_layout(1) : nullptr; };
           const Conv2dFoldBuffers buffers{plain,
                                           vector(bias),
@@ -87,8 +92,8 @@ Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const
           enqueue(stream, conv2d_fold_registry().choose(stream.device().kind, fold), fold, buffers);
         }
         if (solver.prepare)
-          stream.submit([prepare = solver.prepare, problem, from = norm ? folded_weight : plain,
-                         target](const ExecutionContext& context) { prepare(problem, from, target, context); });
+          stream.submit([prepare = solver.prepare, problem, from = norm ? folded_weight : plain, target](
+                            const ExecutionContext& context) { prepare(problem, from, target, context); });
       });
   return {packed ? derived : plain, padded ? derived + packed_aligned : nullptr};
 }
@@ -125,11 +130,12 @@ Registry<Conv2dFoldProblem, Conv2dFoldBuffers>& conv2d_fold_registry() {
 }
 
 Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
-  require(x.rank() == 4 && weight.rank() == 4, ErrorCode::InvalidShape, "conv2d: x ", x, " and weight ", weight,
-          " must have four dimensions, [N, C, H, W] and [K, C / groups, R, S]");
+  require(x.rank() == 4 && weight.rank() == 4, ErrorCode::InvalidShape, "conv2d: x ", x, " and weight ",
+          weight, " must have four dimensions, [N, C, H, W] and [K, C / groups, R, S]");
   for (int i = 0; i < 2; ++i)
     require(g.stride[i] >= 1 && g.dilation[i] >= 1, ErrorCode::InvalidArgument,
-            "conv2d: stride and dilation are at least 1, found stride ", g.stride[i], ", dilation ", g.dilation[i]);
+            "conv2d: stride and dilation are at least 1, found stride ", g.stride[i], ", dilation ",
+            g.dilation[i]);
   for (int32_t padding : g.padding)
     require(padding >= 0, ErrorCode::InvalidArgument, "conv2d: padding is at least 0, found ", padding);
   require(g.groups >= 1, ErrorCode::InvalidArgument, "conv2d: groups is at least 1, found ", g.groups);
@@ -139,7 +145,8 @@ Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGe
           " output channels don't divide into ", g.groups, " groups");
   for (const Shape& shape : {x, weight})
     for (int64_t extent : shape)
-      require(extent <= std::numeric_limits<int32_t>::max(), ErrorCode::InvalidShape, "conv2d: extent ", extent);
+      require(extent <= std::numeric_limits<int32_t>::max(), ErrorCode::InvalidShape, "conv2d: extent ",
+              extent);
   const auto narrow = [](int64_t extent) { return static_cast<int32_t>(extent); };
   Conv2dProblem problem{};
   problem.n = narrow(x[0]), problem.c = narrow(x[1]), problem.h = narrow(x[2]), problem.w = narrow(x[3]);
@@ -149,10 +156,10 @@ Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGe
   problem.pad_top = g.padding[0], problem.pad_right = g.padding[1];
   problem.pad_bottom = g.padding[2], problem.pad_left = g.padding[3];
   problem.groups = g.groups;
-  problem.p = output_extent("height", problem.h, problem.r, problem.stride_h, problem.dilation_h, problem.pad_top,
-                            problem.pad_bottom);
-  problem.q = output_extent("width", problem.w, problem.s, problem.stride_w, problem.dilation_w, problem.pad_left,
-                            problem.pad_right);
+  problem.p = output_extent("height", problem.h, problem.r, problem.stride_h, problem.dilation_h,
+                            problem.pad_top, problem.pad_bottom);
+  problem.q = output_extent("width", problem.w, problem.s, problem.stride_w, problem.dilation_w,
+                            problem.pad_left, problem.pad_right);
   return problem;
 }
 

@@ -1,4 +1,5 @@
-// The CPU's solver list for conv2d, and its plain reference: direct sums in float64, any layout, any geometry.
+// The CPU's solver list for conv2d, and its plain reference: direct sums in float64, any layout, any
+// geometry.
 #include "ops/conv2d/conv2d.h"
 
 #include <algorithm>
@@ -24,7 +25,8 @@ GROUPCONV_PER_ISA(Conv2dTable, conv2d_direct_grad_weight)
 namespace {
 
 // Offset of an element in N C/B H W B.
-int64_t at(int64_t n, int64_t c, int64_t h, int64_t w, int64_t channels, int64_t height, int64_t width, int64_t block) {
+int64_t at(int64_t n, int64_t c, int64_t h, int64_t w, int64_t channels, int64_t height, int64_t width,
+           int64_t block) {
   const int64_t blocks = (channels + block - 1) / block;
   return (((n * blocks + c / block) * height + h) * width + w) * block + c % block;
 }
@@ -85,8 +87,10 @@ void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionC
                      b.dy[at(n, k, up / p.stride_h, left / p.stride_w, p.k, p.p, p.q, p.y_block)];
           }
         }
-        if (c >= p.c) dx = 0;
-        else dx = static_cast<float>(p.accumulate ? dx + sum : sum);
+        if (c >= p.c)
+          dx = 0;
+        else
+          dx = static_cast<float>(p.accumulate ? dx + sum : sum);
       }
   });
 }
@@ -139,9 +143,17 @@ constexpr Conv2dFoldSolver folds[] = {{"reference", [](const Conv2dFoldProblem&)
 // Most specific first.
 const SolverList<Conv2dProblem, Conv2dBuffers>& solvers() {
   return for_active_isa([](Isa isa) {
-    return join<Conv2dProblem, Conv2dBuffers>({conv2d_pointwise_for(isa), conv2d_pointwise_grad_weight_for(isa), conv2d_depthwise_for(isa), conv2d_depthwise_grad_weight_for(isa),
-                                               conv2d_grouped_for(isa), conv2d_grouped_grad_weight_for(isa), conv2d_stem_for(isa), conv2d_stem_grad_input_for(isa), conv2d_stem_grad_weight_for(isa),
-                                               conv2d_direct_for(isa), conv2d_direct_grad_weight_for(isa),
+    return join<Conv2dProblem, Conv2dBuffers>({conv2d_pointwise_for(isa),
+                                               conv2d_pointwise_grad_weight_for(isa),
+                                               conv2d_depthwise_for(isa),
+                                               conv2d_depthwise_grad_weight_for(isa),
+                                               conv2d_grouped_for(isa),
+                                               conv2d_grouped_grad_weight_for(isa),
+                                               conv2d_stem_for(isa),
+                                               conv2d_stem_grad_input_for(isa),
+                                               conv2d_stem_grad_weight_for(isa),
+                                               conv2d_direct_for(isa),
+                                               conv2d_direct_grad_weight_for(isa),
                                                {references, 3}});
   });
 }

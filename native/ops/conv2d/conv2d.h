@@ -34,8 +34,8 @@ struct Conv2dProblem {
 };
 std::ostream& operator<<(std::ostream& out, const Conv2dProblem& problem);
 
-// Pointers are null where the pass does not use them. Activations are in the problem's layouts; their pad lanes are
-// zero and must be written as zero.
+// Pointers are null where the pass does not use them. Activations are in the problem's layouts; their pad
+// lanes are zero and must be written as zero.
 struct Conv2dBuffers {
   const float* x;         // forward, gradWeight
   const float* weight;    // forward, gradInput: row-major, or the solver's prepared form
@@ -52,7 +52,8 @@ using Conv2dSolver = Solver<Conv2dProblem, Conv2dBuffers>;
 using Conv2dTable = SolverTable<Conv2dProblem, Conv2dBuffers>;
 Registry<Conv2dProblem, Conv2dBuffers>& conv2d_registry();
 
-// The step before a solver's own preparation: BatchNorm's scale goes into the weight, its shift into the bias.
+// The step before a solver's own preparation: BatchNorm's scale goes into the weight, its shift into the
+// bias.
 struct Conv2dFoldProblem {
   int32_t k, per_output;  // weight elements of one output channel
   bool has_bias, has_norm;
@@ -78,7 +79,8 @@ struct Conv2dGeometry {
 // Checks everything; throws INVALID_SHAPE or INVALID_ARGUMENT with what was given and what it implies.
 Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 
-// BatchNorm in evaluation: y = (conv - mean) / sqrt(var + eps) * weight + bias. All [K]; weight and bias may be null.
+// BatchNorm in evaluation: y = (conv - mean) / sqrt(var + eps) * weight + bias. All [K]; weight and bias may
+// be null.
 struct FoldedNorm {
   const Tensor *weight, *bias, *mean, *variance;
   float eps;

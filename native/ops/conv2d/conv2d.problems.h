@@ -1,4 +1,5 @@
-// The problems on which every conv2d solver is tested: {n, c, h, w, k, r, s, stride, dilation, padding, groups}.
+// The problems on which every conv2d solver is tested: {n, c, h, w, k, r, s, stride, dilation, padding,
+// groups}.
 #pragma once
 #include <vector>
 
@@ -21,7 +22,8 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   std::vector<ProblemRow> rows;
   // Pointwise: channels around the block width, pixels around the register tile, strided projections.
   for (int c : {1, 5, 16, 24, 40, 64})
-    for (int k : {3, 8, 17, 32, 50}) rows.push_back({1 + c % 2, c, 5 + k % 3, 3 + c % 7, k, 1, 1, one, one, none, 1});
+    for (int k : {3, 8, 17, 32, 50})
+      rows.push_back({1 + c % 2, c, 5 + k % 3, 3 + c % 7, k, 1, 1, one, one, none, 1});
   for (int size : {1, 7, 14, 15, 29}) rows.push_back({2, 32, size, size, 48, 1, 1, one, one, none, 1});
   for (int size : {1, 2, 7, 8, 14}) rows.push_back({2, 32, size, size + 1, 64, 1, 1, two, one, none, 1});
   rows.push_back({1, 1100, 3, 5, 40, 1, 1, one, one, none, 1});
@@ -29,19 +31,29 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   // Grouped 3x3: 4, 8, 16, 32 per group; whole and partial tiles, both strides, odd paddings.
   for (int per_group : {4, 8, 16, 32})
     for (int stride : {1, 2})
-      for (auto [h, w] : {Pair{1, 1}, Pair{5, 9}, Pair{7, 7}, Pair{14, 14}, Pair{8, 29}, Pair{3, 2}, Pair{28, 28}})
+      for (auto [h, w] :
+           {Pair{1, 1}, Pair{5, 9}, Pair{7, 7}, Pair{14, 14}, Pair{8, 29}, Pair{3, 2}, Pair{28, 28}})
         if (h * w * per_group <= 28 * 28 * 16)
-          rows.push_back({per_group < 16 ? 2 : 1, 32 * (per_group == 32 ? 2 : 1), h, w, 32 * (per_group == 32 ? 2 : 1),
-                          3, 3, {stride, stride}, one, same, 32 * (per_group == 32 ? 2 : 1) / per_group});
+          rows.push_back({per_group < 16 ? 2 : 1,
+                          32 * (per_group == 32 ? 2 : 1),
+                          h,
+                          w,
+                          32 * (per_group == 32 ? 2 : 1),
+                          3,
+                          3,
+                          {stride, stride},
+                          one,
+                          same,
+                          32 * (per_group == 32 ? 2 : 1) / per_group});
   for (Quad padding : {none, Quad{0, 1, 1, 0}, Quad{1, 0, 0, 1}, Quad{2, 1, 0, 3}})
     for (int per_group : {4, 8, 16})
       for (int stride : {1, 2})
         rows.push_back({1, 48, 8, 10, 48, 3, 3, {stride, stride}, one, padding, 48 / per_group});
   rows.push_back({1, 16, 9, 9, 16, 3, 3, one, two, {2, 2, 2, 2}, 4});
   rows.push_back({1, 16, 9, 11, 16, 3, 3, {2, 1}, one, same, 2});
-  rows.push_back({1, 12, 9, 11, 12, 3, 3, one, one, same, 3});   // 4 per group, a partial vector
-  rows.push_back({1, 40, 9, 11, 40, 3, 3, two, one, same, 5});   // 8 per group, a partial vector
-  rows.push_back({1, 16, 6, 15, 32, 3, 3, one, one, same, 4});   // 4 in, 8 out per group
+  rows.push_back({1, 12, 9, 11, 12, 3, 3, one, one, same, 3});  // 4 per group, a partial vector
+  rows.push_back({1, 40, 9, 11, 40, 3, 3, two, one, same, 5});  // 8 per group, a partial vector
+  rows.push_back({1, 16, 6, 15, 32, 3, 3, one, one, same, 4});  // 4 in, 8 out per group
   // Groups in between, and of unequal sides.
   for (int per_group : {3, 5, 6, 7, 12, 24})
     for (int stride : {1, 2})
@@ -53,23 +65,33 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   for (int kernel : {3, 5})
     for (int stride : {1, 2})
       for (auto [h, w] : {Pair{1, 1}, Pair{7, 7}, Pair{9, 16}, Pair{14, 29}})
-        rows.push_back({2, 24, h, w, 24, kernel, kernel, {stride, stride}, one,
-                        {kernel / 2, kernel / 2, kernel / 2, kernel / 2}, 24});
-  for (int channels : {5, 13, 33}) rows.push_back({1, channels, 8, 8, channels, 3, 3, two, one, {0, 1, 1, 0}, channels});
+        rows.push_back({2,
+                        24,
+                        h,
+                        w,
+                        24,
+                        kernel,
+                        kernel,
+                        {stride, stride},
+                        one,
+                        {kernel / 2, kernel / 2, kernel / 2, kernel / 2},
+                        24});
+  for (int channels : {5, 13, 33})
+    rows.push_back({1, channels, 8, 8, channels, 3, 3, two, one, {0, 1, 1, 0}, channels});
   rows.push_back({1, 16, 9, 9, 16, 3, 3, one, two, {2, 2, 2, 2}, 16});
   rows.push_back({1, 16, 9, 9, 16, 1, 3, one, one, {0, 1, 0, 1}, 16});
   rows.push_back({1, 16, 9, 9, 16, 7, 7, one, one, {3, 3, 3, 3}, 16});
   rows.push_back({1, 12, 7, 8, 24, 3, 3, one, one, same, 12});
   rows.push_back({1, 7, 7, 8, 21, 3, 3, two, one, same, 7});
   rows.push_back({1, 3, 7, 8, 3, 3, 3, one, one, same, 3});
-  rows.push_back({1, 3, 7, 8, 12, 3, 3, two, one, same, 3});     // x unblocked, y blocked
+  rows.push_back({1, 3, 7, 8, 12, 3, 3, two, one, same, 3});  // x unblocked, y blocked
   rows.push_back({2, 20, 6, 7, 40, 5, 5, one, one, {2, 2, 2, 2}, 20});
   // Padding beyond the kernel crops gradInput.
   for (Quad padding : {none, Quad{3, 4, 3, 5}, Quad{0, 2, 3, 1}})
     for (int kernel : {3, 5})
       for (int stride : {1, 2})
         rows.push_back({1, 20, 9, 11, 20, kernel, kernel, {stride, stride}, one, padding, 20});
-  rows.push_back({5, 8, 37, 41, 8, 3, 3, one, one, same, 8});    // gradWeight in several ranges of rows
+  rows.push_back({5, 8, 37, 41, 8, 3, 3, one, one, same, 8});  // gradWeight in several ranges of rows
   rows.push_back({3, 17, 40, 23, 17, 5, 5, two, one, {2, 2, 2, 2}, 17});
   rows.push_back({2, 16, 28, 28, 16, 7, 7, one, one, {3, 3, 3, 3}, 16});
   rows.push_back({1, 16, 11, 14, 16, 3, 3, {3, 2}, {1, 2}, {2, 1, 0, 3}, 16});
@@ -85,10 +107,11 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({2, 3, 32, 48, 24, 16, 16, {16, 16}, one, none, 1});
   rows.push_back({1, 3, 20, 17, 24, 3, 3, {1, 2}, {2, 3}, {4, 1, 0, 7}, 1});
   rows.push_back({3, 2, 3, 2, 70, 3, 3, one, one, same, 1});
-  rows.push_back({9, 3, 30, 40, 16, 3, 3, one, one, same, 1});   // gradWeight in several ranges of pixels
+  rows.push_back({9, 3, 30, 40, 16, 3, 3, one, one, same, 1});  // gradWeight in several ranges of pixels
   // Dense, and everything unusual.
   for (int channels : {5, 16, 33, 48})
-    for (int stride : {1, 2}) rows.push_back({1, channels, 9, 15, 2 * channels, 3, 3, {stride, stride}, one, same, 1});
+    for (int stride : {1, 2})
+      rows.push_back({1, channels, 9, 15, 2 * channels, 3, 3, {stride, stride}, one, same, 1});
   rows.push_back({1, 32, 14, 14, 32, 5, 5, one, one, {2, 2, 2, 2}, 1});
   rows.push_back({1, 20, 9, 9, 12, 3, 3, one, two, {2, 2, 2, 2}, 1});
   rows.push_back({2, 13, 6, 8, 17, 1, 3, one, one, {0, 1, 0, 1}, 1});
@@ -102,8 +125,8 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({1, 10, 4, 4, 2, 4, 4, one, one, none, 1});
   rows.push_back({1, 20, 12, 12, 24, 9, 9, one, one, {4, 4, 4, 4}, 1});  // more taps than are listed at once
   rows.push_back({1, 20, 12, 12, 20, 9, 9, two, one, {4, 4, 4, 4}, 5});
-  rows.push_back({2, 160, 5, 6, 40, 3, 3, one, one, same, 1});           // more channels than are summed at once
-  rows.push_back({1, 8, 9, 10, 8, 2, 2, {3, 3}, one, none, 1});          // pixels of x that no tap reads
+  rows.push_back({2, 160, 5, 6, 40, 3, 3, one, one, same, 1});   // more channels than are summed at once
+  rows.push_back({1, 8, 9, 10, 8, 2, 2, {3, 3}, one, none, 1});  // pixels of x that no tap reads
   rows.push_back({2, 12, 13, 13, 20, 3, 3, two, two, {2, 2, 2, 2}, 4});
   rows.push_back({1, 6, 9, 9, 48, 3, 3, two, one, same, 6});
 

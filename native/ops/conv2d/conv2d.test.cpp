@@ -1,4 +1,5 @@
-// Every solver that accepts a problem, on every instruction set and thread count, against the float64 reference.
+// Every solver that accepts a problem, on every instruction set and thread count, against the float64
+// reference.
 #include "ops/conv2d/conv2d.h"
 
 #include <cstring>
@@ -23,7 +24,9 @@ struct Case {
 
 Case make_case(const Conv2dProblem& problem, uint32_t seed) {
   const Conv2dProblem& p = problem;
-  Case c{p, {p.n, p.c, p.h, p.w}, {p.k, p.channels_per_group(), p.r, p.s}, {p.n, p.k, p.p, p.q}, {}, {}, {}, {}, {}};
+  Case c{
+      p, {p.n, p.c, p.h, p.w}, {p.k, p.channels_per_group(), p.r, p.s}, {p.n, p.k, p.p, p.q}, {}, {}, {}, {},
+      {}};
   c.x_values = hashed_values(seed, c.x.size());
   c.weight_values = hashed_values(seed + 1, c.weight.size());
   c.y_values = hashed_values(seed + 2, c.y.size());  // dy
@@ -36,7 +39,8 @@ Case make_case(const Conv2dProblem& problem, uint32_t seed) {
 // The output of one solver in plain order.
 std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const Case& c, int threads,
                        const std::string& note) {
-  const Guarded x(c.x, c.x_values, p.x_block), dy(c.y, c.y_values, p.y_block), residual(c.y, c.residual, p.y_block);
+  const Guarded x(c.x, c.x_values, p.x_block), dy(c.y, c.y_values, p.y_block),
+      residual(c.y, c.residual, p.y_block);
   Guarded y(c.y, p.y_block), dx(c.x, p.x_block), dweight(c.weight.size());
   if (p.accumulate) {
     dx = Guarded(c.x, c.x_values, p.x_block);
@@ -47,12 +51,19 @@ std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const
   Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / 4 : 0);
   const CpuContext context(threads);
   if (solver.prepare) solver.prepare(p, c.weight_values.data(), weight.data(), context);
-  const Conv2dBuffers b{x.data(), weight.data(), p.has_bias ? bias.data() : nullptr,
-                        p.has_residual ? residual.data() : nullptr, y.data(), dy.data(), dx.data(), dweight.data(),
+  const Conv2dBuffers b{x.data(),
+                        weight.data(),
+                        p.has_bias ? bias.data() : nullptr,
+                        p.has_residual ? residual.data() : nullptr,
+                        y.data(),
+                        dy.data(),
+                        dx.data(),
+                        dweight.data(),
                         workspace.data()};
   solver.run(p, b, context);
   CHECK_NOTE(x.intact() && y.intact() && dy.intact() && dx.intact() && dweight.intact() && weight.intact() &&
-                 workspace.intact() && residual.intact(), "guards of " + note);
+                 workspace.intact() && residual.intact(),
+             "guards of " + note);
   switch (p.pass) {
     case Conv2dPass::Forward:
       CHECK_NOTE(y.pad_lanes_zero(c.y, p.y_block), "pad lanes of " + note);
@@ -60,7 +71,8 @@ std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const
     case Conv2dPass::GradInput:
       CHECK_NOTE(dx.pad_lanes_zero(c.x, p.x_block), "pad lanes of " + note);
       return dx.plain(c.x, p.x_block);
-    case Conv2dPass::GradWeight: break;
+    case Conv2dPass::GradWeight:
+      break;
   }
   return dweight.values();
 }
@@ -94,8 +106,10 @@ void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
         const std::vector<float> actual = run(*solver, p, c, threads, note);
         const double error = test::relative_error(actual, expected);
         CHECK_NOTE(error <= tolerance, note + " error " + std::to_string(error));
-        if (threads == 1) first = actual;
-        else CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
+        if (threads == 1)
+          first = actual;
+        else
+          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
         ++runs;
       }
     }
@@ -117,7 +131,9 @@ int main(int argc, char** argv) {
         const bool forward = pass == Conv2dPass::Forward;
         p.has_bias = forward && variant;
         p.has_residual = forward && variant;
-        p.activation = !forward || !variant ? Activation::None : problems % 2 ? Activation::Relu : Activation::Relu6;
+        p.activation = !forward || !variant ? Activation::None
+                       : problems % 2       ? Activation::Relu
+                                            : Activation::Relu6;
         p.accumulate = !forward && variant;
         if (argc > 1) {
           bool accepted = false;

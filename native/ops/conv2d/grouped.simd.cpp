@@ -3,7 +3,7 @@
 // gradInput at stride 1 is the forward strip on dy with the kernel turned by 180 degrees, transposed, and
 // padding 2 - padding; at stride 2, rows and columns of dx fall into phases by parity, each with its own
 // kernel rows. Threads share output rows; no sum depends on how.
-#include "ops/conv2d/grouped.h"
+#include "ops/conv2d/groupedShapes.kernels.h"
 
 #include "cpu/context.h"
 #include "ops/conv2d/grouped.kernels.h"
@@ -97,19 +97,69 @@ struct Geometry {
 
 template <bool Shared>
 Cover row_cover(const Geometry& g, int rows) {
-  const StripKernel* kernels = g.stride == 1
-                                   ? (rows == 1 ? SingleRow<Shared>::stride1 : DoubleRow<Shared>::stride1)
-                                   : (rows == 1 ? SingleRow<Shared>::stride2 : DoubleRow<Shared>::stride2);
+  using One = SingleRow<Shared>;
+  using Two = DoubleRow<Shared>;
+  const StripKernel* kernels =
+      g.stride == 1 ? (rows == 1 ? One::stride1 : Two::stride1) : (rows == 1 ? One::stride2 : Two::stride2);
   const int past = (g.out_w - 1) * g.stride - g.pad_left + 3 - g.in_w;  // columns taken beyond the right edge
   return Cover(kernels, g.out_w, kMostSums / rows, rows, g.pad_left == 2, past == 2);
 }
+Cover row_cover(const Conv2dProblem& p, const Geometry& g, int rows) {
+  return groups_share_vectors(p.channels_per_group()) ? row_cover<true>(g, rows) : row_cover<false>(g, rows);
+}
 
-void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, Strip strip, float* y,
-              const float* bias, const float* residual, const ExecutionContext& context) {
+// Output rows in units of one, or of two from the first that lies inside the image on. Units are fixed,
+// because the order of a sum depends on the shape of its tile: threads share units.
+struct RowPlan {
+  Cover single, paired;
+  int64_t unit, shift;  // rows of a unit; the first unit lacks `shift` of them
+
+  RowPlan(const Conv2dProblem& p, const Geometry& g)
+      : single(row_cover(p, g, 1)), paired(row_cover(p, g, 2)) {
+    // At stride 2, 16 registers spill in wide single rows: avx2, conv3: 75 instead of 80 % of the FMA peak.
+    const int spills = g.stride == 2 && W == 8;
+    unit = paired.cost < single.cost + spills ? 2 : 1;
+    shift = ceil_div(g.pad_top, g.stride) % unit;
+  }
+  int64_t units(const Geometry& g) const { return ceil_div(g.out_h + shift, unit); }
+  bool is_pair(const Geometry& g, int64_t row) const {
+    const int64_t top = row * g.stride - g.pad_top;
+    return unit == 2 && (row + shift) % 2 == 0 && row + 1 < g.out_h && top >= 0 &&
+           top + g.stride + 3 <= g.in_h;
+  }
+};
+
+// The output rows of some units of one plane. The strip's fields are those of output row 0, `plane` is the
+// group's first input plane. With `fetch`, each unit fetches the input rows that only the next one takes; the
+// last ones, the first rows of the next plane.
+void convolve_units(const Geometry& g, const RowPlan& plan, const Strip& strip, const float* plane,
+                    Range units, bool fetch) {
+  const int64_t end = min_of(g.out_h, units.end * plan.unit - plan.shift);
+  int64_t rows;
+  for (int64_t row = max_of(0, units.begin * plan.unit - plan.shift); row < end; row += rows) {
+    const bool pair = plan.is_pair(g, row);
+    const Cover& cover = pair ? plan.paired : plan.single;
+    rows = pair ? 2 : 1;
+    const int64_t top = row * g.stride - g.pad_top;  // the input row of kernel row 0
+    const int64_t tap = max_of(0, -top);             // the first kernel row taken
+    Strip s = strip;
+    s.taps = static_cast<int>(max_of(0, min_of(3, g.in_h - top) - tap));
+    s.x = plane + (top + tap) * s.x_tap - int64_t{g.pad_left} * W;
+    s.weight += tap * s.weight_tap;
+    s.y += row * s.y_row;
+    if (s.residual) s.residual += row * s.y_row;
+    s.ahead = plane + (top + 3 + (rows - 1) * g.stride) * s.x_tap;
+    s.ahead_lines = fetch ? static_cast<int>(ceil_div(rows * g.stride * s.x_tap, cover.tiles * 16)) : 0;
+    cover.run(s, g.stride, 1);
+  }
+}
+
+void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, const float* weight, float* y,
+              const float* bias, const float* residual, Activation activation,
+              const ExecutionContext& context) {
   const Layout layout(p);
-  const Cover single = layout.shared ? row_cover<true>(g, 1) : row_cover<false>(g, 1);
-  const Cover paired = layout.shared ? row_cover<true>(g, 2) : row_cover<false>(g, 2);
-  const float* weight = strip.weight;
+  const RowPlan plan(p, g);
+  Strip strip{};
   strip.x_tap = int64_t{g.in_w} * W;
   strip.x_row = strip.x_tap * g.stride;
   strip.x_block = strip.x_tap * g.in_h;
@@ -118,58 +168,29 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const float* x, Strip s
   strip.column = -g.pad_left;
   strip.width = g.in_w;
   strip.y_row = int64_t{g.out_w} * W;
-  strip.outside_left = strip.outside_right = false;
-  // At stride 2, 16 registers spill in wide single rows: avx2, conv3: 75 instead of 80 % of the FMA peak.
-  const int spills = g.stride == 2 && W == 8;
-  // Rows in units of one, or of two from the first that lies inside the image on: fixed, because the order of
-  // a sum depends on its tile's shape.
-  const int64_t unit = paired.cost < single.cost + spills ? 2 : 1,
-                shift = ceil_div(g.pad_top, g.stride) % unit;
-  for_rows(context, p.n, layout.blocks, ceil_div(g.out_h + shift, unit),
-           [&](int64_t n, int64_t block, Range units) {
-             Strip s = strip;
-             const float* plane = x + (n * layout.blocks + layout.first_input(block)) * s.x_block;
-             const int64_t out = (n * layout.blocks + block) * g.out_h * s.y_row;
-             s.bias = bias ? bias + block * W : nullptr;
-             const bool first_use =
-                 block == layout.first_input(block);  // later blocks of a group find its input in cache
-             const int64_t end = min_of(g.out_h, units.end * unit - shift);
-             for (int64_t row = max_of(0, units.begin * unit - shift); row < end;) {
-               const int64_t top = row * g.stride - g.pad_top,
-                             tap = max_of(0, -top);  // input row of kernel row 0; the first taken
-               const bool pair = unit == 2 && (row + shift) % 2 == 0 && row + 1 < end && top >= 0 &&
-                                 top + g.stride + 3 <= g.in_h;
-               s.taps = static_cast<int>(max_of(0, min_of(3, g.in_h - top) - tap));
-               s.x = plane + (top + tap) * s.x_tap - int64_t{g.pad_left} * W;
-               s.weight = weight + block * layout.weight_size + tap * s.weight_tap;
-               s.y = y + out + row * s.y_row;
-               s.residual = residual ? residual + out + row * s.y_row : nullptr;
-               const Cover& cover = pair ? paired : single;
-               const int64_t rows = pair ? 2 : 1;
-               // The rows that the next unit takes and this one does not; from the last ones, the next
-               // plane's first.
-               s.ahead = plane + (top + 3 + (rows - 1) * g.stride) * s.x_tap;
-               s.ahead_lines =
-                   first_use ? static_cast<int>(ceil_div(rows * g.stride * s.x_tap, cover.tiles * 16)) : 0;
-               cover.run(s, g.stride, 1);
-               row += rows;
-             }
-           });
+  strip.activation = activation;
+  for_rows(context, p.n, layout.blocks, plan.units(g), [&](int64_t n, int64_t block, Range units) {
+    const int64_t first_input = layout.first_input(block),
+                  out = (n * layout.blocks + block) * g.out_h * strip.y_row;
+    Strip s = strip;
+    s.weight = weight + block * layout.weight_size;
+    s.y = y + out;
+    s.bias = bias ? bias + block * W : nullptr;
+    s.residual = residual ? residual + out : nullptr;
+    // Later blocks of a group find its input in cache.
+    convolve_units(g, plan, s, x + (n * layout.blocks + first_input) * s.x_block, units,
+                   block == first_input);
+  });
 }
 
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  Strip strip{};
-  strip.weight = b.weight;
-  strip.activation = p.activation;
-  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, b.x, strip, b.y, b.bias, b.residual,
-           context);
+  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, b.x, b.weight, b.y, b.bias, b.residual,
+           p.activation, context);
 }
 
 void grad_input_stride1(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  Strip strip{};
-  strip.weight = b.weight;
-  convolve(p, {p.p, p.q, p.h, p.w, 1, 2 - p.pad_top, 2 - p.pad_left}, b.dy, strip, b.dx, nullptr,
-           p.accumulate ? b.dx : nullptr, context);
+  convolve(p, {p.p, p.q, p.h, p.w, 1, 2 - p.pad_top, 2 - p.pad_left}, b.dy, b.weight, b.dx, nullptr,
+           p.accumulate ? b.dx : nullptr, Activation::None, context);
 }
 
 // dx[h] takes dy[(h + pad_top - r) / 2] through kernel row r where that is whole: rows 0 and 2 for even h +

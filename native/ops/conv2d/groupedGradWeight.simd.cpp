@@ -9,7 +9,7 @@
 // m) or broadcast, meets three vectors of x. Threads share pairs of channel blocks and their kernel rows,
 // never pixels: no sum depends on them.
 #include "cpu/context.h"
-#include "ops/conv2d/grouped.h"
+#include "ops/conv2d/groupedShapes.kernels.h"
 
 namespace groupconv {
 namespace {

@@ -183,12 +183,15 @@ void check_doors() {
     CHECK(is(dsmall, {2, 2, 2, 2}));
 
     check_throws(ErrorCode::InvalidArgument,
-                 "maxPool2d: padding is at least 0 and at most half the kernel 2, found 2",
-                 [&] { max_pool2d(*x, {{2, 2}, {2, 2}, {2, 0, 0, 0}}); });
-    check_throws(ErrorCode::InvalidArgument, "avgPool2d: kernelSize and stride are at least 1",
-                 [&] { avg_pool2d(*x, {{2, 2}, {2, 0}, {0, 0, 0, 0}}, true); });
-    check_throws(ErrorCode::InvalidShape, "kernel 3 is larger than x's height 2 with its padding, 2",
-                 [&] { max_pool2d(*x, {{3, 3}, {2, 2}, {0, 0, 0, 0}}); });
+                 "maxPool2d: padding is at least 0 and at most half the kernel 2, found 2", [&] {
+                   max_pool2d(*x, {{2, 2}, {2, 2}, {2, 0, 0, 0}});
+                 });
+    check_throws(ErrorCode::InvalidArgument, "avgPool2d: kernelSize and stride are at least 1", [&] {
+      avg_pool2d(*x, {{2, 2}, {2, 0}, {0, 0, 0, 0}}, true);
+    });
+    check_throws(ErrorCode::InvalidShape, "kernel 3 is larger than x's height 2 with its padding, 2", [&] {
+      max_pool2d(*x, {{3, 3}, {2, 2}, {0, 0, 0, 0}});
+    });
     check_throws(ErrorCode::InvalidArgument, "outputSize is at least 1",
                  [&] { adaptive_avg_pool2d(*x, 0, 1); });
     check_throws(ErrorCode::InvalidShape, "dy",
