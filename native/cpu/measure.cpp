@@ -24,7 +24,7 @@ double measure_peak(int threads) {
   constexpr int64_t kRounds = 200000;  // about 1 ms
   const CpuContext context(threads);
   double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
+  for (int repeat = 0; repeat < 10; ++repeat) {
     std::vector<double> done(threads);
     const double start = seconds_now();
     parallel(context, [&](int thread, int) { done[thread] = peak_kernel_for(active_isa()).run(kRounds); });
