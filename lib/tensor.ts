@@ -150,12 +150,18 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   clone(): Tensor<S, D> {
     return new Tensor<S, D>({ ...this.#init(), storage: new Storage(native.clone(this.handle)) });
   }
-  /** Overwrites the values in place; not recorded. @throws INVALID_SHAPE when the size differs. */
+  /** Overwrites the values in place; not recorded. @throws INVALID_SHAPE when the size or the kind of array differs. */
   set(values: TypedArrayOf<D>): void {
     check(
       this.dtype === 'float32' || this.dtype === 'int32',
       'UNSUPPORTED',
       `set: not for ${this.dtype}; make a float32 tensor and convert it`,
+    );
+    check(
+      values instanceof (this.dtype === 'int32' ? Int32Array : Float32Array) && values.length === this.size,
+      'INVALID_SHAPE',
+      () =>
+        `set: the tensor [${this.shape.join(', ')}] takes ${this.size} values in ${this.dtype === 'int32' ? 'an Int32Array' : 'a Float32Array'}`,
     );
     native.write(this.handle, values);
     this.#storage.version++;

@@ -211,6 +211,8 @@ test.serial('wrong calls throw before anything is queued', async (t) => {
   const integers = tensor(Int32Array.of(1));
   throwsCode(t, 'UNSUPPORTED', () => relu(integers as unknown as Tensor), /int32/);
   throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).item(), /2 elements/);
+  throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).set(new Float32Array(3)), /takes 2 values/);
+  throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).set(new Int32Array(2) as never), /Float32Array/);
   const x = ones([1, 48, 5, 5]);
   const weight = ones([64, 3, 3, 3]);
   throwsCode(

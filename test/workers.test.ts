@@ -54,3 +54,20 @@ test.serial('a process with queued work exits by itself', async (t) => {
   );
   t.is(stdout.trim(), 'read');
 });
+
+test.serial('environment variables that make no sense are errors with a code', async (t) => {
+  const script = `import { ones } from ${JSON.stringify(new URL('../lib/index.ts', import.meta.url).href)};
+    try { const x = ones([1]); await x.data(); console.log('fine'); } catch (error) { console.log(error.code, error.message); }`;
+  for (const [name, value, expected] of [
+    ['GROUPCONV_ISA', 'mmx', /^INVALID_ARGUMENT GROUPCONV_ISA=mmx: this build and processor have /],
+    ['GROUPCONV_NUM_THREADS', '0', /^INVALID_ARGUMENT GROUPCONV_NUM_THREADS=0: expected a whole number/],
+    ['GROUPCONV_NUM_THREADS', '1', /^fine/],
+  ] as const) {
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import=tsx', '--input-type=module', '-e', script],
+      { env: { ...process.env, [name]: value }, timeout: 60000 },
+    );
+    t.regex(stdout, expected);
+  }
+});
