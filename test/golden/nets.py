@@ -13,7 +13,7 @@ from hashed import Input, fill_state
 from networks import ResNeXt, mobilenet_v1
 from torchvision_nets import build
 
-STATE, X, LABEL, HEAD = 20000, 30000, 3, 512
+STATE, X, LABEL, HEAD, CANDIDATES = 20000, 30000, 3, 512, 60
 
 NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and their parameter counts
     "resnext50": (lambda: build("resnext50_32x4d"), 25_028_904),
@@ -22,13 +22,34 @@ NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and their parameter 
 }
 
 
+def smallest_margin(net: nn.Module, x: torch.Tensor) -> float:
+    """The smallest |input| of any ReLU, relative to the deviation of its layer."""
+    margins: list[float] = []
+
+    def measure(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        margins.append(float(inputs[0].abs().min() / inputs[0].std()))
+
+    hooks = [module.register_forward_pre_hook(measure) for module in net.modules() if isinstance(module, nn.ReLU)]
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    return min(margins)
+
+
+def clear_of_kinks(net: nn.Module) -> Input:
+    """Of some inputs, the one that stays farthest from ReLU's kink: there, rounding would flip a whole path's gradient."""
+    return max((Input((1, 3, 32, 32), X + i) for i in range(CANDIDATES)), key=lambda spec: smallest_margin(net, spec.tensor()))
+
+
 def make() -> None:
     descriptions = []
     for name, (make_net, expected) in NETS.items():
         net = make_net()
         fill_state(net, STATE)
         net.eval()
-        spec = Input((1, 3, 64, 64), X)
+        spec = clear_of_kinks(net)
+        print(f"{name}: margin {smallest_margin(net, spec.tensor()):.3g} of a deviation")
         x = spec.tensor().requires_grad_()
         logits = net(x)
         loss = F.cross_entropy(logits, torch.tensor([LABEL]))
