@@ -6,6 +6,7 @@ namespace groupconv {
 namespace {
 
 constexpr int64_t kSweepBytes = int64_t{32} << 20;
+constexpr int64_t kMostSpares = 4096;
 constexpr napi_type_tag kTensorTag = {0x5c1f0b6d2e9a4c37, 0x91d8a3f64b07e2c5};
 
 void check(napi_env env, napi_status status) {
@@ -56,7 +57,29 @@ napi_value Environment::wrap(TensorPtr tensor) {
   const int64_t bytes = static_cast<int64_t>(tensor->logical_bytes());
   unswept_bytes_ += bytes;
   if (unswept_bytes_ > kSweepBytes) sweep();
-  auto* handle = new Handle{std::move(tensor), nullptr, bytes, nullptr, handles_};
+  ++live_handles_;
+  int64_t total;
+  napi_adjust_external_memory(env_, bytes, &total);
+  if (Handle* handle = spares_) {
+    const napi_value external = take_spare(handle);
+    handle->tensor = std::move(tensor);
+    handle->bytes = bytes;
+    return external;
+  }
+  return make_external(new Handle{std::move(tensor), nullptr, bytes, nullptr, handles_, nullptr});
+}
+
+napi_value Environment::take_spare(Handle* handle) {
+  spares_ = handle->next_spare;
+  --spare_count_;
+  napi_value external;
+  uint32_t strong;
+  check(env_, napi_get_reference_value(env_, handle->weak, &external));
+  check(env_, napi_reference_unref(env_, handle->weak, &strong));
+  return external;
+}
+
+napi_value Environment::make_external(Handle* handle) {
   napi_value external;
   const auto finalise = [](napi_env env, void* data, void*) {
     auto* dead = static_cast<Handle*>(data);
@@ -73,11 +96,8 @@ napi_value Environment::wrap(TensorPtr tensor) {
   check(env_, napi_create_external(env_, handle, finalise, nullptr, &external));
   if (handles_) handles_->previous = handle;
   handles_ = handle;
-  ++live_handles_;
   check(env_, napi_type_tag_object(env_, external, &kTensorTag));
   check(env_, napi_create_reference(env_, external, 0, &handle->weak));
-  int64_t total;
-  napi_adjust_external_memory(env_, bytes, &total);
   return external;
 }
 
@@ -106,7 +126,17 @@ Tensor& Environment::unwrap(napi_value value) {
   return *handle->tensor;
 }
 
-void Environment::release(napi_value value) { forget(handle_of(value)); }
+void Environment::release(napi_value value) {
+  Handle* handle = handle_of(value);
+  if (!handle->tensor) return;
+  forget(handle);
+  if (spare_count_ >= kMostSpares) return;
+  uint32_t strong;
+  check(env_, napi_reference_ref(env_, handle->weak, &strong));
+  handle->next_spare = spares_;
+  spares_ = handle;
+  ++spare_count_;
+}
 
 void Environment::sweep() {
   unswept_bytes_ = 0;
