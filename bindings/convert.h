@@ -194,6 +194,7 @@ struct From<const PoolGeometry&> {  // kernel, stride, padding (top, right, bott
 };
 
 inline napi_value to_js(napi_env, napi_value value) { return value; }
+inline napi_value to_js(napi_env env, bool value) { return Napi::Boolean::New(env, value); }
 inline napi_value to_js(napi_env env, double value) { return Napi::Number::New(env, value); }
 inline napi_value to_js(napi_env env, const std::string& value) { return Napi::String::New(env, value); }
 inline napi_value to_js(napi_env env, TensorPtr tensor) {

@@ -95,6 +95,38 @@ std::vector<std::string> available_isa_names() {
   return names;
 }
 
+napi_value tuning(Environment& environment) {
+  const Napi::Env env = environment.env();
+  const Napi::Array rows = Napi::Array::New(env);
+  for (const AnyRegistry* registry : AnyRegistry::all())
+    for (const TunedChoice& choice : registry->tuning.choices()) {
+      const Napi::Array row = Napi::Array::New(env, 4);
+      row.Set(0u, registry->op());
+      row.Set(1u, choice.place);
+      row.Set(2u, Napi::Value(env,
+                              to_js(env, std::vector<double>(choice.problem.begin(), choice.problem.end()))));
+      row.Set(3u, choice.solver);
+      rows.Set(rows.Length(), row);
+    }
+  return rows;
+}
+
+// False where this build has no such operator or solver. A choice whose problem never comes is harmless, and
+// one that the solver does not accept is not taken.
+bool add_tuning(const std::string& op, const std::string& place, const std::vector<int>& problem,
+                const std::string& solver) {
+  for (AnyRegistry* registry : AnyRegistry::all()) {
+    if (op != registry->op()) continue;
+    for (DeviceKind device : {DeviceKind::Cpu, DeviceKind::Cuda})
+      for (const std::string& name : registry->solver_names(device))
+        if (name == solver) {
+          registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
+          return true;
+        }
+  }
+  return false;
+}
+
 // n, c, h, w, k, r, s, groups, pass, then the geometry's stride, dilation and padding.
 // One row per solver: name, minimum and median seconds.
 napi_value measure_solvers(Environment& environment, std::array<int32_t, 17> f, int threads,
@@ -102,9 +134,11 @@ napi_value measure_solvers(Environment& environment, std::array<int32_t, 17> f, 
   Conv2dProblem problem = conv2d_problem({f[0], f[1], f[2], f[3]}, {f[4], f[1] / f[7], f[5], f[6]},
                                          {{f[9], f[10]}, {f[11], f[12]}, {f[13], f[14], f[15], f[16]}, f[7]});
   problem.pass = static_cast<Conv2dPass>(f[8]);
+  CpuStream stream;
+  conv2d_set_blocks(problem, stream);
   const Napi::Env env = environment.env();
   const Napi::Array rows = Napi::Array::New(env);
-  for (const Conv2dMeasurement& measured : measure_conv2d(problem, threads, budget_seconds)) {
+  for (const Conv2dMeasurement& measured : measure_conv2d(stream, problem, threads, budget_seconds)) {
     const Napi::Array row = Napi::Array::New(env, 3);
     row.Set(0u, measured.solver);
     row.Set(1u, measured.timing.min_seconds);
@@ -148,6 +182,14 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
       env, exports, "solvers");
   bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(
       env, exports, "forceSolver");
+  // setAutotune(on); tuning(): [op, place, problem, solver][]; addTuning(op, place, problem, solver):
+  // boolean; clearTuning()
+  bind<[](bool on) { autotune_enabled = on; }>(env, exports, "setAutotune");
+  bind<tuning>(env, exports, "tuning");
+  bind<add_tuning>(env, exports, "addTuning");
+  bind<[] {
+    for (AnyRegistry* registry : AnyRegistry::all()) registry->tuning.clear();
+  }>(env, exports, "clearTuning");
   // measureSolvers(Int32Array(17), threads, seconds): [name, minSeconds, medianSeconds][]
   bind<measure_solvers>(env, exports, "measureSolvers");
   // measurePeak(threads): FLOP/s; measureBandwidth(threads): bytes/s

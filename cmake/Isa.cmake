@@ -1,5 +1,7 @@
 # One object library per instruction set, made of the same units.
 # Never -ffast-math: it would change NaN handling here and, at link time, flush denormals for all of JavaScript.
+# GROUPCONV_ONLY_ISA builds one of them: for sanitizers, which compile slowly.
+set(GROUPCONV_ONLY_ISA "" CACHE STRING "baseline, avx2 or avx512; empty: all that the processor family has")
 # Sanitizers look at memory, not at speed: -O1 builds in a third of the time.
 set(GROUPCONV_KERNEL_OPTIMISATION -O3)
 if(GROUPCONV_SANITIZE)
@@ -9,6 +11,9 @@ set(GROUPCONV_KERNEL_FLAGS ${GROUPCONV_KERNEL_OPTIMISATION} -ffp-contract=fast -
                            -fno-predictive-commoning)
 
 function(groupconv_isa name width)
+  if(GROUPCONV_ONLY_ISA AND NOT GROUPCONV_ONLY_ISA STREQUAL name)
+    return()
+  endif()
   add_library(groupconv_${name} OBJECT ${GROUPCONV_ISA_UNITS})
   target_include_directories(groupconv_${name} PRIVATE native)
   target_compile_options(groupconv_${name} PRIVATE ${GROUPCONV_KERNEL_FLAGS} ${ARGN} -Wall -Wextra -Wno-psabi -Wno-unused-function)
@@ -17,6 +22,9 @@ function(groupconv_isa name width)
   add_dependencies(groupconv_core groupconv_${name})
 endfunction()
 
+if(GROUPCONV_ONLY_ISA)
+  target_compile_definitions(groupconv_core PUBLIC GROUPCONV_ONLY_ISA=${GROUPCONV_ONLY_ISA})
+endif()
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
 if(processor MATCHES "^(x86_64|amd64)$" AND NOT CMAKE_OSX_ARCHITECTURES MATCHES "arm64")
   groupconv_isa(baseline 4)

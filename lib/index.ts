@@ -15,6 +15,7 @@ export type { DType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
 export { loadSafetensors, saveSafetensors } from './io/safetensors.js';
 export { torchvisionKey, torchvisionState } from './io/torchvision.js';
+export { clearTuning, loadTuning, saveTuning, setAutotune } from './io/tuning.js';
 export { type EquivalentWidthOptions, equivalentWidth } from './models/equivalentWidth.js';
 export { type MobileNetOptions, MobileNetV1, mobilenet_v1 } from './models/mobilenet.js';
 export {

@@ -34,6 +34,10 @@ export interface Native {
   setThreads(count: number): void;
   solvers(op: string): string[];
   forceSolver(op: string, name: string): void;
+  setAutotune(on: boolean): void;
+  tuning(): [op: string, place: string, problem: number[], solver: string][];
+  addTuning(op: string, place: string, problem: readonly number[], solver: string): boolean;
+  clearTuning(): void;
   measureSolvers(problem: Int32Array, threads: number, seconds: number): [string, number, number][];
   measurePeak(threads: number): number;
   measureBandwidth(threads: number): number;

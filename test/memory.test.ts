@@ -41,15 +41,23 @@ test.serial('a thousand training steps stay flat', (t) => {
       optimizer.step();
       return loss.item();
     });
-  for (let i = 0; i < 100; i++) step();
-  const before = { ...memory(), rss: process.memoryUsage().rss };
-  for (let i = 0; i < 1000; i++) t.true(Number.isFinite(step()));
-  const after = { ...memory(), rss: process.memoryUsage().rss };
+  const residentAfter = (steps: number) => {
+    for (let i = 0; i < steps; i++) t.true(Number.isFinite(step()));
+    globalThis.gc?.();
+    return process.memoryUsage().rss / megabyte;
+  };
+  residentAfter(200);
+  const before = memory();
+  // A leak grows in every round; the heap of JavaScript settles in some of them.
+  const resident = [0, 1, 2, 3, 4].map(() => residentAfter(200));
+  const growth = resident.slice(1).map((now, i) => now - (resident[i] as number));
+  const after = memory();
   t.is(after.bytes, before.bytes);
   t.is(after.tensors, before.tensors);
   t.is(after.derivedBytes, before.derivedBytes);
   t.is(after.reservedBytes, before.reservedBytes);
-  t.true(after.rss - before.rss < 40 * megabyte, `${(after.rss - before.rss) / megabyte} MiB more`);
+  t.log(growth.map((mib) => mib.toFixed(2)).join(' '));
+  t.true(Math.min(...growth) < 2, `MiB more in each round: ${growth.map((mib) => mib.toFixed(1))}`);
   labels.dispose();
   model.dispose();
 });

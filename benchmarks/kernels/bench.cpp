@@ -9,6 +9,7 @@
 
 #include "cpu/isa.h"
 #include "cpu/pool.h"
+#include "cpu/stream.h"
 #include "ops/conv2d/conv2d.measure.h"
 
 int main(int argc, char** argv) {
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
   std::printf("%s, %d threads, batch %d\n", isa_name(active_isa()), threads, batch);
   std::printf("%-26s %-10s %-12s %9s %9s %8s %6s\n", "layer", "pass", "solver", "min us", "median", "GFLOP/s",
               "%peak");
+  CpuStream stream;
   std::ifstream file(argv[1]);
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
@@ -40,7 +42,8 @@ int main(int argc, char** argv) {
           conv2d_problem({batch, c, h, w}, {k, c / groups, r, s},
                          {{stride, stride}, {1, 1}, {padding, padding, padding, padding}, groups});
       problem.pass = static_cast<Conv2dPass>(pass);
-      for (const Conv2dMeasurement& row : measure_conv2d(problem, threads, 0.1)) {
+      conv2d_set_blocks(problem, stream);
+      for (const Conv2dMeasurement& row : measure_conv2d(stream, problem, threads, 0.1)) {
         const double rate = 2.0 * problem.macs() / row.timing.min_seconds, peak = measure_peak(threads);
         std::printf("%-26s %-10s %-12s %9.1f %9.1f %8.1f %6.1f\n", name.c_str(), passes[pass],
                     row.solver.c_str(), row.timing.min_seconds * 1e6, row.timing.median_seconds * 1e6,

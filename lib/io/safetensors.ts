@@ -1,7 +1,4 @@
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import { deviceIndex, resolveDevice } from '../device.js';
 import { type DType, dtypeCode } from '../dtype.js';
 import { check, GroupConvError } from '../errors.js';
@@ -9,6 +6,7 @@ import { type HostArray, native } from '../native.js';
 import type { StateSource } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
+import { writeAtomically } from './atomicFile.js';
 import { type Entry, parseHeader, writeHeader } from './safetensorsHeader.js';
 
 const names = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', int32: 'I32' } as const satisfies Record<
@@ -37,24 +35,10 @@ export async function saveSafetensors(path: string, state: StateSource): Promise
   const entries = given.sort(([, a], [, b]) => width(b) - width(a));
   const header = writeHeader(entries.map(([key, { dtype, shape }]) => ({ key, dtype: names[dtype], shape })));
   const data = await Promise.all(entries.map(([, tensor]) => bits(tensor)));
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
-  try {
-    const file = await open(temporary, 'wx');
-    try {
-      await file.writeFile(header);
-      for (const { buffer, byteOffset, byteLength } of data)
-        await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw new GroupConvError('INVALID_FILE', `saveSafetensors: ${path}: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
+  await writeAtomically('saveSafetensors', path, [
+    header,
+    ...data.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength)),
+  ]);
 }
 
 /** A copy of the bytes, aligned for its elements. */

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+
 namespace groupconv::test {
 
 inline int passed = 0, failed = 0;
@@ -23,6 +25,18 @@ inline void check(bool holds, const char* text, const char* file, int line, cons
 inline int report() {
   std::printf("%d checks passed, %d checks failed\n", passed, failed);
   return failed ? 1 : 0;
+}
+
+// One check: call() throws an Error of this code whose message contains `part`.
+template <class Call>
+void check_throws(ErrorCode code, const std::string& part, const Call& call) {
+  try {
+    call();
+    check(false, "throws", part.c_str(), 0);
+  } catch (const Error& error) {
+    check(error.code() == code && error.message().find(part) != std::string::npos, "throws", part.c_str(), 0,
+          error.message());
+  }
 }
 
 // The generator of test/golden: value i of tensor `seed`, in [-1, 1).

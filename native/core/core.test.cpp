@@ -9,15 +9,7 @@
 namespace groupconv {
 namespace {
 
-template <class Function>
-bool throws(ErrorCode code, const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.code() == code && !error.message().empty();
-  }
-  return false;
-}
+using test::check_throws;
 
 void test_shape() {
   const Shape shape{2, 3, 4};
@@ -27,9 +19,9 @@ void test_shape() {
   CHECK(shape.size() == 24 && shape.rank() == 3 && shape[1] == 3);
   CHECK(Shape{}.size() == 1);
   CHECK(shape == Shape{2, 3, 4} && !(shape == Shape{2, 3}));
-  CHECK(throws(ErrorCode::InvalidShape, [] { Shape{0}; }));
-  CHECK(throws(ErrorCode::InvalidShape, [] { Shape{int64_t{1} << 30, int64_t{1} << 30}; }));
-  CHECK(throws(ErrorCode::InvalidShape, [] { Shape{1, 1, 1, 1, 1, 1, 1}; }));
+  check_throws(ErrorCode::InvalidShape, "", [] { Shape{0}; });
+  check_throws(ErrorCode::InvalidShape, "", [] { Shape{int64_t{1} << 30, int64_t{1} << 30}; });
+  check_throws(ErrorCode::InvalidShape, "", [] { Shape{1, 1, 1, 1, 1, 1, 1}; });
 }
 
 void test_arena() {
@@ -71,7 +63,7 @@ constexpr Solver<Problem, Buffers> solvers[] = {
 
 void test_registry() {
   Registry<Problem, Buffers> registry("test");
-  CHECK(throws(ErrorCode::Unsupported, [&] { registry.list(DeviceKind::Cpu); }));
+  check_throws(ErrorCode::Unsupported, "", [&] { registry.list(DeviceKind::Cpu); });
   registry.add(DeviceKind::Cpu, []() -> const SolverList<Problem, Buffers>& {
     static const auto list = join<Problem, Buffers>({{solvers, 2}});
     return list;
@@ -81,13 +73,67 @@ void test_registry() {
   registry.force("reference");
   CHECK(registry.choose(DeviceKind::Cpu, {5}).name == std::string("reference"));
   registry.force("small");
-  CHECK(throws(ErrorCode::Unsupported, [&] { registry.choose(DeviceKind::Cpu, {50}); }));
-  CHECK(throws(ErrorCode::InvalidArgument, [&] { registry.force("missing"); }));
+  check_throws(ErrorCode::Unsupported, "", [&] { registry.choose(DeviceKind::Cpu, {50}); });
+  check_throws(ErrorCode::InvalidArgument, "", [&] { registry.force("missing"); });
   registry.force("");
   CHECK(&AnyRegistry::find("test") == &registry);
-  CHECK(throws(ErrorCode::InvalidArgument, [] { AnyRegistry::find("missing"); }));
+  check_throws(ErrorCode::InvalidArgument, "", [] { AnyRegistry::find("missing"); });
   CHECK(registry.solver_names(DeviceKind::Cpu).size() == 2 &&
         registry.solver_names(DeviceKind::Cuda).empty());
+}
+
+// A device that runs everything at once.
+class IdleStream final : public Stream {
+ public:
+  Device device() const override { return {DeviceKind::Cpu, 0}; }
+  std::string place() const override { return "test"; }
+  void submit(Task, size_t) override {}
+  void notify(std::function<void(const Error*)>) override {}
+  Ticket record() override { return 0; }
+  void wait(Ticket) override {}
+  void drain() override { ++drained; }
+  void* allocate(size_t) override { return nullptr; }
+  void release(void*, size_t) noexcept override {}
+  int activation_block(int64_t) const override { return 1; }
+  void relayout(const Tensor&, Tensor&) override {}
+  void upload(const void*, Tensor&) override {}
+  void download(const Tensor&, void*) override {}
+  int drained = 0;
+};
+
+int measured = 0;
+
+void test_tuning() {
+  Registry<Problem, Buffers> registry("tuned");
+  IdleStream stream;
+  registry.add(DeviceKind::Cpu, []() -> const SolverList<Problem, Buffers>& {
+    static const auto list = join<Problem, Buffers>({{solvers, 2}});
+    return list;
+  });
+  registry.tune_with(DeviceKind::Cpu, [](Stream&, const Problem& p) {
+    ++measured;
+    return std::string(p.size == 5 ? "reference" : "small");
+  });
+  const auto chosen = [&](int size) { return std::string(registry.choose(stream, {size}).name); };
+  CHECK(chosen(5) == "small" && measured == 0);  // not asked to measure
+  autotune_enabled = true;
+  CHECK(chosen(5) == "reference" && chosen(5) == "reference" && measured == 1 && stream.drained == 1);
+  CHECK(chosen(6) == "small" && measured == 2);
+  CHECK(chosen(50) == "reference");  // what was measured doesn't accept it: the list decides
+  autotune_enabled = false;
+  CHECK(chosen(5) == "reference");  // kept
+  CHECK(chosen(7) == "small" && measured == 3);
+  registry.force("small");
+  CHECK(chosen(5) == "small");  // forced before measured
+  registry.force("");
+  const std::vector<TunedChoice> choices = registry.tuning.choices();
+  CHECK(choices.size() == 3 && choices[0].place == "test" && choices[0].problem == std::vector<int32_t>{5});
+  registry.tuning.clear();
+  CHECK(registry.tuning.empty() && chosen(5) == "small");
+  registry.tuning.put({"elsewhere", {5}, "reference"});
+  CHECK(chosen(5) == "small");
+  registry.tuning.put({"test", {5}, "reference"});
+  CHECK(chosen(5) == "reference");
 }
 
 }  // namespace
@@ -97,5 +143,6 @@ int main() {
   groupconv::test_shape();
   groupconv::test_arena();
   groupconv::test_registry();
+  groupconv::test_tuning();
   return groupconv::test::report();
 }

@@ -3,14 +3,16 @@
 namespace groupconv {
 namespace {
 
-std::vector<AnyRegistry*>& all() {
+std::vector<AnyRegistry*>& registries() {
   static std::vector<AnyRegistry*> registries;
   return registries;
 }
 
 }  // namespace
 
-AnyRegistry::AnyRegistry(const char* op) : op_(op) { all().push_back(this); }
+AnyRegistry::AnyRegistry(const char* op) : op_(op) { registries().push_back(this); }
+
+const std::vector<AnyRegistry*>& AnyRegistry::all() { return registries(); }
 
 AnyRegistry& AnyRegistry::find(const std::string& op) {
   for (AnyRegistry* registry : all())

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/solver.h"
 #include "core/stream.h"
+#include "core/tuning.h"
 
 namespace groupconv {
 
@@ -36,6 +37,8 @@ class AnyRegistry {
   void force(const std::string& solver);
   const std::string& forced() const { return forced_; }
   static AnyRegistry& find(const std::string& op);
+  static const std::vector<AnyRegistry*>& all();
+  TuningTable tuning;
 
  private:
   const char* op_;
@@ -66,15 +69,45 @@ class Registry final : public AnyRegistry {
       for (const auto* solver : list(device)) names.push_back(solver->name);
     return names;
   }
+  // Names the fastest of the solvers that accept a problem, by timing them on an idle stream.
+  using Measure = std::string (*)(Stream&, const Problem&);
+  bool tune_with(DeviceKind device, Measure measure) {
+    measures_[static_cast<size_t>(device)] = measure;
+    return true;
+  }
   // The first that accepts, or the forced one. Solvers of one name (passes, shapes) form a family.
   const Solver<Problem, Buffers>& choose(DeviceKind device, const Problem& problem) const {
     for (const auto* solver : list(device))
       if ((forced().empty() || forced() == solver->name) && solver->accepts(problem)) return *solver;
     fail(ErrorCode::Unsupported, op(), ": no solver ", forced(), " accepts ", problem);
   }
+  // The fastest, where it is known or may be measured now.
+  const Solver<Problem, Buffers>& choose(Stream& stream, const Problem& problem) {
+    const DeviceKind device = stream.device().kind;
+    if (forced().empty() && (autotune_enabled || !tuning.empty())) {
+      const std::string fastest = tuned(stream, problem);
+      for (const auto* solver : list(device))
+        if (fastest == solver->name && solver->accepts(problem)) return *solver;
+    }
+    return choose(device, problem);
+  }
 
  private:
+  std::string tuned(Stream& stream, const Problem& problem) {
+    static_assert(sizeof(Problem) % sizeof(int32_t) == 0, "a problem is made of 32-bit fields");
+    TunedChoice choice{stream.place(), std::vector<int32_t>(sizeof(Problem) / sizeof(int32_t)), ""};
+    std::memcpy(choice.problem.data(), &problem, sizeof(Problem));
+    choice.solver = tuning.find(choice.place, choice.problem);
+    const Measure measure = measures_[static_cast<size_t>(stream.device().kind)];
+    if (!choice.solver.empty() || !autotune_enabled || !measure) return choice.solver;
+    stream.drain();
+    choice.solver = measure(stream, problem);
+    tuning.put(choice);
+    return choice.solver;
+  }
+
   std::array<ListFunction, 2> lists_{};
+  std::array<Measure, 2> measures_{};
 };
 
 // Queues one solver's run. `buffers.workspace` is filled in here.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "core/device.h"
 #include "core/error.h"
@@ -30,6 +31,8 @@ class Stream {
 
   virtual ~Stream() = default;
   virtual Device device() const = 0;
+  // The device and what decides its speed, in words: choices that were measured hold for this place.
+  virtual std::string place() const = 0;
 
   // Queues work and returns at once. A full queue (tasks, or `host_bytes` held by them) slows the caller
   // down. After a task has failed, later ones are skipped until a wait has told the error.
@@ -41,6 +44,8 @@ class Stream {
   // Blocks until everything before the ticket is done; throws the first error since the last wait.
   virtual void wait(Ticket ticket) = 0;
   void synchronize() { wait(record()); }
+  // Blocks until nothing is queued; errors stay for the next wait.
+  virtual void drain() = 0;
 
   // At least `bytes`, 64-byte aligned, uninitialised. Throws OUT_OF_MEMORY.
   virtual void* allocate(size_t bytes) = 0;

@@ -62,6 +62,19 @@ class Guarded {
   size_t size_, offset_;
 };
 
+// A row-major tensor on a stream, and a tensor's values in row-major order once the stream is done.
+inline TensorPtr tensor_of(const std::shared_ptr<Stream>& stream, const Shape& shape,
+                           const std::vector<float>& values) {
+  const TensorPtr tensor = make_tensor(stream, shape, DType::Float32);
+  std::memcpy(tensor->target_in_layout(1), values.data(), values.size() * sizeof(float));
+  return tensor;
+}
+inline std::vector<float> values_of(const Tensor& tensor) {
+  const float* data = tensor.in_layout(1);
+  tensor.stream().synchronize();
+  return std::vector<float>(data, data + tensor.size());
+}
+
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size() * sizeof(float)));
 }

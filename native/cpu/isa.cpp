@@ -11,7 +11,18 @@ namespace {
 
 constexpr Isa kEvery[] = {Isa::Baseline, Isa::Avx2, Isa::Avx512, Isa::Neon};
 
-bool supported(Isa isa) {
+#define GROUPCONV_TEXT_OF(token) #token
+#define GROUPCONV_TEXT(macro) GROUPCONV_TEXT_OF(macro)
+
+bool built(Isa isa) {
+#if defined(GROUPCONV_ONLY_ISA)
+  return !std::strcmp(isa_name(isa), GROUPCONV_TEXT(GROUPCONV_ONLY_ISA));
+#else
+  return isa != Isa::Neon;
+#endif
+}
+
+bool in_processor(Isa isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();  // also checks that the operating system saves the wide registers
   switch (isa) {
@@ -44,6 +55,8 @@ Isa from_environment() {
   }
   fail(ErrorCode::InvalidArgument, "GROUPCONV_ISA=", wanted, ": this build and processor have ", names);
 }
+
+bool supported(Isa isa) { return built(isa) && in_processor(isa); }
 
 std::atomic<int> chosen{-1};
 

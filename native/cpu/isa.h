@@ -32,14 +32,21 @@ const auto& for_active_isa(Make make) {
 
 }  // namespace groupconv
 
+// What this build holds: one set (a sanitizer's build, other processors), or x86-64's three.
+#if !defined(GROUPCONV_ONLY_ISA) && defined(__aarch64__)
+#define GROUPCONV_ONLY_ISA neon
+#elif !defined(GROUPCONV_ONLY_ISA) && !defined(__x86_64__)
+#define GROUPCONV_ONLY_ISA baseline
+#endif
+
 // Declares <isa>::name for every built set and defines name_for(Isa). Used inside namespace groupconv.
-#if defined(__aarch64__)
+#if defined(GROUPCONV_ONLY_ISA)
 #define GROUPCONV_PER_ISA(Type, name) \
-  namespace neon {                    \
+  namespace GROUPCONV_ONLY_ISA {      \
   extern const Type name;             \
   }                                   \
-  static inline const Type& name##_for(Isa) { return neon::name; }
-#elif defined(__x86_64__)
+  static inline const Type& name##_for(Isa) { return GROUPCONV_ONLY_ISA::name; }
+#else
 #define GROUPCONV_PER_ISA(Type, name)                                                          \
   namespace baseline {                                                                         \
   extern const Type name;                                                                      \
@@ -53,10 +60,4 @@ const auto& for_active_isa(Make make) {
   static inline const Type& name##_for(Isa isa) {                                              \
     return isa == Isa::Avx512 ? avx512::name : isa == Isa::Avx2 ? avx2::name : baseline::name; \
   }
-#else
-#define GROUPCONV_PER_ISA(Type, name) \
-  namespace baseline {                \
-  extern const Type name;             \
-  }                                   \
-  static inline const Type& name##_for(Isa) { return baseline::name; }
 #endif

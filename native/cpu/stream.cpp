@@ -76,6 +76,15 @@ void CpuStream::wait(Ticket ticket) {
   }
 }
 
+void CpuStream::drain() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  progress_.wait(lock, [&] { return stopping_ || finished_ >= submitted_; });
+}
+
+std::string CpuStream::place() const {
+  return std::string("cpu ") + isa_name(active_isa()) + ", " + std::to_string(thread_count()) + " threads";
+}
+
 void CpuStream::loop() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
@@ -125,11 +134,7 @@ void CpuStream::run(Entry& entry) {
 void* CpuStream::allocate(size_t bytes) {
   void* block = arena_.allocate(bytes);
   if (!block) {
-    // Kept blocks may be in use by queued work: wait (errors stay for the next waiter), then give them back.
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      progress_.wait(lock, [&] { return stopping_ || finished_ >= submitted_; });
-    }
+    drain();  // kept blocks may be in use by queued work
     arena_.trim();
     block = arena_.allocate(bytes);
   }

@@ -17,10 +17,12 @@ class CpuStream final : public Stream {
   ~CpuStream() override;
 
   Device device() const override { return {DeviceKind::Cpu, 0}; }
+  std::string place() const override;  // e.g. "cpu avx512, 2 threads"
   void submit(Task task, size_t host_bytes = 0) override;
   void notify(std::function<void(const Error*)> done) override;
   Ticket record() override;
   void wait(Ticket ticket) override;
+  void drain() override;
   void* allocate(size_t bytes) override;
   void release(void* block, size_t bytes) noexcept override;
   int activation_block(int64_t channels) const override;

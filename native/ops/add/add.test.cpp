@@ -14,6 +14,8 @@ namespace {
 
 using test::Guarded;
 using test::hashed_values;
+using test::tensor_of;
+using test::values_of;
 using Values = std::vector<float>;
 
 void check_solvers() {
@@ -46,17 +48,6 @@ void check_solvers() {
         }
       }
   }
-}
-
-TensorPtr tensor_of(const std::shared_ptr<Stream>& stream, const Shape& shape, const Values& values) {
-  const TensorPtr tensor = make_tensor(stream, shape, DType::Float32);
-  std::memcpy(tensor->target_in_layout(1), values.data(), values.size() * 4);
-  return tensor;
-}
-Values values_of(const Tensor& tensor) {
-  const float* data = tensor.in_layout(1);
-  tensor.stream().synchronize();
-  return Values(data, data + tensor.size());
 }
 
 void check_doors() {

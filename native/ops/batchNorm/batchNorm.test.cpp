@@ -13,8 +13,11 @@
 namespace groupconv {
 namespace {
 
+using test::check_throws;
 using test::Guarded;
 using test::hashed_values;
+using test::tensor_of;
+using test::values_of;
 using Values = std::vector<float>;
 
 struct Case {
@@ -183,27 +186,6 @@ void check_outlier() {
       CHECK(std::abs(result.mean->in_layout(1)[c] / mean - 1) < 1e-6);
       CHECK(std::abs(result.inv_std->in_layout(1)[c] * std::sqrt(squares / 600) - 1) < 1e-6);
     }
-  }
-}
-
-TensorPtr tensor_of(const std::shared_ptr<Stream>& stream, const Shape& shape, const Values& values) {
-  const TensorPtr tensor = make_tensor(stream, shape, DType::Float32);
-  std::memcpy(tensor->target_in_layout(1), values.data(), values.size() * 4);
-  return tensor;
-}
-Values values_of(const Tensor& tensor) {
-  const float* data = tensor.in_layout(1);
-  tensor.stream().synchronize();
-  return Values(data, data + tensor.size());
-}
-
-template <class Call>
-void check_throws(ErrorCode code, const char* part, const Call& call) {
-  try {
-    call();
-    CHECK_NOTE(false, part);
-  } catch (const Error& error) {
-    CHECK_NOTE(error.code() == code && error.message().find(part) != std::string::npos, error.message());
   }
 }
 

@@ -12,6 +12,7 @@
 namespace groupconv {
 namespace {
 
+using test::check_throws;
 using test::Guarded;
 using Values = std::vector<float>;
 
@@ -123,38 +124,28 @@ void check_doors(const Shape& shape, int axis, const std::vector<int64_t>& sizes
   }
 }
 
-template <class Call>
-void check_error(ErrorCode code, const std::string& message, const Call& call) {
-  try {
-    call();
-    CHECK_NOTE(false, "no error: " + message);
-  } catch (const Error& error) {
-    CHECK_NOTE(error.code() == code && error.message() == message, error.message());
-  }
-}
-
 void check_errors() {
   const auto stream = std::make_shared<CpuStream>();
   const auto make = [&](const Shape& shape, DType dtype = DType::Float32) {
     return make_tensor(stream, shape, dtype);
   };
   const TensorPtr a = make({2, 3}), b = make({3, 3});
-  check_error(ErrorCode::InvalidArgument, "concat: no tensors", [] { concat({}, 0); });
-  check_error(ErrorCode::InvalidShape, "concat: [2, 3] and [3, 3] differ outside of axis 1", [&] {
+  check_throws(ErrorCode::InvalidArgument, "concat: no tensors", [] { concat({}, 0); });
+  check_throws(ErrorCode::InvalidShape, "concat: [2, 3] and [3, 3] differ outside of axis 1", [&] {
     concat({a.get(), b.get()}, 1);
   });
-  check_error(ErrorCode::InvalidArgument, "concat: axis 2 of x [2, 3], which has 2 dimensions",
-              [&] { concat({a.get()}, 2); });
-  check_error(ErrorCode::InvalidArgument, "concat: float32 and int32 don't go together", [&] {
+  check_throws(ErrorCode::InvalidArgument, "concat: axis 2 of x [2, 3], which has 2 dimensions",
+               [&] { concat({a.get()}, 2); });
+  check_throws(ErrorCode::InvalidArgument, "concat: float32 and int32 don't go together", [&] {
     concat({a.get(), make({2, 3}, DType::Int32).get()}, 1);
   });
-  check_error(ErrorCode::Unsupported, "concat: x is bfloat16, float32 or int32 is needed", [&] {
+  check_throws(ErrorCode::Unsupported, "concat: x is bfloat16, float32 or int32 is needed", [&] {
     concat({make({2, 3}, DType::BFloat16).get()}, 1);
   });
-  check_error(ErrorCode::InvalidShape, "slice: 2 from 2 on, axis 1 of x [2, 3] has 3",
-              [&] { slice(*a, 1, 2, 2); });
-  check_error(ErrorCode::InvalidShape, "slice: gradient [3, 3] from 1 on for x [2, 3]",
-              [&] { slice_grad(*b, 1, 1, *a, GradMode::Overwrite); });
+  check_throws(ErrorCode::InvalidShape, "slice: 2 from 2 on, axis 1 of x [2, 3] has 3",
+               [&] { slice(*a, 1, 2, 2); });
+  check_throws(ErrorCode::InvalidShape, "slice: gradient [3, 3] from 1 on for x [2, 3]",
+               [&] { slice_grad(*b, 1, 1, *a, GradMode::Overwrite); });
 }
 
 }  // namespace

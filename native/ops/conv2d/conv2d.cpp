@@ -16,11 +16,6 @@ void check_like(const char* op, const char* name, const Tensor& tensor, const Sh
   check_float32(op, name, tensor);
 }
 
-void set_blocks(Conv2dProblem& problem, const Stream& stream) {
-  problem.x_block = stream.activation_block(problem.c);
-  problem.y_block = stream.activation_block(problem.k);
-}
-
 // Derived forms depend on the weight's shape, the solver and the arithmetic's geometry, not on the image
 // size.
 std::string prepared_key(const Conv2dSolver& solver, Conv2dProblem problem) {
@@ -163,6 +158,11 @@ Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGe
   return problem;
 }
 
+void conv2d_set_blocks(Conv2dProblem& problem, const Stream& stream) {
+  problem.x_block = stream.activation_block(problem.c);
+  problem.y_block = stream.activation_block(problem.k);
+}
+
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
                  const Tensor* residual, Activation activation, const Conv2dGeometry& geometry) {
   Conv2dProblem problem = conv2d_problem(x.shape(), weight.shape(), geometry);
@@ -177,11 +177,11 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
 
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::Forward;
-  set_blocks(problem, stream);
+  conv2d_set_blocks(problem, stream);
   problem.has_bias = bias || norm;
   problem.has_residual = residual != nullptr;
   problem.activation = activation;
-  const Conv2dSolver& solver = conv2d_registry().choose(stream.device().kind, problem);
+  const Conv2dSolver& solver = conv2d_registry().choose(stream, problem);
   const Prepared prepared = prepare(solver, problem, weight, bias, norm);
   Conv2dBuffers buffers{};
   buffers.x = x.in_layout(problem.x_block);
@@ -200,9 +200,9 @@ void conv2d_grad_input(const Tensor& dy, const Tensor& weight, const Conv2dGeome
   check_like("conv2d", "dy", dy, {problem.n, problem.k, problem.p, problem.q});
   Stream& stream = dy.stream();
   problem.pass = Conv2dPass::GradInput;
-  set_blocks(problem, stream);
+  conv2d_set_blocks(problem, stream);
   problem.accumulate = mode == GradMode::Accumulate;
-  const Conv2dSolver& solver = conv2d_registry().choose(stream.device().kind, problem);
+  const Conv2dSolver& solver = conv2d_registry().choose(stream, problem);
   Conv2dBuffers buffers{};
   buffers.weight = prepare(solver, problem, weight, nullptr, nullptr).weight;
   buffers.dy = dy.in_layout(problem.y_block);
@@ -216,9 +216,9 @@ void conv2d_grad_weight(const Tensor& x, const Tensor& dy, const Conv2dGeometry&
   check_like("conv2d", "dy", dy, {problem.n, problem.k, problem.p, problem.q});
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::GradWeight;
-  set_blocks(problem, stream);
+  conv2d_set_blocks(problem, stream);
   problem.accumulate = mode == GradMode::Accumulate;
-  const Conv2dSolver& solver = conv2d_registry().choose(stream.device().kind, problem);
+  const Conv2dSolver& solver = conv2d_registry().choose(stream, problem);
   Conv2dBuffers buffers{};
   buffers.x = x.in_layout(problem.x_block);
   buffers.dy = dy.in_layout(problem.y_block);

@@ -78,6 +78,8 @@ struct Conv2dGeometry {
 
 // Checks everything; throws INVALID_SHAPE or INVALID_ARGUMENT with what was given and what it implies.
 Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
+// The layouts that the stream's device gives to x and y.
+void conv2d_set_blocks(Conv2dProblem& problem, const Stream& stream);
 
 // BatchNorm in evaluation: y = (conv - mean) / sqrt(var + eps) * weight + bias. All [K]; weight and bias may
 // be null.

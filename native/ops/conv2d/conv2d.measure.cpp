@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "cpu/stream.h"
+#include "core/tensor.h"
 
 namespace groupconv {
 namespace {
@@ -31,10 +31,8 @@ class Memory {
 
 }  // namespace
 
-std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem p, int threads, double budget_seconds) {
-  CpuStream stream;
-  p.x_block = stream.activation_block(p.c);
-  p.y_block = stream.activation_block(p.k);
+std::vector<Conv2dMeasurement> measure_conv2d(Stream& stream, const Conv2dProblem& p, int threads,
+                                              double budget_seconds) {
   const auto physical = [](const Shape& shape, int block) {
     return static_cast<size_t>(Tensor::physical_size(shape, block));
   };

@@ -13,7 +13,9 @@ struct Conv2dMeasurement {
   Timing timing;
 };
 
-// In the order of the solver list; the first is what conv2d would choose. "reference" is left out.
-std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem problem, int threads, double budget_seconds);
+// In the order of the solver list; the first is what conv2d would choose. "reference" is left out. The
+// problem's layouts are those of its tensors on the stream, which lends memory only: the work runs at once.
+std::vector<Conv2dMeasurement> measure_conv2d(Stream& stream, const Conv2dProblem& problem, int threads,
+                                              double budget_seconds);
 
 }  // namespace groupconv

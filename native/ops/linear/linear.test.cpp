@@ -12,6 +12,7 @@
 namespace groupconv {
 namespace {
 
+using test::check_throws;
 using test::Guarded;
 using Values = std::vector<float>;
 
@@ -58,16 +59,6 @@ void check_problem(const LinearProblem& p) {
   }
 }
 
-template <class Call>
-void check_error(ErrorCode code, const std::string& message, const Call& call) {
-  try {
-    call();
-    CHECK_NOTE(false, "no error: " + message);
-  } catch (const Error& error) {
-    CHECK_NOTE(error.code() == code && error.message() == message, error.message());
-  }
-}
-
 void check_doors() {
   const auto stream = std::make_shared<CpuStream>();
   const auto filled = [&](const Shape& shape, DType dtype = DType::Float32) {
@@ -87,14 +78,14 @@ void check_doors() {
   CHECK(values(*y) == Values{5, 15, 14, 51});  // 0 0 1 + 0 1 4 …; [[0,1,2],[3,4,5]] against itself, plus 0, 1
   CHECK(values(*dx) == Values{45, 65, 85, 153, 218, 283});
   CHECK(values(*dweight) == Values{42, 62, 82, 156, 223, 290});
-  check_error(ErrorCode::InvalidShape, "linear: weight [2, 3] takes 3 features, x [2, 4] has 4", [&] {
+  check_throws(ErrorCode::InvalidShape, "linear: weight [2, 3] takes 3 features, x [2, 4] has 4", [&] {
     linear(*filled({2, 4}), *weight, nullptr);
   });
-  check_error(ErrorCode::InvalidShape, "linear: x [3] needs at least two dimensions, [..., in]",
-              [&] { linear(*filled({3}), *weight, nullptr); });
-  check_error(ErrorCode::InvalidShape, "linear: bias [3], weight [2, 3] needs [2]",
-              [&] { linear(*x, *weight, filled({3}).get()); });
-  check_error(ErrorCode::Unsupported, "linear: x is int32, float32 is needed", [&] {
+  check_throws(ErrorCode::InvalidShape, "linear: x [3] needs at least two dimensions, [..., in]",
+               [&] { linear(*filled({3}), *weight, nullptr); });
+  check_throws(ErrorCode::InvalidShape, "linear: bias [3], weight [2, 3] needs [2]",
+               [&] { linear(*x, *weight, filled({3}).get()); });
+  check_throws(ErrorCode::Unsupported, "linear: x is int32, float32 is needed", [&] {
     linear(*filled({2, 3}, DType::Int32), *weight, nullptr);
   });
 }

@@ -13,6 +13,7 @@
 namespace groupconv {
 namespace {
 
+using test::check_throws;
 using test::Guarded;
 using Values = std::vector<float>;
 
@@ -108,12 +109,8 @@ void check_dropout() {
     for (float value : download(*dropout(*x, 1, 5, 11))) CHECK(value == 0);
     CHECK(download(*dropout(*x, 0, 5, 11)) == download(*x));
   }
-  try {
-    dropout(*make_tensor(stream, {1}, DType::Float32), 1.5f, 0, 0);
-    CHECK(false);
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::InvalidArgument);
-  }
+  check_throws(ErrorCode::InvalidArgument, "dropout",
+               [&] { dropout(*make_tensor(stream, {1}, DType::Float32), 1.5f, 0, 0); });
 }
 
 }  // namespace
