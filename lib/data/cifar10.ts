@@ -73,7 +73,7 @@ export async function readCifar10(paths: readonly string[]): Promise<ArrayDatase
  * One part of CIFAR-10, 50,000 or 10,000 colour images of 32 x 32, from the folder of its binary version
  * (https://www.cs.toronto.edu/~kriz/cifar.html, "cifar-10-batches-bin"). As {@link readCifar10}.
  */
-export function cifar10(folder: string, part: 'train' | 'test'): Promise<ArrayDataset> {
+export async function cifar10(folder: string, part: 'train' | 'test'): Promise<ArrayDataset> {
   check(
     Object.hasOwn(files, part),
     'INVALID_ARGUMENT',
