@@ -22,7 +22,7 @@ import { settled } from '../helpers/memory.js';
 import { digest } from '../helpers/state.js';
 import { toyDataset, toyTraining } from '../helpers/toyTraining.js';
 
-test('top-k and accuracy', (t) => {
+test.serial('top-k and accuracy', (t) => {
   // Row 1: class 2 is third; row 2: equal logits, the first counts; row 3: NaN never hits.
   const logits = Float32Array.of(5, 4, 3, 1, 7, 7, 0, 0, Number.NaN, 1, 2, 3);
   const labels = Int32Array.of(2, 1, 0);
@@ -34,7 +34,7 @@ test('top-k and accuracy', (t) => {
   throwsCode(t, 'INVALID_ARGUMENT', () => topK(0));
 });
 
-test('a confusion matrix', (t) => {
+test.serial('a confusion matrix', (t) => {
   const matrix = new ConfusionMatrix(3);
   matrix.add(Float32Array.of(1, 2, 0, 3, 0, 0, 0, 0, 9, 1, 5, 2), Int32Array.of(1, 1, 2, 1));
   t.deepEqual([...matrix.counts], [0, 0, 0, 1, 2, 0, 0, 0, 1]);
@@ -46,12 +46,11 @@ test.serial('fit trains, reports, and leaves memory as it was', async (t) => {
   const { model, options } = toyTraining();
   const steps: StepReport[] = [];
   const epochs: number[] = [];
-  const { train, validation, optimizer, schedule } = options;
+  const { train, validation, optimizer } = options;
   const history = await fit(model, {
     train,
     validation,
     optimizer,
-    schedule,
     epochs: 6,
     metrics: { accuracy, top2: topK(2) },
     loss: (logits, labels) => crossEntropy(logits, labels, { labelSmoothing: 0.1 }),
@@ -80,7 +79,7 @@ test.serial('fit trains, reports, and leaves memory as it was', async (t) => {
   t.is((await settled()).bytes, before);
 });
 
-test('a loop of the user does the same', async (t) => {
+test.serial('a loop of the user does the same', async (t) => {
   const { model, options } = toyTraining();
   const history = await fit(model, { ...options, epochs: 1 });
   const own = toyTraining();
@@ -102,7 +101,7 @@ test('a loop of the user does the same', async (t) => {
   t.deepEqual(digest(own.model), digest(model));
 });
 
-test('an AbortSignal stops after the step that runs', async (t) => {
+test.serial('an AbortSignal stops after the step that runs', async (t) => {
   const { model, options } = toyTraining();
   const controller = new AbortController();
   let steps = 0;
@@ -120,7 +119,7 @@ test('an AbortSignal stops after the step that runs', async (t) => {
   t.deepEqual(await fit(model, { ...options, signal: AbortSignal.abort() }), { epochs: [], aborted: true });
 });
 
-test('failures reach the caller', async (t) => {
+test.serial('failures reach the caller', async (t) => {
   const { model, options } = toyTraining();
   const two = new DataLoader(toyDataset(8, 1), { batchSize: 4, transform: normalize([0, 0], [1, 1]) });
   await rejectsCode(t, 'INVALID_SHAPE', fit(model, { ...options, train: two }), /the image has 1 channels/);
@@ -148,7 +147,7 @@ test('failures reach the caller', async (t) => {
   );
 });
 
-test('clipGradNorm is that of PyTorch', (t) => {
+test.serial('clipGradNorm is that of PyTorch', (t) => {
   const shapes = [[3], [16, 7, 3, 3], [70, 300]] as const;
   const params = shapes.map((shape) => tensor(values(9, shape), shape, { requiresGrad: true }) as Tensor);
   const raw = shapes.map((shape, i) => values(i, shape));
@@ -172,7 +171,7 @@ test('clipGradNorm is that of PyTorch', (t) => {
   throwsCode(t, 'INVALID_ARGUMENT', () => optim.clipGradNorm([3 as never], 1), /not a tensor/);
 });
 
-test('decayGroups: biases and norms do not decay', (t) => {
+test.serial('decayGroups: biases and norms do not decay', (t) => {
   const { model } = toyTraining();
   const [weights, rest] = optim.decayGroups(model) as [optim.ParameterGroup, optim.ParameterGroup];
   const [first, second] = [[...weights.params], [...rest.params]];
@@ -224,7 +223,7 @@ test.serial('EMA computes the formula, lends its weights, and frees what it hold
   );
 });
 
-test("EMA's buffers: averaged, or the model's own", async (t) => {
+test.serial("EMA's buffers: averaged, or the model's own", async (t) => {
   for (const buffers of [true, false]) {
     const { model, options } = toyTraining();
     const ema = new EMA(model, { decay: 0.5, buffers });
