@@ -57,7 +57,7 @@ test.serial('a seeded training repeats bitwise, on any number of threads', async
   setNumThreads(before);
   t.deepEqual(one, two);
   t.notDeepEqual(one.history, other.history);
-  t.true(one.history[2]!.validation!.accuracy! > 0.5, 'it learns, too');
+  t.true(one.history[2]!.train.loss < one.history[0]!.train.loss, 'it learns, too');
 });
 
 test.serial('a resumed training is the unbroken one, bit for bit', async (t) => {
