@@ -5,9 +5,11 @@
 #include "ops/add/add.h"
 #include "ops/batchNorm/batchNorm.h"
 #include "ops/biasGrad/biasGrad.h"
+#include "ops/clipGradNorm/clipGradNorm.h"
 #include "ops/concat/concat.h"
 #include "ops/convert/convert.h"
 #include "ops/crossEntropy/crossEntropy.h"
+#include "ops/lerp/lerp.h"
 #include "ops/linear/linear.h"
 #include "ops/optimizer/optimizer.h"
 #include "ops/pool/pool.h"
@@ -102,6 +104,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<sgd_step>(env, exports, "sgdStep");
   // adamwStep(parameters, gradients, firstMoments, secondMoments, lr, beta1, beta2, eps, weightDecay, step)
   bind<adamw_step>(env, exports, "adamwStep");
+  // clipGradNorm(gradients, maxNorm): handle of the norm before, a scalar
+  bind<clip_grad_norm>(env, exports, "clipGradNorm");
+  // lerp(targets, sources, weight)
+  bind<lerp>(env, exports, "lerp");
   return exports;
 }
 

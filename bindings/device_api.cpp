@@ -89,6 +89,10 @@ void reset_peak(Environment& environment, Device device) {
   use.peak_bytes = use.bytes.load();
 }
 
+double busy_seconds(Environment& environment, Device device) {
+  return static_cast<const CpuStream&>(*environment.stream(device)).busy_seconds();
+}
+
 std::vector<std::string> available_isa_names() {
   std::vector<std::string> names;
   for (Isa isa : available_isas()) names.push_back(isa_name(isa));
@@ -172,6 +176,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   // memory(device): [tensors, bytes, peakBytes, derivedBytes, reservedBytes]; resetPeak(device)
   bind<memory>(env, exports, "memory");
   bind<reset_peak>(env, exports, "resetPeak");
+  // busySeconds(device): number
+  bind<busy_seconds>(env, exports, "busySeconds");
   // isa(): string; isas(): string[]; threads(): number; setThreads(n)
   bind<[] { return std::string(isa_name(active_isa())); }>(env, exports, "isa");
   bind<available_isa_names>(env, exports, "isas");

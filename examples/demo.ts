@@ -1,10 +1,11 @@
 /**
  * The tour: the review's ResNeXt and its summary; forward, backward and a step of SGD through it on photographs; and a
- * trained depthwise-separable network that reads faces. `npm run demo`.
+ * trained depthwise-separable network that reads faces; a small ResNeXt that groupconv has trained. `npm run demo`.
  */
 import cliProgress from 'cli-progress';
 import { devices, manualSeed, noGrad, ResNeXt, summary, tensor } from '../lib/index.js';
 import { showExpressions } from './expressions/show.js';
+import { showFashion } from './fashion/show.js';
 import { loadPhotographs } from './photographs.js';
 import { trainOnPhotographs } from './trainOnPhotographs.js';
 
@@ -52,3 +53,6 @@ model.dispose();
 
 title('3. A trained depthwise-separable network: facial expressions');
 await showExpressions(print);
+
+title('4. Trained by groupconv: Fashion-MNIST');
+await showFashion(print);

@@ -73,6 +73,14 @@ export async function synchronize(device?: Device): Promise<void> {
   await native.synchronize(deviceIndex(resolveDevice(device)), undefined);
 }
 
+/**
+ * Seconds that a device has spent inside operators since the start of this thread's library. What its growth lacks to
+ * the wall clock's, the device had nothing to do.
+ */
+export function busySeconds(device?: Device): number {
+  return native.busySeconds(deviceIndex(resolveDevice(device)));
+}
+
 /** Memory of one device. */
 export interface MemoryInfo {
   /** Tensors that hold memory, those saved for backward included. */

@@ -1,6 +1,8 @@
 export { noGrad } from './autograd.js';
 export { type CreateOptions, full, ones, tensor, zeros } from './create.js';
+export * from './data/index.js';
 export {
+  busySeconds,
   type Device,
   type DeviceInfo,
   devices,
@@ -13,7 +15,12 @@ export {
 } from './device.js';
 export type { DType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
-export { loadSafetensors, saveSafetensors } from './io/safetensors.js';
+export {
+  loadSafetensors,
+  readSafetensorsMetadata,
+  type SaveSafetensorsOptions,
+  saveSafetensors,
+} from './io/safetensors.js';
 export { torchvisionKey, torchvisionState } from './io/torchvision.js';
 export { clearTuning, loadTuning, saveTuning, setAutotune } from './io/tuning.js';
 export { type EquivalentWidthOptions, equivalentWidth } from './models/equivalentWidth.js';
@@ -62,7 +69,14 @@ export { flatten, reshape } from './ops/reshape.js';
 export { logSoftmax, softmax } from './ops/softmax.js';
 export * as optim from './optim/index.js';
 export type { Padding, Pair } from './options.js';
-export { manualSeed, rand, randn } from './random.js';
+export {
+  getRandomState,
+  manualSeed,
+  type RandomState,
+  rand,
+  randn,
+  setRandomState,
+} from './random.js';
 export { keep, scope } from './scope.js';
 export type { StateSource } from './state.js';
 export { type Summary, type SummaryRow, summary } from './summary.js';
@@ -75,3 +89,4 @@ export {
   type Tensor3D,
   type Tensor4D,
 } from './tensor.js';
+export * from './training/index.js';

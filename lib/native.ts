@@ -28,6 +28,7 @@ export interface Native {
   synchronize(device: DeviceIndex, value: undefined): Promise<undefined>;
   memory(device: DeviceIndex): [number, number, number, number, number];
   resetPeak(device: DeviceIndex): void;
+  busySeconds(device: DeviceIndex): number;
   isa(): string;
   isas(): string[];
   threads(): number;
@@ -169,6 +170,8 @@ export interface Native {
     weightDecay: number,
     step: number,
   ): void;
+  clipGradNorm(gradients: readonly Handle[], maxNorm: number): Handle;
+  lerp(targets: readonly Handle[], sources: readonly Handle[], weight: number): void;
 }
 
 const require = createRequire(import.meta.url);

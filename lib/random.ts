@@ -35,6 +35,28 @@ export function manualSeed(value: number): void {
   offset = 0;
 }
 
+/** The generator's seed, and the position of the number that comes next. */
+export interface RandomState {
+  readonly seed: number;
+  readonly offset: number;
+}
+
+/** Where the generator of this thread stands, for a checkpoint. */
+export function getRandomState(): RandomState {
+  return { seed, offset };
+}
+
+/** Goes on from a state. @throws INVALID_ARGUMENT unless seed and offset are whole numbers from 0 to 2^53 - 1 */
+export function setRandomState(state: RandomState): void {
+  for (const [name, value] of Object.entries({ seed: state.seed, offset: state.offset }))
+    check(
+      Number.isSafeInteger(value) && value >= 0,
+      'INVALID_ARGUMENT',
+      () => `setRandomState: ${name} is a whole number from 0 to 2^53 - 1, found ${value}`,
+    );
+  ({ seed, offset } = state);
+}
+
 /** @internal The seed and the position of the next `count` numbers, which are taken. */
 export function takeRandom(count: number): [seed: number, offset: number] {
   const taken: [number, number] = [seed, offset];

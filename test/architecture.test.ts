@@ -25,7 +25,8 @@ const floors: RegExp[][] = [
   [/^lib\/ops\//],
   [/^lib\/module\.ts$/],
   [/^lib\/(modules|optim|io)\//, /^lib\/summaryTable\.ts$/],
-  [/^lib\/(models\/|summary\.ts$)/],
+  [/^lib\/(models\/|data\/|summary\.ts$)/],
+  [/^lib\/training\//],
   [/^lib\/index\.ts$/],
 ];
 /** Folders whose files may use one another. Operators may not. */
@@ -34,6 +35,8 @@ const families = [
   /^lib\/models\//,
   /^lib\/optim\//,
   /^lib\/io\//,
+  /^lib\/data\//,
+  /^lib\/training\//,
   /^lib\/(errors|dtype|scope)\.ts$/,
 ];
 

@@ -1,32 +1,32 @@
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { GroupConvError } from '../errors.js';
-
-/** Makes a rename last through a power failure, where the system lets a folder be synchronised. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r').catch(() => null);
-  await handle?.sync().catch(() => {});
-  await handle?.close();
-}
+import { check, GroupConvError } from '../errors.js';
 
 /**
- * Writes a file that appears complete or not at all: under another name in the same folder, on the disk, then renamed.
+ * Writes a file of these parts, one after the other. It appears complete or not at all: it is written under another
+ * name in the same folder, brought to the disk, and then renamed; once this resolves, the new name is on the disk, too.
  *
- * @param caller names the public function in the error
- * @throws INVALID_FILE when it can't be written; what was at `path` is then untouched
+ * @param caller for messages, as the user calls it
+ * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (path)
  * @internal
  */
 export async function writeAtomically(
   caller: string,
   path: string,
-  parts: readonly (Uint8Array | string)[],
+  parts: readonly ArrayBufferView[],
 ): Promise<void> {
+  check(
+    typeof path === 'string' && path !== '',
+    'INVALID_ARGUMENT',
+    () => `${caller}: path is the name of a file, found ${JSON.stringify(path)}`,
+  );
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
   try {
     const file = await open(temporary, 'wx');
     try {
-      for (const part of parts) await file.writeFile(part);
+      for (const { buffer, byteOffset, byteLength } of parts)
+        await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
       await file.sync();
     } finally {
       await file.close();
@@ -36,5 +36,16 @@ export async function writeAtomically(
   } catch (cause) {
     await rm(temporary, { force: true });
     throw new GroupConvError('INVALID_FILE', `${caller}: ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Brings a folder's names to the disk, where the system lets folders be opened for it (Windows doesn't). */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }

@@ -47,7 +47,7 @@ export async function saveTuning(path: string): Promise<void> {
     .tuning()
     .map(([op, place, problem, solver]) => JSON.stringify({ op, place, problem, solver } satisfies Choice));
   const text = `{"format":${JSON.stringify(FORMAT)},"choices":[\n${choices.join(',\n')}\n]}\n`;
-  await writeAtomically('saveTuning', path, [text]);
+  await writeAtomically('saveTuning', path, [new TextEncoder().encode(text)]);
 }
 
 const isInt32 = (value: unknown): value is number =>

@@ -33,6 +33,8 @@ export interface ResNeXtOptions {
   zeroInitResidual?: boolean;
   /** 'imagenet' (default): 7x7 at stride 2, max pool at stride 2. 'cifar': 3x3 at stride 1, no pool. */
   stem?: 'imagenet' | 'cifar';
+  /** Output channels of the first convolution; 64 by default. */
+  stemChannels?: number;
   /** Stride of the first stage; 2 by default, 1 in torchvision's networks. */
   firstStride?: number;
   /** Whether the stem's convolution has a bias; true by default. */
@@ -42,8 +44,6 @@ export interface ResNeXtOptions {
   /** Whether blocks have shortcuts; true by default. */
   residual?: boolean;
 }
-
-const STEM_CHANNELS = 64;
 
 const defaults: Required<ResNeXtOptions> = {
   inChannels: 3,
@@ -59,6 +59,7 @@ const defaults: Required<ResNeXtOptions> = {
   numClasses: 1000,
   zeroInitResidual: true,
   stem: 'imagenet',
+  stemChannels: 64,
   firstStride: 2,
   stemBias: true,
   projectionBias: true,
@@ -85,7 +86,8 @@ export class ResNeXt extends Module {
   constructor(options: ResNeXtOptions = {}) {
     super();
     const settings = withDefaults('ResNeXt', options, defaults);
-    const { inChannels, blockRepeats, numClasses, zeroInitResidual, stem, stemBias, ...rest } = settings;
+    const { inChannels, blockRepeats, numClasses, zeroInitResidual, stem, stemChannels, stemBias, ...rest } =
+      settings;
     check(
       stem === 'imagenet' || stem === 'cifar',
       'INVALID_ARGUMENT',
@@ -100,11 +102,11 @@ export class ResNeXt extends Module {
     const add = (children: Record<string, Module>) => Object.assign(this, children);
     const first =
       stem === 'imagenet'
-        ? new Conv2d(inChannels, STEM_CHANNELS, 7, { stride: 2, padding: 3, bias: stemBias })
-        : new Conv2d(inChannels, STEM_CHANNELS, 3, { padding: 1, bias: stemBias });
-    add({ conv1: new Sequential(first, new BatchNorm2d(STEM_CHANNELS), new ReLU()) });
+        ? new Conv2d(inChannels, stemChannels, 7, { stride: 2, padding: 3, bias: stemBias })
+        : new Conv2d(inChannels, stemChannels, 3, { padding: 1, bias: stemBias });
+    add({ conv1: new Sequential(first, new BatchNorm2d(stemChannels), new ReLU()) });
     if (stem === 'imagenet') add({ conv2_pool: new MaxPool2d(3, { stride: 2, padding: 1 }) });
-    let channels = STEM_CHANNELS;
+    let channels = stemChannels;
     for (const [i, [width, count]] of blockRepeats.entries()) {
       const { block: Block, firstStride, ...blockOptions } = rest;
       const blocks = Array.from({ length: count }, (_, at) => {

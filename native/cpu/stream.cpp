@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <new>
@@ -18,6 +19,17 @@ constexpr size_t kMostQueued = 4096;                  // tasks
 constexpr size_t kMostHostBytes = size_t{256} << 20;  // held by queued tasks
 // Images and other thin inputs stay N C H W: blocking three channels by sixteen would waste the bandwidth.
 constexpr int64_t kMostPlainChannels = 4;
+
+// Adds a task's time when the task ends, however it ends.
+class BusyTime {
+ public:
+  explicit BusyTime(std::atomic<int64_t>& total) : total_(total) {}
+  ~BusyTime() { total_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::atomic<int64_t>& total_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace
 
@@ -118,6 +130,7 @@ void CpuStream::run(Entry& entry) {
     if (error_) return;
   }
   try {
+    const BusyTime busy(busy_nanoseconds_);
     entry.task(CpuContext(thread_count()));
     return;
   } catch (const Error& failure) {

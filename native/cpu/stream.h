@@ -1,5 +1,6 @@
 // The CPU as a device: one thread runs the queue in order, the worker pool helps inside an operator.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -33,6 +34,8 @@ class CpuStream final : public Stream {
   // Finishes the task that runs, drops the rest and joins the thread. Later work is dropped, too.
   void stop();
   const Arena& arena() const { return arena_; }
+  // Time that tasks have run so far; the rest of a clock's time the queue was empty.
+  double busy_seconds() const { return static_cast<double>(busy_nanoseconds_) * 1e-9; }
 
  private:
   struct Entry {
@@ -53,6 +56,7 @@ class CpuStream final : public Stream {
   bool stopping_ = false;
   std::unique_ptr<Error> error_;  // the first since it was last told; guarded by mutex_
   std::thread thread_;            // started by the first task
+  std::atomic<int64_t> busy_nanoseconds_{0};
 };
 
 // Bytes of memory this process may use: the smaller of the machine's and the cgroup's.

@@ -12,6 +12,7 @@ import generator
 import modules
 import nets
 import ops
+import resize
 import review
 import torchvision_nets
 import training
@@ -25,6 +26,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "nets": nets.make,
     "torchvision": torchvision_nets.make,
     "review": review.make,
+    "resize": resize.make,
 }
 
 

@@ -1,12 +1,11 @@
 #include "ops/optimizer/optimizer.h"
 
-#include <algorithm>
 #include <cmath>
+
+#include "core/chunks.h"
 
 namespace groupconv {
 namespace {
-
-constexpr int64_t kChunk = 16384;  // elements: 64 KiB of each tensor
 
 void check_list(const char* op, const char* name, size_t count, size_t parameters) {
   require(count == parameters, ErrorCode::InvalidArgument, op, ": ", parameters, " parameters, ", count, ' ',
@@ -50,11 +49,11 @@ std::vector<OptimizerChunk> chunks_of(const Lists& lists, bool fresh) {
                                lists.first.empty() ? nullptr : lists.first[i]->target_in_layout(1, mode),
                                lists.second.empty() ? nullptr : lists.second[i]->target_in_layout(1, mode),
                                parameter.size()};
-    for (int64_t at = 0; at < whole.size; at += kChunk) {
+    for_chunks(whole.size, [&](int64_t at, int64_t size) {
       const auto part = [at](auto* memory) { return memory ? memory + at : nullptr; };
-      chunks.push_back({part(whole.parameter), part(whole.gradient), part(whole.first), part(whole.second),
-                        std::min(kChunk, whole.size - at)});
-    }
+      chunks.push_back(
+          {part(whole.parameter), part(whole.gradient), part(whole.first), part(whole.second), size});
+    });
   }
   return chunks;
 }

@@ -1,0 +1,39 @@
+#include "ops/clipGradNorm/clipGradNorm.h"
+
+#include "core/chunks.h"
+
+namespace groupconv {
+
+std::ostream& operator<<(std::ostream& out, const ClipGradNormProblem& p) {
+  return out << p.chunks << " chunks to norm " << p.max_norm;
+}
+
+Registry<ClipGradNormProblem, ClipGradNormBuffers>& clip_grad_norm_registry() {
+  static Registry<ClipGradNormProblem, ClipGradNormBuffers> registry("clipGradNorm");
+  return registry;
+}
+
+TensorPtr clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm) {
+  require(!gradients.empty(), ErrorCode::InvalidArgument, "clipGradNorm: no gradients");
+  require(max_norm > 0, ErrorCode::InvalidArgument, "clipGradNorm: maxNorm is above 0, found ", max_norm);
+  for (const Tensor* gradient : gradients)
+    require(gradient->dtype() == DType::Float32, ErrorCode::Unsupported, "clipGradNorm: a gradient is ",
+            name_of(gradient->dtype()), ", float32 is needed");
+  std::vector<GradientChunk> chunks;
+  for (Tensor* gradient : gradients) {
+    float* const memory = gradient->update_in_layout(1);
+    for_chunks(gradient->size(), [&](int64_t at, int64_t size) { chunks.push_back({memory + at, size}); });
+  }
+  const std::shared_ptr<Stream>& stream = gradients[0]->shared_stream();
+  const TensorPtr norm = make_tensor(stream, Shape{}, DType::Float32);
+  const ClipGradNormProblem problem{max_norm, static_cast<int64_t>(chunks.size())};
+  const auto& solver = clip_grad_norm_registry().choose(stream->device().kind, problem);
+  const Workspace workspace(*stream, chunks.size() * sizeof(double));
+  stream->submit([run = solver.run, problem, chunks = std::move(chunks), norm = norm->target_in_layout(1),
+                  scratch = workspace.data()](const ExecutionContext& context) {
+    run(problem, {chunks.data(), norm, scratch}, context);
+  });
+  return norm;
+}
+
+}  // namespace groupconv

@@ -1,0 +1,116 @@
+// Every solver on every instruction set and thread count against the float64 reference, through the door;
+// guards; exact ends.
+#include "ops/lerp/lerp.h"
+
+#include "core/check.h"
+#include "cpu/guarded.h"
+#include "cpu/isa.h"
+#include "cpu/pool.h"
+#include "cpu/stream.h"
+
+namespace groupconv {
+namespace {
+
+using test::Guarded;
+using Values = std::vector<float>;
+
+TensorPtr make(const std::shared_ptr<Stream>& stream, const Shape& shape, uint32_t seed) {
+  const Values values = test::hashed_values(seed, static_cast<size_t>(shape.size()));
+  const TensorPtr tensor = make_tensor(stream, shape, DType::Float32);
+  std::memcpy(tensor->target_in_layout(1), values.data(), values.size() * sizeof(float));
+  return tensor;
+}
+
+Values moved(const char* solver, const std::vector<Shape>& shapes, double weight) {
+  lerp_registry().force(solver);
+  const auto stream = std::make_shared<CpuStream>();
+  std::vector<TensorPtr> targets, sources;
+  for (uint32_t i = 0; i < shapes.size(); ++i) {
+    targets.push_back(make(stream, shapes[i], 2 * i));
+    sources.push_back(make(stream, shapes[i], 2 * i + 1));
+    if (shapes[i].rank() == 4) sources.back()->in_layout(stream->activation_block(shapes[i][1]));
+  }
+  std::vector<Tensor*> to;
+  std::vector<const Tensor*> from;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    to.push_back(targets[i].get());
+    from.push_back(sources[i].get());
+  }
+  lerp(to, from, weight);
+  Values all;
+  for (const TensorPtr& tensor : targets) {
+    const float* values = tensor->in_layout(1);
+    stream->synchronize();
+    all.insert(all.end(), values, values + tensor->size());
+  }
+  lerp_registry().force("");
+  return all;
+}
+
+void check_solvers() {
+  const std::vector<Shape> shapes{{3}, {16, 7, 3, 3}, {40000}, {1}};
+  for (double weight : {0.0, 0.001, 0.3, 0.9, 1.0}) {
+    const Values expected = moved("reference", shapes, weight);
+    for (Isa isa : available_isas()) {
+      force_isa(isa);
+      Values first;
+      for (int threads : {1, 2, 3}) {
+        set_thread_count(threads);
+        const std::string note =
+            std::to_string(weight) + ' ' + isa_name(isa) + " x" + std::to_string(threads);
+        const Values actual = moved("vectorised", shapes, weight);
+        CHECK_NOTE(test::relative_error(actual, expected) <= 1e-7, note);
+        if (threads == 1)
+          first = actual;
+        else
+          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
+      }
+    }
+  }
+  const auto ends = [&](double weight, uint32_t seed) {
+    return test::same_bits(moved("vectorised", {{300}}, weight), test::hashed_values(seed, 300));
+  };
+  CHECK(ends(0, 0) && ends(1, 1));
+}
+
+void check_guards() {
+  for (Isa isa : available_isas()) {
+    force_isa(isa);
+    for (int64_t size : {1, 7, 16, 33}) {
+      Guarded target(Values(size, 1.0f)), source(Values(size, 0.5f));
+      const LerpChunk chunk{target.data(), source.data(), size};
+      for (float weight : {0.25f, 0.75f})
+        for (const LerpSolver* solver : lerp_registry().list(DeviceKind::Cpu))
+          solver->run({weight, 1 - weight, 1}, {&chunk}, CpuContext(1));
+      CHECK(target.intact() && source.intact());
+    }
+  }
+}
+
+void check_wrong_calls() {
+  const auto stream = std::make_shared<CpuStream>();
+  const TensorPtr a = make(stream, {3}, 0), b = make(stream, {4}, 1);
+  lerp({}, {}, 0.5);
+  for (const auto& [call, code] : std::vector<std::pair<std::function<void()>, ErrorCode>>{
+           {[&] { lerp({a.get()}, {b.get()}, 0.5); }, ErrorCode::InvalidShape},
+           {[&] { lerp({a.get()}, {}, 0.5); }, ErrorCode::InvalidArgument},
+           {[&] { lerp({a.get()}, {a.get()}, 1.5); }, ErrorCode::InvalidArgument}}) {
+    try {
+      call();
+      CHECK(false);
+    } catch (const Error& error) {
+      CHECK_NOTE(error.code() == code, error.message());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace groupconv
+
+int main() {
+  using namespace groupconv;
+  check_solvers();
+  check_guards();
+  check_wrong_calls();
+  return test::report();
+}
