@@ -13,7 +13,13 @@ export {
 } from './device.js';
 export type { DType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
-export { loadSafetensors, saveSafetensors } from './io/safetensors.js';
+export { type ExportOnnxOptions, exportOnnx } from './io/onnx/exportOnnx.js';
+export {
+  loadSafetensors,
+  readSafetensorsMetadata,
+  type SaveSafetensorsOptions,
+  saveSafetensors,
+} from './io/safetensors.js';
 export { torchvisionKey, torchvisionState } from './io/torchvision.js';
 export { type EquivalentWidthOptions, equivalentWidth } from './models/equivalentWidth.js';
 export { type MobileNetOptions, MobileNetV1, mobilenet_v1 } from './models/mobilenet.js';

@@ -1,15 +1,14 @@
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { deviceIndex, resolveDevice } from '../device.js';
 import { type DType, dtypeCode } from '../dtype.js';
 import { check, GroupConvError } from '../errors.js';
 import { type HostArray, native } from '../native.js';
+import { checkOptions } from '../options.js';
 import type { StateSource } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
-import { type Entry, parseHeader, writeHeader } from './safetensorsHeader.js';
+import { writeAtomically } from './atomicFile.js';
+import { type Entry, headerLength, parseHeader, parseMetadata, writeHeader } from './safetensorsHeader.js';
 
 const names = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', int32: 'I32' } as const satisfies Record<
   DType,
@@ -24,37 +23,34 @@ async function bits(tensor: Tensor<Shape, DType>): Promise<HostArray> {
   return native.read<HostArray>(tensor.handle, new Elements(tensor.size));
 }
 
+export interface SaveSafetensorsOptions {
+  /** Texts to be kept in the file's header, see {@link readSafetensorsMetadata}; `format` is 'pt' unless given. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
 /**
  * Writes tensors to a file in the safetensors format (https://huggingface.co/docs/safetensors), readable by PyTorch
  * and others. The file appears complete or not at all: it is written under another name in the same folder and then
  * renamed. Values are those at the time of the call.
  *
- * @throws INVALID_FILE when it can't be written, DISPOSED, and what led to the tensors' failure
+ * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (an option, metadata that isn't text), DISPOSED, and
+ *   what led to the tensors' failure
  */
-export async function saveSafetensors(path: string, state: StateSource): Promise<void> {
+export async function saveSafetensors(
+  path: string,
+  state: StateSource,
+  options: SaveSafetensorsOptions = {},
+): Promise<void> {
+  checkOptions('saveSafetensors', options, ['metadata']);
   const given: [string, Tensor<Shape, DType>][] = state instanceof Map ? [...state] : Object.entries(state);
   // Wide elements first, so that all of them lie at multiples of their size.
   const entries = given.sort(([, a], [, b]) => width(b) - width(a));
-  const header = writeHeader(entries.map(([key, { dtype, shape }]) => ({ key, dtype: names[dtype], shape })));
+  const header = writeHeader(
+    entries.map(([key, { dtype, shape }]) => ({ key, dtype: names[dtype], shape })),
+    options.metadata ?? {},
+  );
   const data = await Promise.all(entries.map(([, tensor]) => bits(tensor)));
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
-  try {
-    const file = await open(temporary, 'wx');
-    try {
-      await file.writeFile(header);
-      for (const { buffer, byteOffset, byteLength } of data)
-        await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw new GroupConvError('INVALID_FILE', `saveSafetensors: ${path}: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
+  await writeAtomically('saveSafetensors', path, [header, ...data]);
 }
 
 /** A copy of the bytes, aligned for its elements. */
@@ -130,4 +126,39 @@ export function loadSafetensors(path: string): Map<string, Tensor<Shape, DType>>
     throw cause;
   }
   return state;
+}
+
+/**
+ * The texts that a safetensors file carries beside its tensors; empty where it has none. Only the header is read.
+ *
+ * groupconv's own files of trained networks say in JSON what is needed to use them: `groupconv.model` ({ name,
+ * options }: the class or function that makes the network), `groupconv.input` ({ channels, height, width, mean, std })
+ * and `groupconv.classes` (a list of names, by output).
+ *
+ * @throws INVALID_FILE, naming the file and what is wrong
+ */
+export function readSafetensorsMetadata(path: string): Record<string, string> {
+  try {
+    return parseMetadata(readHeader(path));
+  } catch (cause) {
+    throw new GroupConvError(
+      'INVALID_FILE',
+      `readSafetensorsMetadata: ${path}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+/** The file up to the first tensor's bytes, or less where it ends before. */
+function readHeader(path: string): Uint8Array {
+  const file = openSync(path, 'r');
+  try {
+    const read = (size: number) => {
+      const bytes = new Uint8Array(size);
+      return bytes.subarray(0, readSync(file, bytes, 0, size, 0));
+    };
+    return read(Math.min(headerLength(read(8)), fstatSync(file).size));
+  } finally {
+    closeSync(file);
+  }
 }

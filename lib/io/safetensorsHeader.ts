@@ -27,9 +27,18 @@ const size = (shape: Shape) => shape.reduce((product, extent) => product * exten
 const show = (value: unknown) => JSON.stringify(value)?.slice(0, 80);
 
 /** The file up to the first tensor's bytes, for tensors that follow in this order. @throws INVALID_ARGUMENT */
-export function writeHeader(tensors: readonly { key: string; dtype: string; shape: Shape }[]): Uint8Array {
+export function writeHeader(
+  tensors: readonly { key: string; dtype: string; shape: Shape }[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  for (const [key, text] of Object.entries(metadata))
+    check(
+      typeof text === 'string',
+      'INVALID_ARGUMENT',
+      () => `saveSafetensors: metadata ${key} is a string, found ${show(text)}; JSON.stringify it`,
+    );
   let end = 0;
-  const parts = [`"${METADATA}":{"format":"pt"}`];
+  const parts = [`"${METADATA}":${JSON.stringify({ format: 'pt', ...metadata })}`];
   // Text, not an object: its keys would be reordered where they look like numbers.
   for (const { key, dtype, shape } of tensors) {
     check(key !== METADATA, 'INVALID_ARGUMENT', `saveSafetensors: a tensor can't be called ${METADATA}`);
@@ -100,17 +109,36 @@ function parseEntry(
   return { key, dtype, shape: [...shape], begin, end };
 }
 
-/** The tensors of a file, by position. @throws INVALID_FILE */
-export function parseHeader(file: Uint8Array, dtypes: readonly string[]): Entry[] {
+/** Where the header of a file ends, from the file's first 8 bytes. @throws INVALID_FILE */
+export function headerLength(file: Uint8Array): number {
   must(file.length >= 8, () => `${file.length} bytes are too few for a safetensors file`);
   const length = new DataView(file.buffer, file.byteOffset, 8).getBigUint64(0, true);
   must(
     length <= BigInt(LONGEST_HEADER),
     () => `the header has ${length} bytes, at most ${LONGEST_HEADER} are read`,
   );
-  const dataBegin = 8 + Number(length);
-  must(dataBegin <= file.length, () => `the header ends at byte ${dataBegin}, the file at ${file.length}`);
-  const header = parseJson(file.subarray(8, dataBegin));
+  return 8 + Number(length);
+}
+
+function readJson(file: Uint8Array): Record<string, unknown> {
+  const end = headerLength(file);
+  must(end <= file.length, () => `the header ends at byte ${end}, the file at ${file.length}`);
+  return parseJson(file.subarray(8, end));
+}
+
+/** The texts beside the tensors. @throws INVALID_FILE */
+export function parseMetadata(file: Uint8Array): Record<string, string> {
+  const metadata = readJson(file)[METADATA] ?? {};
+  must(isRecord(metadata), () => `${METADATA} is ${show(metadata)}, expected an object`);
+  for (const [key, text] of Object.entries(metadata))
+    must(typeof text === 'string', () => `${METADATA} has ${show(text)} for ${key}, expected a text`);
+  return metadata as Record<string, string>;
+}
+
+/** The tensors of a file, by position. @throws INVALID_FILE */
+export function parseHeader(file: Uint8Array, dtypes: readonly string[]): Entry[] {
+  const dataBegin = headerLength(file);
+  const header = readJson(file);
   const entries = Object.entries(header)
     .filter(([key]) => key !== METADATA)
     .map(([key, value]) => parseEntry(key, value, dataBegin, file.length, dtypes))

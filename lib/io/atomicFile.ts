@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { check, GroupConvError } from '../errors.js';
+
+/**
+ * Writes a file of these parts, one after the other. It appears complete or not at all: it is written under another
+ * name in the same folder, brought to the disk, and then renamed.
+ *
+ * @param caller for messages, as the user calls it
+ * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (path)
+ * @internal
+ */
+export async function writeAtomically(
+  caller: string,
+  path: string,
+  parts: readonly ArrayBufferView[],
+): Promise<void> {
+  check(
+    typeof path === 'string' && path !== '',
+    'INVALID_ARGUMENT',
+    () => `${caller}: path is the name of a file, found ${JSON.stringify(path)}`,
+  );
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      for (const { buffer, byteOffset, byteLength } of parts)
+        await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw new GroupConvError('INVALID_FILE', `${caller}: ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
