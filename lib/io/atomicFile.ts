@@ -5,7 +5,7 @@ import { check, GroupConvError } from '../errors.js';
 
 /**
  * Writes a file of these parts, one after the other. It appears complete or not at all: it is written under another
- * name in the same folder, brought to the disk, and then renamed.
+ * name in the same folder, brought to the disk, and then renamed; once this resolves, the new name is on the disk, too.
  *
  * @param caller for messages, as the user calls it
  * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (path)
@@ -32,8 +32,20 @@ export async function writeAtomically(
       await file.close();
     }
     await rename(temporary, path);
+    await syncFolder(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true });
     throw new GroupConvError('INVALID_FILE', `${caller}: ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Brings a folder's names to the disk, where the system lets folders be opened for it (Windows doesn't). */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }

@@ -7,12 +7,12 @@ import test from 'ava';
 import { exportOnnx, noGrad, tensor } from '../../lib/index.js';
 import { values } from '../helpers/gradients.js';
 import { close, fillState } from '../helpers/state.js';
+import { explainAbsence } from './absence.js';
 import { networks } from './networks.js';
-import { explainAbsence, loadOnnxRuntime, runOnnx } from './onnxruntime.js';
+import { installation, onnxRuntime, runOnnx } from './onnxruntime.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'groupconv-onnx-'));
 test.after.always(() => rmSync(folder, { recursive: true }));
-const ort = loadOnnxRuntime();
 
 const variants = [
   { foldBatchNorm: false, dynamicBatch: true, opset: 17 },
@@ -22,7 +22,7 @@ const variants = [
 
 for (const [i, { name, build, sample }] of networks.entries())
   test.serial(`${name}: same results in onnxruntime-node, to 1e-5`, async (t) => {
-    if (!ort) return explainAbsence(t);
+    if (!onnxRuntime) return explainAbsence(t, installation);
     using model = build();
     fillState(t, model, 40_000 + 1000 * i);
     model.eval();
@@ -33,7 +33,7 @@ for (const [i, { name, build, sample }] of networks.entries())
         const data = values(batch, [batch, ...sample]);
         using x = tensor(data, [batch, ...sample]);
         using y = noGrad(() => model.forward(x as never));
-        const found = await runOnnx(ort, path, data, x.shape);
+        const found = await runOnnx(onnxRuntime, path, data, x.shape);
         const what = `${JSON.stringify(variant)}, batch ${batch}`;
         t.deepEqual([...found.shape], [...y.shape], what);
         close(t, found.data, await y.data(), 1e-5, what);

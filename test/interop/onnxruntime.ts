@@ -2,7 +2,7 @@
 // package.json of its own in this folder.
 
 import { createRequire } from 'node:module';
-import type { ExecutionContext } from 'ava';
+import { whereThere } from './absence.js';
 
 interface Ort {
   InferenceSession: { create(path: string): Promise<Session> };
@@ -17,23 +17,10 @@ interface Session {
   release(): Promise<void>;
 }
 
-/** Set where a missing program is a failure, as in CI. */
-const required = process.env.GROUPCONV_INTEROP === 'required';
+export const onnxRuntime = whereThere(() => createRequire(import.meta.url)('onnxruntime-node') as Ort);
 
-export function loadOnnxRuntime(): Ort | null {
-  try {
-    return createRequire(import.meta.url)('onnxruntime-node') as Ort;
-  } catch (error) {
-    if (required) throw error;
-    return null;
-  }
-}
-
-/** Says why a test has nothing to show. */
-export function explainAbsence(t: ExecutionContext): void {
-  t.log('skipped: needs onnxruntime-node, from `npm install --prefix test/interop --ignore-scripts`');
-  t.pass();
-}
+/** For a test that lacks it. */
+export const installation = 'onnxruntime-node, from `npm install --prefix test/interop --ignore-scripts`';
 
 /** Runs a file's model on one input. */
 export async function runOnnx(ort: Ort, path: string, data: Float32Array, shape: readonly number[]) {

@@ -20,8 +20,7 @@ type Op = keyof Native;
 const harmless: readonly Op[] = ['release', 'shapeOf', 'empty', 'upload'];
 /** Results that differ from one run to the next. */
 const random: readonly Op[] = ['randomUniform', 'randomNormal', 'dropout'];
-/** Where the operators that write in place have their target; it comes first in their arguments. */
-const writing: readonly Op[] = ['write', 'fill', 'copy', 'accumulate'];
+const reading: readonly Op[] = ['read', 'readSync'];
 
 const unsupported = (what: string) => new GroupConvError('UNSUPPORTED', `exportOnnx: ${what}`);
 
@@ -40,15 +39,19 @@ function follow(builder: GraphBuilder): NativeObserver {
     const where = builder.module ? ` in ${builder.module}` : '';
     if (harmless.includes(op)) return;
     if (random.includes(op)) throw unsupported(`forward draws random numbers (${op}${where})`);
-    const [target] = inputs;
-    if (writing.includes(op) && target) {
-      if (inputs.some((input) => builder.follows(input)) || builder.isFixed(target))
+    const depends = inputs.some((input) => builder.follows(input));
+    if (reading.includes(op)) {
+      if (depends)
+        throw unsupported(`forward reads values${where}: what it does with them a graph can't know`);
+      return;
+    }
+    const [target] = inputs; // of operators that write in place: they return nothing
+    if (result === undefined && target) {
+      if (depends || builder.isFixed(target))
         throw unsupported(`forward writes to a tensor in place (${op}${where}), which a graph can't`);
       return;
     }
-    if (!inputs.some((input) => builder.follows(input))) return; // the result is a constant
-    if (op === 'read' || op === 'readSync')
-      throw unsupported(`forward reads values${where}: what it does with them a graph can't know`);
+    if (!depends) return; // the result is a constant
     const exporter = exporters[op] as ((graph: GraphBuilder, ...args: unknown[]) => string) | undefined;
     if (!exporter) throw unsupported(`${spoken[op] ?? op}${where} has no counterpart in ONNX here`);
     builder.define(result as Handle, exporter(builder, ...args));
