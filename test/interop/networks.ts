@@ -44,6 +44,8 @@ export interface Network {
   build(): Module;
   /** Of one sample. */
   sample: Shape;
+  /** Too much for plain loops. */
+  large?: boolean;
 }
 
 /** Four-sided padding, dilation, even kernels, groups, a bare BatchNorm, uneven pools: nothing divides anything. */
@@ -105,7 +107,7 @@ export class FunctionalNet extends Module {
 }
 
 export const networks: Network[] = [
-  { name: 'resnext50_32x4d', build: resnext50_32x4d, sample: [3, 96, 96] },
+  { name: 'resnext50_32x4d', build: resnext50_32x4d, sample: [3, 96, 96], large: true },
   { name: 'mobilenet_v1', build: () => mobilenet_v1(0.5), sample: [3, 96, 96] },
   {
     name: "the review's ResNeXt, small",
