@@ -15,6 +15,7 @@ export {
 } from './device.js';
 export type { DType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
+export { type ExportOnnxOptions, exportOnnx } from './io/onnx/exportOnnx.js';
 export {
   loadSafetensors,
   readSafetensorsMetadata,

@@ -210,3 +210,34 @@ function load(): Native {
 
 export const native: Native = load();
 native.setErrorClass(GroupConvError);
+
+/** A finished call of one of the addon's functions. */
+export type NativeObserver = (op: keyof Native, args: readonly unknown[], result: unknown) => void;
+
+/**
+ * Tells `observer` of every call of the addon's functions while `run` runs: whatever a model computes, and by whatever
+ * code, passes here. Calls by the observer itself are not told. The observer doesn't throw.
+ */
+export function observeNative<T>(observer: NativeObserver, run: () => T): T {
+  const functions = { ...native };
+  let observing = false;
+  for (const [op, call] of Object.entries(functions)) {
+    const observed = (...args: unknown[]) => {
+      const result: unknown = (call as (...args: unknown[]) => unknown)(...args);
+      if (observing) return result;
+      observing = true;
+      try {
+        observer(op as keyof Native, args, result);
+      } finally {
+        observing = false;
+      }
+      return result;
+    };
+    Object.assign(native, { [op]: observed });
+  }
+  try {
+    return run();
+  } finally {
+    Object.assign(native, functions);
+  }
+}

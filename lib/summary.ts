@@ -1,10 +1,8 @@
-import { noGrad } from './autograd.js';
-import { zeros } from './create.js';
 import { check } from './errors.js';
 import type { Module } from './module.js';
 import { Conv2d } from './modules/conv2d.js';
 import { checkOptions } from './options.js';
-import { scope } from './scope.js';
+import { probe } from './probe.js';
 import { formatSummary } from './summaryTable.js';
 import { type Shape, Tensor } from './tensor.js';
 
@@ -52,37 +50,21 @@ interface Call {
   outputShape: Shape;
 }
 
-/** Every call of a module's forward while `run` runs, in the order of their beginnings. */
-function observe(model: Module, run: () => void): Call[] {
+/** Every call of a module's forward in one pass, in the order of their beginnings. */
+function callsOf(model: Module, inputSize: Shape): Call[] {
   const calls: Call[] = [];
-  const names = new Map(model.namedModules().map(([name, module]) => [module, name]));
   let depth = 0;
-  const restore = [...names].map(([module, name]) => {
-    const own = Object.getOwnPropertyDescriptor(module, 'forward');
-    const forward = module.forward;
-    // A forward of the module's own also keeps it from being fused with its neighbours.
-    const value = function (this: Module, ...inputs: [Tensor]) {
-      const call: Call = { module, name, depth: depth++, outputShape: [] };
-      calls.push(call);
-      try {
-        const y = forward.apply(module, inputs);
-        if (y instanceof Tensor) call.outputShape = y.shape;
-        return y;
-      } finally {
-        depth--;
-      }
-    };
-    Object.defineProperty(module, 'forward', { value, configurable: true, writable: true });
-    return () => {
-      if (own) Object.defineProperty(module, 'forward', own);
-      else Reflect.deleteProperty(module, 'forward');
-    };
+  probe('summary', model, inputSize, ({ module, name, run }) => {
+    const call: Call = { module, name, depth: depth++, outputShape: [] };
+    calls.push(call);
+    try {
+      const y = run();
+      if (y instanceof Tensor) call.outputShape = y.shape;
+      return y;
+    } finally {
+      depth--;
+    }
   });
-  try {
-    run();
-  } finally {
-    for (const undo of restore) undo();
-  }
   return calls;
 }
 
@@ -152,19 +134,7 @@ export function summary(model: Module, inputSize: Shape, options: { depth?: numb
     'INVALID_ARGUMENT',
     () => `summary: depth ${depth} is no whole number`,
   );
-  const modes = model.modules().map((module) => [module, module.training] as const);
-  let calls: Call[];
-  try {
-    for (const [module] of modes) module.training = false;
-    calls = observe(model, () =>
-      scope(() => {
-        noGrad(() => model.forward(zeros(inputSize) as Tensor));
-      }),
-    );
-  } finally {
-    for (const [module, training] of modes) module.training = training;
-  }
-  const rows = toRows(calls);
+  const rows = toRows(callsOf(model, inputSize));
   const parameters = model.parameters();
   const isWeighted = (row: SummaryRow) => row.isLeaf && row.params > 0;
   const totals = {

@@ -23,7 +23,7 @@ const floors: RegExp[][] = [
   [/^lib\/(record|create|state)\.ts$/],
   [/^lib\/random\.ts$/],
   [/^lib\/ops\//],
-  [/^lib\/module\.ts$/],
+  [/^lib\/(module|probe)\.ts$/],
   [/^lib\/(modules|optim|io)\//, /^lib\/summaryTable\.ts$/],
   [/^lib\/(models\/|data\/|summary\.ts$)/],
   [/^lib\/training\//],

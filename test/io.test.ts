@@ -8,6 +8,7 @@ import {
   loadSafetensors,
   memory,
   ResNeXt,
+  readSafetensorsMetadata,
   type Shape,
   saveSafetensors,
   type Tensor,
@@ -239,4 +240,39 @@ test.serial('fuzz: changed and cut files are read or refused, nothing else', asy
   t.log(outcomes);
   t.true(outcomes.read > 20 && outcomes.refused > 200);
   t.is(memory().bytes, start);
+});
+
+test.serial('metadata: written beside format, read from the header alone', async (t) => {
+  const state = { a: tensor([1, 2]) };
+  await saveSafetensors(path('plain'), state);
+  t.deepEqual(readSafetensorsMetadata(path('plain')), { format: 'pt' });
+  const metadata = { 'groupconv.classes': JSON.stringify(['Kleid, "lang"', '包']) };
+  await saveSafetensors(path('told'), state, { metadata });
+  t.deepEqual(readSafetensorsMetadata(path('told')), { format: 'pt', ...metadata });
+  const read = loadSafetensors(path('told'));
+  t.deepEqual([...read.keys()], ['a']);
+  disposeAll(read);
+  await saveSafetensors(path('told'), state, { metadata: { format: 'np' } });
+  t.deepEqual(readSafetensorsMetadata(path('told')), { format: 'np' });
+  t.deepEqual(readSafetensorsMetadata(write('none', { a: f32([1], 0, 4) }, 4)), {});
+
+  const save = (options: object) => saveSafetensors(path('refused'), state, options);
+  await rejectsCode(t, 'INVALID_ARGUMENT', save({ meta: {} }), /unknown option meta; known are metadata/);
+  await rejectsCode(
+    t,
+    'INVALID_ARGUMENT',
+    save({ metadata: { classes: ['x'] } }),
+    /classes is a string, found \["x"\]/,
+  );
+  t.false(readdirSync(folder).includes('refused'));
+  state.a.dispose();
+
+  const refuse = (file: string, message: RegExp) =>
+    throwsCode(t, 'INVALID_FILE', () => readSafetensorsMetadata(file), message);
+  refuse(path('absent'), /^readSafetensorsMetadata: .*absent: ENOENT/);
+  refuse(write('lie', { __metadata__: 'text' }), /__metadata__ is "text", expected an object/);
+  refuse(write('lie', { __metadata__: { a: 1 } }), /__metadata__ has 1 for a, expected a text/);
+  refuse(write('lie', '{}', 0, 1000n), /the header ends at byte 1008, the file at 10/);
+  writeFileSync(path('short'), 'abc');
+  refuse(path('short'), /3 bytes are too few/);
 });
