@@ -1,6 +1,6 @@
 // Times conv2d solvers without Node, for work on kernels:
 //   conv2d_bench SHAPES.txt [filter] [pass] [threads] [batch]
-// A shape line: name  C H W  K  R S  stride  padding  groups
+// A shape line: name  C H W  K  R S  stride  padding  groups  [dilation]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,13 +34,15 @@ int main(int argc, char** argv) {
     if (line.empty() || line[0] == '#' ||
         !(fields >> name >> c >> h >> w >> k >> r >> s >> stride >> padding >> groups))
       continue;
+    int dilation = 1;
+    fields >> dilation;
     if (name.find(filter) == std::string::npos) continue;
     constexpr const char* passes[] = {"forward", "gradInput", "gradWeight"};
     for (int pass = 0; pass < 3; ++pass) {
       if (*only && std::strcmp(only, passes[pass])) continue;
       Conv2dProblem problem =
           conv2d_problem({batch, c, h, w}, {k, c / groups, r, s},
-                         {{stride, stride}, {1, 1}, {padding, padding, padding, padding}, groups});
+                         {{stride, stride}, {dilation, dilation}, {padding, padding, padding, padding}, groups});
       problem.pass = static_cast<Conv2dPass>(pass);
       conv2d_set_blocks(problem, stream);
       for (const Conv2dMeasurement& row : measure_conv2d(stream, problem, threads, 0.1)) {

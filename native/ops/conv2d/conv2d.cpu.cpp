@@ -15,6 +15,7 @@ namespace groupconv {
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_pointwise)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_pointwise_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_grouped)
+GROUPCONV_PER_ISA(Conv2dTable, conv2d_grouped_five)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_grouped_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_depthwise)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_depthwise_grad_weight)
@@ -150,6 +151,7 @@ const SolverList<Conv2dProblem, Conv2dBuffers>& solvers() {
                                                conv2d_depthwise_for(isa),
                                                conv2d_depthwise_grad_weight_for(isa),
                                                conv2d_grouped_for(isa),
+                                               conv2d_grouped_five_for(isa),
                                                conv2d_grouped_grad_weight_for(isa),
                                                conv2d_stem_for(isa),
                                                conv2d_stem_grad_input_for(isa),

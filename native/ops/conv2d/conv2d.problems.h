@@ -7,6 +7,8 @@
 
 namespace groupconv::test {
 
+inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
 struct ProblemRow {
   int n, c, h, w, k, r, s;
   std::array<int32_t, 2> stride, dilation;
@@ -58,6 +60,28 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   for (int per_group : {3, 5, 6, 7, 12, 24})
     for (int stride : {1, 2})
       rows.push_back({2, 3 * per_group, 7, 9, 3 * per_group, 3, 3, {stride, stride}, one, same, 3});
+  // The same with many groups: patterns that repeat, and a last block with lanes to spare.
+  for (int per_group : {3, 5, 6, 7, 9, 12, 13, 14, 20, 24, 40})
+    for (int stride : {1, 2}) {
+      const int channels = ceil_div(100, per_group) * per_group;
+      rows.push_back({1, channels, 8, 15, channels, 3, 3, {stride, stride}, one, same, channels / per_group});
+    }
+  for (Quad padding : {none, Quad{0, 1, 1, 0}, Quad{2, 1, 0, 2}})
+    rows.push_back({1, 48, 7, 10, 48, 3, 3, one, one, padding, 16});
+  // Kernels that span five rows and columns: 5x5, and 3x3 with dilation 2.
+  const auto five = [&](int kernel) { return kernel == 3 ? two : one; };  // its dilation
+  for (int kernel : {3, 5})
+    for (int per_group : {2, 3, 4, 6, 8, 12, 16, 24})
+      for (auto [h, w] : {Pair{1, 1}, Pair{4, 2}, Pair{9, 19}})
+        rows.push_back({2, 48, h, w, 48, kernel, kernel, one, five(kernel), {2, 2, 2, 2}, 48 / per_group});
+  for (int kernel : {3, 5})
+    for (Quad padding : {none, Quad{2, 1, 0, 2}, Quad{3, 2, 4, 2}})
+      for (int groups : {1, 4, 5})
+        rows.push_back({1, 40, 9, 17, 40, kernel, kernel, one, five(kernel), padding, groups});
+  for (int kernel : {3, 5}) {
+    rows.push_back({1, 20, 11, 9, 37, kernel, kernel, one, five(kernel), {2, 2, 2, 2}, 1});
+    rows.push_back({2, 24, 11, 9, 24, kernel, kernel, two, five(kernel), {2, 2, 2, 2}, 4});
+  }
   rows.push_back({1, 6, 5, 6, 9, 3, 3, one, one, same, 3});
   rows.push_back({1, 20, 5, 6, 12, 1, 1, one, one, none, 4});
   rows.push_back({1, 64, 5, 6, 32, 1, 1, two, one, none, 2});

@@ -1,15 +1,12 @@
-// Register tiles of grouped 3x3 convolutions: forward, and gradInput as a convolution of dy. One call
+// Register tiles of grouped 3x3 and 5x5 convolutions: forward, and gradInput as a convolution of dy. One call
 // computes a strip, which is a run of equally wide tiles of one output row (or of two rows with the same
 // taps).
 //
-// No lane is wasted. Where a vector holds whole groups (shared), every lane multiplies its own input channel
-// and the sums travel: at mask m, lane l holds the sum of output channel l ^ m. Masks follow the Gray code
-// down to 0, so that one in-lane swap of the sums lies between two steps, not one permute per input: per
-// channel of the group and tile 14 swaps beside 126 multiply-adds. Where a group fills whole vectors, an
-// input channel is broadcast to all lanes. Each input vector that is loaded serves every output column that
-// it takes part in.
+// Lanes join the input channels of their groups in one of three ways (Join). Each input vector that is loaded
+// serves every output column that it takes part in.
 #pragma once
-#include "cpu/simd.h"
+#include "ops/conv2d/groupedPattern.kernels.h"
+#include "ops/conv2d/groupedShapes.kernels.h"
 #include "ops/conv2d/tiling.kernels.h"
 
 namespace groupconv {
@@ -35,15 +32,18 @@ struct Strip {
   const float* x;   // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
   int64_t x_tap;    // from one kernel row's input row to the next one's, in floats like all strides here
   int64_t x_row;    // to the second output row's input rows
-  int64_t x_block;  // to the group's next input block
-  // Shared: [mask, kernel row, kernel column, lanes]; else [block, kernel row, channel, kernel column,
+  int64_t x_block;  // to the next input block
+  // Broadcast: [block, kernel row, channel, kernel column, lanes]; else [step, kernel row, kernel column,
   // lanes].
   const float* weight;
-  int64_t weight_tap;  // between the kernel rows taken
-  int taps;            // kernel rows inside the image
-  int depth;           // shared: channels per group; else input blocks per group
-  int column, width;   // the input column that x points to; columns of the image
-  float* y;            // [columns, lanes]
+  int64_t weight_tap;        // between the kernel rows taken
+  int64_t weight_step;       // to the next step, or block
+  int taps;                  // kernel rows inside the image
+  int depth;                 // Broadcast: input blocks per group; Swap: steps
+  int last_lanes;            // Broadcast: channels in the last of the input blocks
+  const PatternStep* steps;  // Shuffle
+  int column, width;         // the input column that x points to; columns of the image
+  float* y;                  // [columns, lanes]
   int64_t y_row;
   const float *bias, *residual;  // or null; residual may be y
   Activation activation;
@@ -54,20 +54,24 @@ struct Strip {
 };
 using StripKernel = void (*)(const Strip&);
 
-// Which of a tile's output columns takes input column j through kernel column s; -1: none.
-// y[t] = sum over s of x[Stride * t + s] * weight[s].
-template <int Stride, int T>
+// Which of a tile's output columns takes input column j through kernel column s; -1: none. At most kEdge
+// columns fall outside at either end of a tile wider than one output.
+// y[t] = sum over s < Kernel of x[Stride * t + Dilation * s] * weight[s].
+template <int T, int Stride, int Kernel, int Dilation>
 struct Strided {
-  static constexpr int kWidth = T, kSums = T, kColumns = (T - 1) * Stride + 3, kAdvance = T * Stride;
+  static constexpr int kReach = (Kernel - 1) * Dilation, kEdge = kReach / 2, kKernel = Kernel;
+  static constexpr int kWidth = T, kSums = T, kColumns = (T - 1) * Stride + kReach + 1, kAdvance = T * Stride;
   static constexpr bool kPhases = false;
   static constexpr int target(int j, int s) {
-    return j >= s && (j - s) % Stride == 0 && (j - s) / Stride < T ? (j - s) / Stride : -1;
+    const int from = j - s * Dilation;
+    return from >= 0 && from % Stride == 0 && from / Stride < T ? from / Stride : -1;
   }
 };
-// The transpose of stride 2, by parity:
+// The transpose of stride 2 of a 3x3 kernel, by parity:
 // y[2t] = x[t] * weight[1], y[2t + 1] = x[t] * weight[2] + x[t + 1] * weight[0].
 template <int T>
 struct Phases {
+  static constexpr int kEdge = 1, kKernel = 3;
   static constexpr int kWidth = T, kSums = 2 * T, kColumns = T + 1, kAdvance = T;
   static constexpr bool kPhases = true;
   static constexpr int target(int j, int s) {
@@ -75,42 +79,50 @@ struct Phases {
   }
 };
 
-// The i-th of count columns in the order 0, last, then 1, 4, 7, … 2, 5, 8, … 3, 6, 9, …: multiply-adds to the
-// same sum are a third of all apart, which hides their latency, and columns that may be skipped come first,
-// since a branch among the others costs the compiler registers (avx2, conv2: 80 instead of 90 % of the peak).
-constexpr int spread(int i, int count) {
-  if (i < 2) return i * (count - 1);
-  const int index = i - 2, first = count / 3, second = (count - 1) / 3;  // columns of the first two thirds
-  return index < first            ? 3 * index + 1
-         : index < first + second ? 3 * (index - first) + 2
-                                  : 3 * (index - first - second) + 3;
+// The i-th of count columns in the order 0, last, 1, last but one … of `edge` columns at both ends, then with
+// the others every third one, three times: multiply-adds to the same sum are a third of all apart, which
+// hides their latency, and columns that may be skipped come first, since a branch among the others costs the
+// compiler registers (avx2, conv2: 80 instead of 90 % of the peak).
+constexpr int spread(int i, int count, int edge) {
+  if (i < 2 * edge) return i % 2 ? count - 1 - i / 2 : i / 2;
+  const int index = i - 2 * edge, inner = count - 2 * edge;
+  const int first = (inner + 2) / 3, second = (inner + 1) / 3;  // columns of the first two thirds
+  return edge + (index < first            ? 3 * index
+                 : index < first + second ? 3 * (index - first) + 1
+                                          : 3 * (index - first - second) + 2);
 }
 
 // Output columns of the tile that take input column j.
 template <class Tile>
 constexpr int uses(int j) {
-  return (Tile::target(j, 0) >= 0) + (Tile::target(j, 1) >= 0) + (Tile::target(j, 2) >= 0);
+  int count = 0;
+  for (int s = 0; s < Tile::kKernel; ++s) count += Tile::target(j, s) >= 0;
+  return count;
 }
 
-// sums += x * weight[3 kernel columns] for every input column j of the tile with begin <= j < end. In a tile
-// wider than one output only the outermost columns may fall outside.
-template <bool Shared, class Tile, int Rows, class Read>
+// sums += x * weight[kernel columns] for every input column j of the tile with begin <= j < end.
+template <Join join, class Tile, int Rows, class Read>
 GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x, int64_t x_row,
                                   const float* weight, int begin, int end, const Read& read) {
-  const Vec w[3] = {load(weight), load(weight + W), load(weight + 2 * W)};
+  constexpr bool kAllChecked = Tile::kWidth == 1;
+  Vec w[Tile::kKernel];
+  each<Tile::kKernel>([&](auto s) GROUPCONV_INLINE_LAMBDA { w[s.value] = load(weight + s.value * W); });
   each<Tile::kColumns>([&](auto i) GROUPCONV_INLINE_LAMBDA {
-    constexpr int j = spread(i.value, Tile::kColumns);
-    if ((j == 0 || Tile::kWidth == 1) && j < begin) return;
-    if ((j == Tile::kColumns - 1 || Tile::kWidth == 1) && j >= end) return;
-    each<Rows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
-      // A broadcast is never folded into three instructions; pinned, it costs the paired tiles of avx2 15 %.
-      const Vec loaded = read(x + row.value * x_row + j * W);
-      const Vec v = Shared && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
-      each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA {
-        constexpr int target = Tile::target(j, s.value);
-        if constexpr (target >= 0) sums[row.value][target] += v * w[s.value];
+    constexpr int j = spread(i.value, Tile::kColumns, Tile::kEdge);
+    if constexpr (uses<Tile>(j) > 0) {
+      if ((j < Tile::kEdge || kAllChecked) && j < begin) return;
+      if ((j >= Tile::kColumns - Tile::kEdge || kAllChecked) && j >= end) return;
+      each<Rows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
+        // A broadcast is never folded into three instructions; pinned, it costs the paired tiles of avx2 15
+        // %.
+        const Vec loaded = read(x + row.value * x_row + j * W);
+        const Vec v = join == Join::Swap && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
+        each<Tile::kKernel>([&](auto s) GROUPCONV_INLINE_LAMBDA {
+          constexpr int target = Tile::target(j, s.value);
+          if constexpr (target >= 0) sums[row.value][target] += v * w[s.value];
+        });
       });
-    });
+    }
   });
 }
 
@@ -126,14 +138,14 @@ GROUPCONV_INLINE void swap_lanes(Vec (&sums)[Rows][Sums]) {
 }
 
 template <class Tile, int Rows>
-GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
-                                 int end) {
+GROUPCONV_INLINE void add_swapped(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
+                                  int end) {
   const float* mask = s.weight;
   const auto add_taps = [&]() GROUPCONV_INLINE_LAMBDA {
     const float *row = x, *weight = mask;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
-      add_columns<true, Tile, Rows>(sums, row, s.x_row, weight, begin, end, load);
-    mask += 9 * W;
+      add_columns<Join::Swap, Tile, Rows>(sums, row, s.x_row, weight, begin, end, load);
+    mask += s.weight_step;
   };
   for (int step = 2;; step += 2) {
     add_taps();
@@ -150,15 +162,33 @@ GROUPCONV_INLINE void add_shared(Vec (&sums)[Rows][Tile::kSums], const Strip& s,
 }
 
 template <class Tile, int Rows>
+GROUPCONV_INLINE void add_shuffled(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
+                                   int end) {
+  const float* first = s.weight;
+  const PatternStep* step = s.steps;
+  for (int left = step->count; left > 0; --left, ++step, first += s.weight_step) {
+    const IntVec lanes = step->lanes;
+    const int64_t apart = (step->far - step->near) * s.x_block;
+    const auto read = [=](const float* near) GROUPCONV_INLINE_LAMBDA {
+      return shuffle_two(load(near), load(near + apart), lanes);
+    };
+    const float *row = x + step->near * s.x_block, *weight = first;
+    for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
+      add_columns<Join::Shuffle, Tile, Rows>(sums, row, s.x_row, weight, begin, end, read);
+  }
+}
+
+template <class Tile, int Rows>
 GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
                                     int end) {
   const auto read = [](const float* p) GROUPCONV_INLINE_LAMBDA { return broadcast(*p); };
   for (int block = 0; block < s.depth; ++block) {
-    const float *row = x + block * s.x_block, *first = s.weight + block * 9 * W * W;
+    const float *row = x + block * s.x_block, *first = s.weight + block * s.weight_step;
+    const int channels = block + 1 == s.depth ? s.last_lanes : W;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, first += s.weight_tap) {
       const float* weight = first;
-      for (int channel = 0; channel < W; ++channel, weight += 3 * W)
-        add_columns<false, Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
+      for (int channel = 0; channel < channels; ++channel, weight += Tile::kKernel * W)
+        add_columns<Join::Broadcast, Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
     }
   }
 }
@@ -171,7 +201,7 @@ GROUPCONV_INLINE void fetch_ahead(const Strip& s, int blocks, int tile) {
     for (int line = 0; line < s.ahead_lines; ++line) __builtin_prefetch(ahead + line * 16);
 }
 
-template <bool Shared, class Tile, int Rows>
+template <Join join, class Tile, int Rows>
 GROUPCONV_KERNEL void run_strip(const Strip& s) {
   const float* x = s.x;
   float* y = s.y;
@@ -181,9 +211,11 @@ GROUPCONV_KERNEL void run_strip(const Strip& s) {
     Vec sums[Rows][Tile::kSums];
     each<Rows * Tile::kSums>(
         [&](auto i) GROUPCONV_INLINE_LAMBDA { sums[i.value / Tile::kSums][i.value % Tile::kSums] = zero(); });
-    fetch_ahead(s, Shared ? 1 : s.depth, tile);
-    if constexpr (Shared)
-      add_shared<Tile, Rows>(sums, s, x, begin, end);
+    fetch_ahead(s, join == Join::Broadcast ? s.depth : 1, tile);
+    if constexpr (join == Join::Swap)
+      add_swapped<Tile, Rows>(sums, s, x, begin, end);
+    else if constexpr (join == Join::Shuffle)
+      add_shuffled<Tile, Rows>(sums, s, x, begin, end);
     else
       add_broadcast<Tile, Rows>(sums, s, x, begin, end);
     const float* residual = s.residual ? s.residual + (y - s.y) : nullptr;
@@ -203,20 +235,33 @@ GROUPCONV_KERNEL void run_strip(const Strip& s) {
 }
 
 // Kernels by tile width, 1 first.
-template <bool Shared, int Rows, class Widths>
+template <Join join, int Rows, int Stride, int Kernel, int Dilation, class Widths>
 struct StripKernels;
-template <bool Shared, int Rows, int... Is>
-struct StripKernels<Shared, Rows, Indices<Is...>> {
-  static constexpr StripKernel stride1[] = {run_strip<Shared, Strided<1, Is + 1>, Rows>...};
-  static constexpr StripKernel stride2[] = {run_strip<Shared, Strided<2, Is + 1>, Rows>...};
-  static constexpr StripKernel phases[] = {run_strip<Shared, Phases<Is + 1>, Rows>...};
+template <Join join, int Rows, int Stride, int Kernel, int Dilation, int... Is>
+struct StripKernels<join, Rows, Stride, Kernel, Dilation, Indices<Is...>> {
+  static constexpr StripKernel by_width[] = {
+      run_strip<join, Strided<Is + 1, Stride, Kernel, Dilation>, Rows>...};
 };
-template <bool Shared>
-using SingleRow = StripKernels<Shared, 1, typename MakeIndices<kMostSums>::type>;
-template <bool Shared>
-using DoubleRow = StripKernels<Shared, 2, typename MakeIndices<kMostSums / 2>::type>;
-template <bool Shared>
-using PhaseRow = StripKernels<Shared, 1, typename MakeIndices<kMostSums / 2>::type>;
+template <Join join, class Widths>
+struct PhaseKernels;
+template <Join join, int... Is>
+struct PhaseKernels<join, Indices<Is...>> {
+  static constexpr StripKernel by_width[] = {run_strip<join, Phases<Is + 1>, 1>...};
+};
+
+// The kernels of one convolution; without paired ones, rows go one by one.
+struct StripSet {
+  const StripKernel *single, *paired;
+  int kernel, dilation, most;  // columns of the kernel; sums
+};
+template <Join join, int Stride, int Kernel, int Dilation, int Most>
+constexpr const StripKernel* single_rows() {
+  return StripKernels<join, 1, Stride, Kernel, Dilation, typename MakeIndices<Most>::type>::by_width;
+}
+template <Join join, int Stride>
+constexpr const StripKernel* paired_rows() {
+  return StripKernels<join, 2, Stride, 3, 1, typename MakeIndices<kMostSums / 2>::type>::by_width;
+}
 
 }  // namespace
 }  // namespace groupconv

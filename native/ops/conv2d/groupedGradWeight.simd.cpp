@@ -1,53 +1,82 @@
-// gradWeight of a grouped 3x3 convolution with as many channels out as in. Activations N C/W H W lanes.
+// gradWeight of grouped 3x3 and 5x5 convolutions. Activations N C/W H W lanes.
 //
-//   dweight[k, c, r, s] = sum over n, p, q of
-//                         dy[n, k, p, q] * x[n, c, p * stride + r - pad_top, q * stride + s - pad_left]
+//   dweight[k, c, r, s] = sum over n, p, q of dy[n, k, p, q] *
+//       x[n, c, p * stride + r * dilation - pad_top, q * stride + s * dilation - pad_left]
 //
 // A lane is an input channel. For one kernel row r, sums[3 kernel columns][output channels] stay in registers
 // over all pixels of a patch, which is as many rows (or whole images) as L1 holds: per output column one
-// vector of dy, whose lanes are swapped (vectors of whole groups: at mask m, lane l meets output channel l ^
-// m) or broadcast, meets three vectors of x. Threads share pairs of channel blocks and their kernel rows,
-// never pixels: no sum depends on them.
+// vector of dy, whose lanes are swapped (at mask m, lane l meets output channel l ^ m), shuffled from two
+// blocks, or broadcast, meets the vectors of x of one kernel row. Threads share pairs of channel blocks and
+// their kernel rows, never pixels: no sum depends on them.
 #include "cpu/context.h"
 #include "ops/conv2d/groupedShapes.kernels.h"
 
 namespace groupconv {
 namespace {
 
-constexpr int64_t kPatchBytes = 20 << 10;      // of x and dy, in an L1 of 32 KB or more
-constexpr int kMostOutputs = W == 16 ? 8 : 4;  // 3 sums each: 24 of 32 registers, 12 of 16
+constexpr int64_t kPatchBytes = 20 << 10;  // of x and dy, in an L1 of 32 KB or more
+
+// Output channels (steps, with Shuffle) whose sums fit the registers beside a row of input columns: of 32,
+// 3 * 8 or 5 * 4 sums (with Shuffle, 3 * 6 or 5 * 4: the shuffles' lanes take registers, too); of 16, 3 * 4
+// or 5 * 2.
+constexpr int most_outputs(Join join, int columns) {
+  return W < 16 ? (columns == 3 ? 4 : 2) : columns == 5 ? 4 : join == Join::Shuffle ? 6 : 8;
+}
 
 struct Patch {
   const float *x, *dy;        // the first row's column 0: x[row + r], dy[row]
   int64_t x_image, dy_image;  // strides, in floats
   int64_t x_row, dy_row;
+  int64_t x_tap, dy_block;            // to the next kernel column; to dy's next block
   int images, rows, columns;          // of dy
   int stride, pad_left, width;        // width of x
-  int inner_begin, inner_end;         // columns of dy whose three columns of x are inside the image
+  int dilation;                       // of kernel columns
+  int inner_begin, inner_end;         // columns of dy whose columns of x are all inside the image
   const float *x_ahead, *dy_ahead;    // to fetch into the cache meanwhile
   int x_ahead_lines, dy_ahead_lines;  // of 64 bytes per row
-  float* sums;                        // [3 kernel columns, outputs, lanes]
+  const PatternStep* steps;           // Shuffle: the chunk's
+  float* sums;                        // [kernel columns, outputs, lanes]
   bool first;                         // overwrite the sums
 };
 using PatchKernel = void (*)(const Patch&);
 
-// body(o, dy's vector for output o).
-template <bool Shared, int Outputs, class Body>
-GROUPCONV_INLINE void each_output(const float* dy, const Body& body) {
-  if constexpr (Shared) {
-    const Vec v = load(dy);
-    each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA { body(o, xor_lanes<o.value>(v)); });
-  } else {
-    each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA { body(o, broadcast(dy[o.value])); });
+// What of dy meets the lanes: at(dy, o) is the vector for output o of the chunk.
+template <Join join, int Outputs>
+struct Outer {
+  explicit Outer(const Patch&) {}
+  template <int O>
+  GROUPCONV_INLINE Vec at(const float* dy) const {
+    if constexpr (join == Join::Swap)
+      return xor_lanes<O>(load(dy));
+    else
+      return broadcast(dy[O]);
   }
-}
+};
+template <int Outputs>
+struct Outer<Join::Shuffle, Outputs> {
+  IntVec lanes[Outputs];
+  int64_t near[Outputs], far[Outputs];  // offsets
+  explicit GROUPCONV_INLINE Outer(const Patch& p) {
+    each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA {
+      lanes[o.value] = p.steps[o.value].lanes;
+      near[o.value] = p.steps[o.value].near * p.dy_block;
+      far[o.value] = p.steps[o.value].far * p.dy_block;
+    });
+  }
+  template <int O>
+  GROUPCONV_INLINE Vec at(const float* dy) const {
+    return shuffle_two(load(dy + near[O]), load(dy + far[O]), lanes[O]);
+  }
+};
 
-template <bool Shared, int Outputs>
+template <Join join, int Columns, int Outputs>
 GROUPCONV_KERNEL void run_patch(const Patch& p) {
-  Vec sums[3][Outputs];
-  each<3 * Outputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+  Vec sums[Columns][Outputs];
+  each<Columns * Outputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
     sums[i.value / Outputs][i.value % Outputs] = p.first ? zero() : load(p.sums + i.value * W);
   });
+  const Outer<join, Outputs> outer(p);
+  const int64_t x_tap = p.x_tap;
   const float *x_ahead = p.x_ahead, *dy_ahead = p.dy_ahead;
   for (int image = 0; image < p.images; ++image)
     for (int row = 0; row < p.rows; ++row) {
@@ -57,83 +86,136 @@ GROUPCONV_KERNEL void run_patch(const Patch& p) {
       const float* x = p.x + image * p.x_image + row * p.x_row - int64_t{p.pad_left} * W;
       for (int q = 0; q < p.columns; ++q, dy += W, x += p.stride * W) {
         if (q >= p.inner_begin && q < p.inner_end) {
-          const Vec inputs[3] = {load(x), load(x + W), load(x + 2 * W)};
-          each_output<Shared, Outputs>(dy, [&](auto o, Vec output) GROUPCONV_INLINE_LAMBDA {
-            each<3>([&](auto s)
-                        GROUPCONV_INLINE_LAMBDA { sums[s.value][o.value] += output * inputs[s.value]; });
+          Vec inputs[Columns];
+          each<Columns>([&](auto s) GROUPCONV_INLINE_LAMBDA { inputs[s.value] = load(x + s.value * x_tap); });
+          each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA {
+            const Vec output = outer.template at<o.value>(dy);
+            each<Columns>(
+                [&](auto s) GROUPCONV_INLINE_LAMBDA { sums[s.value][o.value] += output * inputs[s.value]; });
           });
         } else {
-          each<3>([&](auto s) GROUPCONV_INLINE_LAMBDA {
-            const int column = q * p.stride - p.pad_left + s.value;
+          each<Columns>([&](auto s) GROUPCONV_INLINE_LAMBDA {
+            const int column = q * p.stride - p.pad_left + s.value * p.dilation;
             if (column < 0 || column >= p.width) return;
-            const Vec input = load(x + s.value * W);
-            each_output<Shared, Outputs>(dy, [&](auto o, Vec output) GROUPCONV_INLINE_LAMBDA {
-              sums[s.value][o.value] += output * input;
+            const Vec input = load(x + s.value * x_tap);
+            each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA {
+              sums[s.value][o.value] += outer.template at<o.value>(dy) * input;
             });
           });
         }
       }
     }
-  each<3 * Outputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+  each<Columns * Outputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
     store(p.sums + i.value * W, sums[i.value / Outputs][i.value % Outputs]);
   });
 }
 
-// A pair is an output block and one of its group's input blocks. Its sums: [kernel row, chunk, kernel column,
-// output of the chunk, lanes].
+// Kernels by outputs, 1 first.
+template <Join join, int Columns, class Outputs>
+struct PatchKernels;
+template <Join join, int Columns, int... Is>
+struct PatchKernels<join, Columns, Indices<Is...>> {
+  static constexpr PatchKernel by_outputs[] = {run_patch<join, Columns, Is + 1>...};
+};
+template <Join join>
+const PatchKernel* patch_kernels(int64_t columns) {
+  return columns == 3 ? PatchKernels<join, 3, typename MakeIndices<most_outputs(join, 3)>::type>::by_outputs
+                      : PatchKernels<join, 5, typename MakeIndices<most_outputs(join, 5)>::type>::by_outputs;
+}
+
+// Swaps are by constants, and so for one chunk only.
+Join patch_join(const Conv2dProblem& p) {
+  const Join join = join_of(p);
+  return join == Join::Swap && p.channels_per_group() > most_outputs(join, p.s) ? Join::Shuffle : join;
+}
+
+// A pair is a block of inputs (lanes) and one of the outputs that meet it, which with Shuffle come from
+// several blocks. Its sums: [kernel row, chunk, kernel column, output of the chunk, lanes].
 struct Layout {
-  int64_t per_group, blocks, group_blocks, pairs, outputs;
-  bool shared;
-  int chunk, chunks;
-  PatchKernel kernel;
+  Join join;
+  int64_t in_per_group, out_per_group, in_blocks, out_blocks;
+  int64_t group_in, group_out;  // blocks of a group that fills vectors, else 1
+  int64_t pairs, taps, columns, row_sums;
+  Patterns patterns;
+  const PatchKernel* kernels;
+
   explicit Layout(const Conv2dProblem& p)
-      : per_group(p.channels_per_group()),
-        blocks(ceil_div(p.c, W)),
-        group_blocks(max_of(1, per_group / W)),
-        pairs(blocks * group_blocks),
-        outputs(min_of(per_group, W)),
-        shared(groups_share_vectors(per_group)),
-        chunk(static_cast<int>(min_of(outputs, kMostOutputs))),
-        chunks(static_cast<int>(outputs / chunk)) {
-    kernel = !shared      ? run_patch<false, kMostOutputs>
-             : chunk == 2 ? run_patch<true, 2>
-             : chunk == 4 ? run_patch<true, 4>
-                          : run_patch<true, kMostOutputs>;
+      : join(patch_join(p)),
+        in_per_group(p.channels_per_group()),
+        out_per_group(p.outputs_per_group()),
+        in_blocks(ceil_div(p.c, W)),
+        out_blocks(ceil_div(p.k, W)),
+        group_in(join == Join::Broadcast ? ceil_div(in_per_group, W) : 1),
+        group_out(join == Join::Broadcast ? ceil_div(out_per_group, W) : 1),
+        pairs(out_blocks * group_in),
+        taps(int64_t{p.r} * p.s),
+        columns(p.s),
+        row_sums(columns * W * (join == Join::Shuffle ? most_steps(in_per_group) : W)),
+        patterns(p.c, in_per_group) {
+    kernels = join == Join::Broadcast ? patch_kernels<Join::Broadcast>(columns)
+                                      : patch_kernels<Join::Swap>(columns);
+    if constexpr (kShufflesTwoVectors)
+      if (join == Join::Shuffle) kernels = patch_kernels<Join::Shuffle>(columns);
   }
-  int64_t row_sums() const { return 3 * outputs * W; }  // floats of one kernel row
+  int64_t out_block(int64_t pair) const { return pair / group_in; }
+  int64_t in_block(int64_t pair) const { return out_block(pair) / group_out * group_in + pair % group_in; }
+  size_t patterns_bytes() const { return join == Join::Shuffle ? patterns.bytes() : 0; }
+  int64_t sums_size() const { return taps / columns * row_sums; }  // floats of a pair
 };
 
-// Rows p with 0 <= p * stride + r - pad_top < h, within [begin, end).
+// How the outputs of one pair are cut into chunks, the first `wide` of them one output wider.
+struct Chunks {
+  int64_t outputs, count, width, wide;
+  const PatternStep* steps;
+  Chunks(const Layout& layout, int64_t pair, const void* patterns) : steps(nullptr) {
+    outputs = layout.join == Join::Swap
+                  ? layout.in_per_group
+                  : min_of(W, layout.out_per_group - layout.out_block(pair) % layout.group_out * W);
+    if (layout.join == Join::Shuffle) {
+      steps = layout.patterns.of(layout.in_block(pair), patterns);
+      outputs = steps->count;
+    }
+    count = ceil_div(outputs, most_outputs(layout.join, static_cast<int>(layout.columns)));
+    width = outputs / count, wide = outputs % count;
+  }
+  int64_t first(int64_t chunk) const { return chunk * width + min_of(chunk, wide); }
+  int64_t width_of(int64_t chunk) const { return width + (chunk < wide); }
+};
+
+// Rows p with 0 <= p * stride + r * dilation - pad_top < h, within [begin, end).
 Range rows_inside(const Conv2dProblem& p, int r, int64_t begin, int64_t end) {
-  const int64_t first = ceil_div(max_of(0, p.pad_top - r), p.stride_h);
-  const int64_t last = p.h - 1 + p.pad_top - r;
+  const int64_t up = p.pad_top - int64_t{r} * p.dilation_h, last = p.h - 1 + up;
+  const int64_t first = ceil_div(max_of(0, up), p.stride_h);
   return {max_of(begin, first), min_of(end, last < 0 ? 0 : last / p.stride_h + 1)};
 }
 
 // The sums of kernel rows [first_row, end_row) of one pair, over all images.
 void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layout, int64_t pair,
               int first_row, int end_row, float* sums) {
-  const int64_t out_block = pair / layout.group_blocks;
-  const int64_t in_block = out_block / layout.group_blocks * layout.group_blocks + pair % layout.group_blocks;
+  const Chunks chunks(layout, pair, b.workspace);
+  const int64_t in_block = layout.in_block(pair), out_block = layout.out_block(pair);
   const int64_t x_row = int64_t{p.w} * W, dy_row = int64_t{p.q} * W;
   const int64_t row_bytes = (p.stride_h * x_row + dy_row) * 4;
   const int64_t rows = min_of(p.p, max_of(1, kPatchBytes / row_bytes));
   const int64_t images = rows < p.p ? 1 : max_of(1, kPatchBytes / (row_bytes * p.p));
 
   Patch patch{};
-  patch.x_image = layout.blocks * p.h * x_row;
-  patch.dy_image = layout.blocks * p.p * dy_row;
+  patch.x_image = layout.in_blocks * p.h * x_row;
+  patch.dy_image = layout.out_blocks * p.p * dy_row;
   patch.x_row = p.stride_h * x_row;
   patch.dy_row = dy_row;
+  patch.x_tap = int64_t{p.dilation_w} * W;
+  patch.dy_block = p.p * dy_row;
   patch.columns = p.q;
   patch.stride = p.stride_w;
+  patch.dilation = p.dilation_w;
   patch.pad_left = p.pad_left;
   patch.width = p.w;
   patch.inner_begin = static_cast<int>(ceil_div(p.pad_left, p.stride_w));
-  patch.inner_end =
-      static_cast<int>(min_of(p.q, p.w + p.pad_left < 3 ? 0 : (p.w + p.pad_left - 3) / p.stride_w + 1));
+  const int last = p.w + p.pad_left - 1 - (p.s - 1) * p.dilation_w;  // the last inner column begins here
+  patch.inner_end = static_cast<int>(min_of(p.q, last < 0 ? 0 : last / p.stride_w + 1));
   // While one patch is summed, the next one is fetched; every kernel call fetches its share of it.
-  const int64_t calls = (end_row - first_row) * layout.chunks;
+  const int64_t calls = (end_row - first_row) * chunks.count;
   patch.x_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.x_row, calls * 16));
   patch.dy_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.dy_row, calls * 16));
   for (int64_t image = 0; image < p.n; image += images)
@@ -151,16 +233,20 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
         patch.images = static_cast<int>(min_of(images, p.n - image));
         patch.rows = static_cast<int>(max_of(0, inside.end - inside.begin));
         patch.first = image == 0 && row == 0;
-        const int64_t x_begin = inside.begin * p.stride_h + r - p.pad_top;
-        for (int chunk = 0; chunk < layout.chunks; ++chunk) {
+        const int64_t x_begin = inside.begin * p.stride_h + r * p.dilation_h - p.pad_top;
+        for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+          const int64_t output = chunks.first(chunk);
           patch.x = b.x + image * patch.x_image + (in_block * p.h + x_begin) * x_row;
-          patch.dy = b.dy + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row +
-                     chunk * layout.chunk;
+          patch.dy = b.dy + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row;
+          if (chunks.steps)
+            patch.steps = chunks.steps + output;
+          else
+            patch.dy += output;
           patch.x_ahead = x_ahead, patch.dy_ahead = dy_ahead;
           x_ahead += int64_t{rows} * patch.x_ahead_lines * 16;
           dy_ahead += int64_t{rows} * patch.dy_ahead_lines * 16;
-          patch.sums = sums + r * layout.row_sums() + chunk * 3 * layout.chunk * W;
-          layout.kernel(patch);
+          patch.sums = sums + r * layout.row_sums + output * layout.columns * W;
+          layout.kernels[chunks.width_of(chunk) - 1](patch);
         }
       }
     }
@@ -177,84 +263,113 @@ GROUPCONV_INLINE void transpose(Quad& a, Quad& b, Quad& c, Quad& d) {
   d = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
-// Row-major dweight[k, c, r, s] of one pair: four lanes at a time, whose runs of 9 may lie anywhere.
-template <bool Accumulate>
-void unpack(const Conv2dProblem& p, const Layout& layout, int64_t pair, const float* sums, float* dweight) {
-  const int64_t out_block = pair / layout.group_blocks, in_block = pair % layout.group_blocks;
-  const int64_t tap_stride = layout.chunk * W, first_input = in_block * W;
-  for (int64_t o = 0; o < layout.outputs; ++o) {
-    const float* outputs = sums + o / layout.chunk * 3 * tap_stride + o % layout.chunk * W;
-    for (int64_t lane = 0; lane < W; lane += 4) {
-      const float* from = outputs + lane;
-      Quad taps[9];
-      GROUPCONV_UNROLL
-      for (int tap = 0; tap < 9; ++tap)
-        taps[tap] = *reinterpret_cast<const Quad*>(from + tap / 3 * layout.row_sums() + tap % 3 * tap_stride);
-      transpose(taps[0], taps[1], taps[2], taps[3]);
-      transpose(taps[4], taps[5], taps[6], taps[7]);
-      GROUPCONV_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int64_t k = out_block * W + (layout.shared ? (lane + i) ^ o : o);
-        if (k >= p.k) continue;
-        const int64_t c = layout.shared ? (lane + i) & (layout.per_group - 1) : first_input + lane + i;
-        float* to = dweight + (k * layout.per_group + c) * 9;
-        Quad* quads = reinterpret_cast<Quad*>(to);
-        quads[0] = Accumulate ? quads[0] + taps[i] : taps[i];
-        quads[1] = Accumulate ? quads[1] + taps[4 + i] : taps[4 + i];
-        to[8] = Accumulate ? to[8] + taps[8][i] : taps[8][i];
-      }
-    }
+// Where lane `lane` of output (or step) o of a pair lies in dweight: its taps' index; -1: nowhere.
+GROUPCONV_INLINE int64_t place_of(const Conv2dProblem& p, const Layout& layout, const Chunks& chunks,
+                                  int64_t pair, int64_t o, int64_t lane) {
+  const int64_t in = layout.in_block(pair) * W + lane, group = in / layout.in_per_group;
+  int64_t k = layout.out_block(pair) * W;
+  if (layout.join == Join::Shuffle) {
+    const int64_t channel = chunks.steps[o].channel[lane];
+    k = channel < 0 ? p.k : group * layout.out_per_group + channel;
+  } else {
+    k += layout.join == Join::Swap ? lane ^ o : o;
   }
+  return in < p.c && k < p.k ? k * layout.in_per_group + in % layout.in_per_group : -1;
+}
+
+// Row-major dweight[k, c, r, s] of one pair: four lanes at a time, whose runs of taps may lie anywhere.
+template <bool Accumulate, int Taps>
+void unpack(const Conv2dProblem& p, const Layout& layout, const void* patterns, int64_t pair,
+            const float* sums, float* dweight) {
+  constexpr int kColumns = Taps == 9 ? 3 : 5;
+  const Chunks chunks(layout, pair, patterns);
+  for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    const int64_t begin = chunks.first(chunk), width = chunks.width_of(chunk), tap_stride = width * W;
+    for (int64_t o = begin; o < begin + width; ++o)
+      for (int64_t lane = 0; lane < W; lane += 4) {
+        const float* from = sums + (begin * kColumns + o - begin) * W + lane;
+        Quad taps[Taps];
+        GROUPCONV_UNROLL
+        for (int tap = 0; tap < Taps; ++tap)
+          taps[tap] = *reinterpret_cast<const Quad*>(from + tap / kColumns * layout.row_sums +
+                                                     tap % kColumns * tap_stride);
+        GROUPCONV_UNROLL
+        for (int tap = 0; tap + 4 <= Taps; tap += 4)
+          transpose(taps[tap], taps[tap + 1], taps[tap + 2], taps[tap + 3]);
+        GROUPCONV_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int64_t place = place_of(p, layout, chunks, pair, o, lane + i);
+          if (place < 0) continue;
+          float* to = dweight + place * Taps;
+          GROUPCONV_UNROLL
+          for (int tap = 0; tap + 4 <= Taps; tap += 4) {
+            Quad* quad = reinterpret_cast<Quad*>(to + tap);
+            *quad = Accumulate ? *quad + taps[tap + i] : taps[tap + i];
+          }
+          to[Taps - 1] = Accumulate ? to[Taps - 1] + taps[Taps - 1][i] : taps[Taps - 1][i];
+        }
+      }
+  }
+}
+
+using Unpack = void (*)(const Conv2dProblem&, const Layout&, const void*, int64_t, const float*, float*);
+Unpack unpack_of(const Conv2dProblem& p) {
+  if (p.s == 3) return p.accumulate ? unpack<true, 9> : unpack<false, 9>;
+  return p.accumulate ? unpack<true, 25> : unpack<false, 25>;
 }
 
 // Every part takes a contiguous run of (pair, kernel row). It unpacks the pairs that it has whole at once,
 // from one place that stays in cache; those that the cut divided are unpacked once all parts are done.
+// Workspace: patterns, then sums.
 void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Layout layout(p);
   const int parts = static_cast<const CpuContext&>(context).threads;
+  const Unpack unpack = unpack_of(p);
+  if (layout.join == Join::Shuffle) layout.patterns.make(b.workspace);
   const auto place = [&](int64_t pair) {
-    return static_cast<float*>(b.workspace) + pair * 3 * layout.row_sums();
-  };
-  const auto unpack_pair = [&](int64_t pair, const float* sums) {
-    if (p.accumulate)
-      unpack<true>(p, layout, pair, sums, b.dweight);
-    else
-      unpack<false>(p, layout, pair, sums, b.dweight);
+    return static_cast<float*>(b.workspace) + layout.patterns_bytes() / sizeof(float) +
+           pair * layout.sums_size();
   };
   parallel_for(context, parts, [&](int64_t part) {
-    const Range range = share(layout.pairs * 3, static_cast<int>(part), parts);
+    const Range range = share(layout.pairs * p.r, static_cast<int>(part), parts);
     for (int64_t i = range.begin; i < range.end;) {
-      const int64_t pair = i / 3, row = i % 3, end = min_of(3, row + range.end - i);
-      const bool whole = end - row == 3;
-      float* sums = place(whole ? ceil_div(range.begin, 3) : pair);
+      const int64_t pair = i / p.r, row = i % p.r, end = min_of(p.r, row + range.end - i);
+      const bool whole = end - row == p.r;
+      float* sums = place(whole ? ceil_div(range.begin, p.r) : pair);
       sum_pair(p, b, layout, pair, static_cast<int>(row), static_cast<int>(end), sums);
-      if (whole) unpack_pair(pair, sums);
+      if (whole) unpack(p, layout, b.workspace, pair, sums, b.dweight);
       i += end - row;
     }
   });
   if (layout.pairs % parts == 0) return;  // no pair is divided
   parallel_for(context, parts, [&](int64_t part) {
-    const Range range = share(layout.pairs * 3, static_cast<int>(part), parts);
-    const int64_t last = range.end / 3;
-    if (range.end % 3 != 0 && last * 3 >= range.begin) unpack_pair(last, place(last));
+    const Range range = share(layout.pairs * p.r, static_cast<int>(part), parts);
+    const int64_t last = range.end / p.r;
+    if (range.end % p.r != 0 && last * p.r >= range.begin)
+      unpack(p, layout, b.workspace, last, place(last), b.dweight);
   });
 }
 
 size_t workspace_bytes(const Conv2dProblem& p) {
   const Layout layout(p);
-  return static_cast<size_t>(layout.pairs * 3 * layout.row_sums()) * sizeof(float);
+  return layout.patterns_bytes() + static_cast<size_t>(layout.pairs * layout.sums_size()) * sizeof(float);
+}
+
+bool accepts3x3(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p); }
+bool accepts5x5(const Conv2dProblem& p) {
+  return p.pass == Conv2dPass::GradWeight && spans_five(p) && p.stride_h == p.stride_w &&
+         join_of(p) != Join::None;
 }
 
 constexpr Conv2dSolver solvers[] = {
-    {"grouped3x3",
-     [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p); }, grad_weight,
-     workspace_bytes},
+    {"grouped3x3", accepts3x3, grad_weight, workspace_bytes},
+    {"grouped5x5", accepts5x5, grad_weight, workspace_bytes},
 };
 
 }  // namespace
 
 namespace GROUPCONV_ISA {
-extern const Conv2dTable conv2d_grouped_grad_weight = {solvers, 1};
+extern const Conv2dTable conv2d_grouped_grad_weight = {solvers, 2};
 }
 
 }  // namespace groupconv

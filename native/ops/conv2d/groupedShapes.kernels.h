@@ -1,21 +1,50 @@
-// What the units of the grouped 3x3 solvers agree on.
+// What the units of the grouped solvers agree on: which problems are theirs, and how lanes meet channels.
 #pragma once
 #include "cpu/simd.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/groupedPattern.kernels.h"
 
 namespace groupconv {
 namespace {
 
-// Vectors hold whole groups.
-GROUPCONV_INLINE bool groups_share_vectors(int64_t per_group) { return per_group < W; }
+// How a vector of sums joins the input channels of its groups.
+enum class Join {
+  None,
+  // A vector holds whole groups of a power of two. Every lane multiplies its own input channel and the sums
+  // travel: at mask m, lane l holds the sum of output channel l ^ m. Masks follow the Gray code down to 0, so
+  // that one in-lane swap of the sums lies between two steps, not one shuffle per input: per channel of the
+  // group and tile 14 swaps beside 126 multiply-adds.
+  Swap,
+  // Groups and vectors don't fit each other: one shuffle of two input vectors for three multiply-adds.
+  Shuffle,
+  // Groups fill vectors, or there is one group: an input channel is broadcast to all lanes.
+  Broadcast
+};
+
+constexpr int64_t kMostDepth = 64;  // channels per group; more are blocked by depth elsewhere
+
+GROUPCONV_INLINE Join join_of(const Conv2dProblem& p) {
+  const int64_t c = p.channels_per_group(), k = p.outputs_per_group();
+  if (p.x_block != W || p.y_block != W || max_of(c, k) > kMostDepth) return Join::None;
+  if (p.groups == 1 || (c % W == 0 && k % W == 0)) return Join::Broadcast;
+  if (c != k || c < 2) return Join::None;
+  if (W % c == 0) return Join::Swap;
+  return kShufflesTwoVectors ? Join::Shuffle : Join::None;
+}
+
+GROUPCONV_INLINE bool is_padded_at_most(const Conv2dProblem& p, int most) {
+  return p.pad_top <= most && p.pad_right <= most && p.pad_bottom <= most && p.pad_left <= most;
+}
 
 GROUPCONV_INLINE bool is_grouped3x3(const Conv2dProblem& p) {
-  const int64_t per_group = p.channels_per_group();
-  const bool fits = groups_share_vectors(per_group) ? per_group >= 2 && W % per_group == 0
-                                                    : per_group % W == 0 && per_group <= 64;
-  return p.r == 3 && p.s == 3 && p.c == p.k && fits && p.x_block == W && p.y_block == W &&
-         p.dilation_h == 1 && p.dilation_w == 1 && p.stride_h == p.stride_w && p.stride_h <= 2 &&
-         p.pad_top <= 2 && p.pad_right <= 2 && p.pad_bottom <= 2 && p.pad_left <= 2;
+  return p.r == 3 && p.s == 3 && p.dilation_h == 1 && p.dilation_w == 1 && p.stride_h == p.stride_w &&
+         p.stride_h <= 2 && is_padded_at_most(p, 2) && join_of(p) != Join::None;
+}
+
+// Kernels that span five rows and columns: 5x5, and 3x3 with dilation 2.
+GROUPCONV_INLINE bool spans_five(const Conv2dProblem& p) {
+  const bool spans = (p.r == 5 && p.dilation_h == 1) || (p.r == 3 && p.dilation_h == 2);
+  return spans && p.r == p.s && p.dilation_h == p.dilation_w;
 }
 
 }  // namespace
