@@ -23,11 +23,9 @@ struct PixelBox {
   const float *next_x = nullptr, *next_dy = nullptr;
 };
 
-template <int Inputs>
+template <int Inputs, bool Ahead = false>
 GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out,
-                                     int64_t pitch, bool resume, const float* ahead) {
-  const int64_t ahead_step = ahead ? W : 0;
-  if (!ahead) ahead = x;
+                                     int64_t pitch, bool resume, const float* ahead = nullptr) {
   Vec sums[kTileOutputs][Inputs];  // from zero: what `out` holds arrives during the work
   GROUPCONV_UNROLL
   for (int k = 0; k < kTileOutputs; ++k) GROUPCONV_UNROLL
@@ -41,8 +39,10 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
     const float *x_at = x + image * in.x_image + row * in.x_row,
                 *dy_at = dy + image * in.dy_image + row * in.dy_row;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
-      __builtin_prefetch(ahead, 0, 2);
-      ahead += ahead_step;
+      if constexpr (Ahead) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += W;
+      }
       Vec inputs[Inputs];
       GROUPCONV_UNROLL
       for (int c = 0; c < Inputs; ++c) inputs[c] = load(x_at + c * x_plane);
@@ -66,16 +66,14 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
 
 GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy,
                                      float* out, int64_t pitch, bool resume, const float* ahead = nullptr) {
-  switch (inputs) {
-    case 1:
-      return outer_products<1>(in, x, dy, out, pitch, resume, ahead);
-    case 2:
-      return outer_products<2>(in, x, dy, out, pitch, resume, ahead);
-    case 3:
-      return outer_products < kTileInputs < 3 ? 1 : 3 > (in, x, dy, out, pitch, resume, ahead);
-    case 4:
-      return outer_products < kTileInputs < 4 ? 1 : 4 > (in, x, dy, out, pitch, resume, ahead);
-  }
+  each<kTileInputs>([&](auto less) GROUPCONV_INLINE_LAMBDA {
+    constexpr int Inputs = less.value + 1;
+    if (inputs != Inputs) return;
+    if (ahead)
+      outer_products<Inputs, true>(in, x, dy, out, pitch, resume, ahead);
+    else
+      outer_products<Inputs>(in, x, dy, out, pitch, resume);
+  });
 }
 
 // out [outputs, pitch >= inputs], row-major; only [outputs, inputs] of it is touched.

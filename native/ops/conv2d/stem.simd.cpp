@@ -66,9 +66,15 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
       if (residual && pixel < pixels) results[pixel] += load(residual + offset + pixel * W);
     }
     activate(results, tile.epilogue.activation);
+    float* y = tile.y + offset;
+    if (pixels == Width) {
+      GROUPCONV_UNROLL
+      for (int pixel = 0; pixel < Width; ++pixel) store(y + pixel * W, results[pixel]);
+      continue;
+    }
     GROUPCONV_UNROLL
     for (int pixel = 0; pixel < Width; ++pixel)
-      if (pixel < pixels) store(tile.y + offset + pixel * W, results[pixel]);
+      if (pixel < pixels) store(y + pixel * W, results[pixel]);
   }
 }
 
@@ -104,41 +110,65 @@ void copy_patch(const Conv2dProblem& p, const float* x, int64_t h, int64_t w, Ra
     }
 }
 
+// A row of outputs in tiles whose sizes differ by at most one; divided once, not per row: a row is a few
+// hundred cycles.
+struct Cut {
+  int64_t tiles, shorter, longer;  // `longer` tiles of shorter + 1 pixels come first
+};
+Cut cut_row(const Conv2dProblem& p, int blocks) {
+  const int64_t tiles = ceil_div(p.q, tile_pixels(kTilePixels, blocks));
+  return {tiles, p.q / tiles, p.q % tiles};
+}
+
+// Kernel rows that lie inside where kernel row 0 is row h of x.
+Range rows_inside(const Conv2dProblem& p, int64_t h) {
+  const int64_t last = h + int64_t{p.r - 1} * p.dilation_h;
+  return {h < 0 ? min_of(p.r, ceil_div(-h, p.dilation_h)) : 0,
+          last < p.h ? p.r
+          : p.h > h  ? min_of(p.r, (p.h - h - 1) / p.dilation_h + 1)
+                     : 0};
+}
+
 // Output row `row` of image n, the one or two channel blocks from `block` on.
-void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t row, int64_t block) {
+void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut& cut, int64_t n, int64_t row,
+             int64_t block) {
   alignas(64) float patch[kPatch];
   const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), count = tile_blocks(block, p.k);
-  const int64_t parts = ceil_div(p.q, tile_pixels(kTilePixels, count)), y_block = int64_t{p.p} * p.q * W;
-  const int64_t h = row * p.stride_h - p.pad_top;
-  const float* x = b.x + n * p.c * p.h * p.w;
-  const Range rows{h < 0 ? min_of(p.r, ceil_div(-h, p.dilation_h)) : 0,
-                   p.h > h ? min_of(p.r, (p.h - h - 1) / p.dilation_h + 1) : 0};
-  for (int64_t i = 0; i < parts; ++i) {
-    const Range pixels = part(p.q, i, parts);
-    const int width = tile_width(ceil_div((pixels.end - pixels.begin) * count, 2));
-    const int64_t w = pixels.begin * p.stride_w - p.pad_left, computed = tile_pixels(width, count);
-    const int64_t offset = ((n * blocks + block) * p.p * p.q + row * p.q + pixels.begin) * W;
-    StemTile tile{
-        x + h * p.w + w,
-        int64_t{p.h} * p.w,
-        int64_t{p.w} * p.dilation_h,
-        p.dilation_w,
-        p.stride_w,
-        b.weight + block * taps * W,
-        taps * W,
-        p.c,
-        p.r,
-        p.s,
-        rows,
-        b.y + offset,
-        y_block,
-        pixels.end - pixels.begin,
-        {b.bias ? b.bias + block * W : nullptr, b.residual ? b.residual + offset : nullptr, p.activation}};
+  const int64_t h = row * p.stride_h - p.pad_top, x_plane = int64_t{p.h} * p.w,
+                x_row = int64_t{p.w} * p.dilation_h;
+  const int64_t offset = (((n * blocks + block) * p.p + row) * p.q) * W;
+  const float* x = b.x + n * p.c * x_plane;
+  const Range rows = rows_inside(p, h);
+  StemTile tile{
+      nullptr,
+      0,
+      0,
+      p.dilation_w,
+      p.stride_w,
+      b.weight + block * taps * W,
+      taps * W,
+      p.c,
+      p.r,
+      p.s,
+      rows,
+      b.y + offset,
+      int64_t{p.p} * p.q * W,
+      0,
+      {b.bias ? b.bias + block * W : nullptr, b.residual ? b.residual + offset : nullptr, p.activation}};
+  int64_t w = -p.pad_left;
+  for (int64_t i = 0; i < cut.tiles; ++i) {
+    tile.pixels = cut.shorter + (i < cut.longer);
+    const int width = tile_width(ceil_div(tile.pixels * count, 2));
+    const int64_t computed = tile_pixels(width, count);
     if (w < 0 || w + patch_width(p, computed) > p.w) {
       tile.x = patch;
       tile.x_row = patch_row(p, computed);
       tile.x_plane = p.r * tile.x_row;
       copy_patch(p, x, h, w, rows, tile.x_row, patch);
+    } else {
+      tile.x = x + h * p.w + w;
+      tile.x_row = x_row;
+      tile.x_plane = x_plane;
     }
     if (p.stride_w == 1)
       run_tile<1>(tile, width, block, p.k);
@@ -146,6 +176,9 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
       run_tile<2>(tile, width, block, p.k);
     else
       run_tile<0>(tile, width, block, p.k);
+    w += tile.pixels * p.stride_w;
+    tile.y += tile.pixels * W;
+    if (b.residual) tile.epilogue.residual += tile.pixels * W;
   }
 }
 
@@ -155,9 +188,12 @@ bool accepts(const Conv2dProblem& p) {
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
+  const Cut cuts[] = {cut_row(p, 1), cut_row(p, 2)};
   parallel_for(context, int64_t{p.n} * p.p, [&](int64_t i) {
-    for (int64_t block = 0; block * W < p.k; block += tile_blocks(block, p.k))
-      run_row(p, b, i / p.p, i % p.p, block);
+    for (int64_t block = 0, count; block * W < p.k; block += count) {
+      count = tile_blocks(block, p.k);
+      run_row(p, b, cuts[count - 1], i / p.p, i % p.p, block);
+    }
   });
 }
 

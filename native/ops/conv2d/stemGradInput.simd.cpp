@@ -9,7 +9,7 @@ namespace groupconv {
 namespace {
 
 constexpr int kSums = kRegisters == 32 ? 24 : 12;  // registers left beside weights of 4 channels and one dy
-constexpr int columns_of(int channels) { return kSums / channels; }
+constexpr int columns_of(int channels) { return channels == 1 ? kSums / 2 : kSums / channels; }
 
 struct InputTile {
   const Conv2dProblem& p;
