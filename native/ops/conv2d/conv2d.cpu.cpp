@@ -21,6 +21,7 @@ GROUPCONV_PER_ISA(Conv2dTable, conv2d_depthwise)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_depthwise_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem_grad_input)
+GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem_lines_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_stem_grad_weight)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_direct)
 GROUPCONV_PER_ISA(Conv2dTable, conv2d_direct_grad_weight)
@@ -155,6 +156,7 @@ const SolverList<Conv2dProblem, Conv2dBuffers>& solvers() {
                                                conv2d_grouped_grad_weight_for(isa),
                                                conv2d_stem_for(isa),
                                                conv2d_stem_grad_input_for(isa),
+                                               conv2d_stem_lines_grad_weight_for(isa),
                                                conv2d_stem_grad_weight_for(isa),
                                                conv2d_direct_for(isa),
                                                conv2d_direct_grad_weight_for(isa),

@@ -115,6 +115,8 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
     for (int kernel : {3, 5})
       for (int stride : {1, 2})
         rows.push_back({1, 20, 9, 11, 20, kernel, kernel, {stride, stride}, one, padding, 20});
+  for (int h : {2, 3, 4, 5, 6, 10, 11})  // gradWeight by four lines, two and one
+    rows.push_back({1, 16, h, 6, 16, 3, 3, one, one, same, 16});
   rows.push_back({5, 8, 37, 41, 8, 3, 3, one, one, same, 8});  // gradWeight in several ranges of rows
   rows.push_back({3, 17, 40, 23, 17, 5, 5, two, one, {2, 2, 2, 2}, 17});
   rows.push_back({2, 16, 28, 28, 16, 7, 7, one, one, {3, 3, 3, 3}, 16});
@@ -132,6 +134,12 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({1, 3, 20, 17, 24, 3, 3, {1, 2}, {2, 3}, {4, 1, 0, 7}, 1});
   rows.push_back({3, 2, 3, 2, 70, 3, 3, one, one, same, 1});
   rows.push_back({9, 3, 30, 40, 16, 3, 3, one, one, same, 1});  // gradWeight in several ranges of pixels
+  for (int k : {6, 20, 24, 40, 50})
+    rows.push_back({2, 1, 28, 28, k, 5, 5, one, one, {2, 2, 2, 2}, 1});  // halves
+  rows.push_back({1, 1, 9, 600, 20, 3, 3, one, one, same, 1});           // rows of several chunks
+  rows.push_back({2, 3, 12, 560, 40, 5, 5, two, one, {2, 1, 0, 2}, 1});
+  rows.push_back({1, 2, 17, 19, 24, 3, 3, {2, 1}, {3, 1}, {3, 0, 2, 5}, 1});
+  rows.push_back({1, 4, 5, 6, 24, 7, 7, one, one, {9, 1, 0, 4}, 1});  // chunks that meet nothing but padding
   // Dense, and everything unusual.
   for (int channels : {5, 16, 33, 48})
     for (int stride : {1, 2})

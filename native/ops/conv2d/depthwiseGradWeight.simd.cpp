@@ -116,12 +116,28 @@ GROUPCONV_KERNEL void sum_any_geometry(const Conv2dProblem& p, const Rows& rows)
   }
 }
 
-// 3x3 holds 9 sums and 2 x 3 of dy; with 16 registers, and for the 5 x 5 sums of 32, one line of dy.
+// 3x3 holds 9 sums and 4 x 3 of dy; with 16 registers, and for the 5 x 5 sums of 32, one line of dy.
 constexpr bool kWide = kRegisters == 32;
 
+// The last lines go by two or one where a group of four would be mostly empty.
 template <int Stride>
 void sum_3x3(const Conv2dProblem& p, const Rows& rows) {
-  sum_rows<3, 3, Stride, kWide ? 2 : 1>(p, rows, 0);
+  if constexpr (kWide) {
+    const int64_t lines = rows.end - rows.begin, fours = (lines + 1) / 4 * 4;
+    Rows part = rows;
+    const auto take = [&](int64_t end, auto count) GROUPCONV_INLINE_LAMBDA {
+      part.end = min_of(rows.end, end);
+      if (part.begin >= part.end) return;
+      sum_rows<3, 3, Stride, count.value>(p, part, 0);
+      part.begin = part.end;
+      part.first = false;
+    };
+    take(rows.begin + fours, Constant<4>{});
+    take(rows.begin + lines / 2 * 2, Constant<2>{});
+    take(rows.end, Constant<1>{});
+  } else {
+    sum_rows<3, 3, Stride, 1>(p, rows, 0);
+  }
 }
 template <int Stride>
 void sum_5x5(const Conv2dProblem& p, const Rows& rows) {
@@ -152,6 +168,22 @@ void sum_plane_rows(const Conv2dProblem& p, const Rows& rows) {
   sum_any_geometry(p, rows);
 }
 
+// sums [taps, lanes] as dweight has them: [lanes, taps]. Up to W taps are transposed in registers; every row
+// is stored whole, its idle lanes beneath the next row, so out has room for W more floats.
+void transpose_sums(const float* sums, int64_t taps, float* out) {
+  if (taps > W) {
+    for (int64_t k = 0; k < W; ++k)
+      for (int64_t tap = 0; tap < taps; ++tap) out[k * taps + tap] = sums[tap * W + k];
+    return;
+  }
+  Vec rows[W];
+  GROUPCONV_UNROLL
+  for (int tap = 0; tap < W; ++tap) rows[tap] = tap < taps ? load(sums + tap * W) : zero();
+  transpose(rows);
+  GROUPCONV_UNROLL
+  for (int k = 0; k < W; ++k) store_unaligned(out + k * taps, rows[k]);
+}
+
 // Adds up the ranges of one channel block, in order, and writes its rows of dweight.
 void finish_block(const Conv2dProblem& p, float* partial, int64_t block, float* dweight) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s, channels = min_of(W, p.k - block * W);
@@ -160,15 +192,21 @@ void finish_block(const Conv2dProblem& p, float* partial, int64_t block, float* 
     for (int64_t i = 0; i < taps * W; i += W)
       store(sums + i, load(sums + i) + load(partial + (range * blocks + block) * taps * W + i));
   float* out = dweight + block * W * taps;  // [channels, taps]
-  for (int64_t k = 0; k < channels; ++k)
-    for (int64_t tap = 0; tap < taps; ++tap, ++out)
-      *out = p.accumulate ? *out + sums[tap * W + k] : sums[tap * W + k];
+  float* flat = partial + partial_size(p) + block * (taps + 1) * W;
+  transpose_sums(sums, taps, flat);
+  int64_t i = 0;
+  for (; i + W <= channels * taps; i += W)
+    store_unaligned(out + i, p.accumulate ? load_unaligned(out + i) + load(flat + i) : load(flat + i));
+  for (; i < channels * taps; ++i) out[i] = p.accumulate ? out[i] + flat[i] : flat[i];
 }
 
 bool accepts(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_depthwise(p); }
 
+// Every channel block's sums once more, transposed.
+int64_t flat_size(const Conv2dProblem& p) { return ceil_div(p.k, W) * (int64_t{p.r} * p.s + 1) * W; }
+
 size_t workspace_bytes(const Conv2dProblem& p) {
-  return (repeated_size(p) + partial_size(p)) * sizeof(float);
+  return (partial_size(p) + flat_size(p) + repeated_size(p)) * sizeof(float);
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
@@ -176,7 +214,7 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
   float* partial = static_cast<float*>(b.workspace);  // [ranges, K/W, R, S, lanes]
   const float* x = b.x;
   if (has_multiplier(p)) {
-    float* repeated = partial + partial_size(p);
+    float* repeated = partial + partial_size(p) + flat_size(p);
     repeat_channels(p, b.x, repeated, context);
     x = repeated;
   }

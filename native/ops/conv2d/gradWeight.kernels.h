@@ -19,11 +19,13 @@ struct PixelBox {
   int64_t images, rows, pixels;
   int64_t x_image, x_row, x_pixel, x_plane;
   int64_t dy_image, dy_row, dy_plane;  // dy's pixels are adjacent
+  // Adjacent pixels of channel 0 that follow and are to come into L2 meanwhile; null: none.
+  const float *next_x = nullptr, *next_dy = nullptr;
 };
 
-template <int Inputs>
+template <int Inputs, bool Ahead = false>
 GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out,
-                                     int64_t pitch, bool resume) {
+                                     int64_t pitch, bool resume, const float* ahead = nullptr) {
   Vec sums[kTileOutputs][Inputs];  // from zero: what `out` holds arrives during the work
   GROUPCONV_UNROLL
   for (int k = 0; k < kTileOutputs; ++k) GROUPCONV_UNROLL
@@ -37,6 +39,10 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
     const float *x_at = x + image * in.x_image + row * in.x_row,
                 *dy_at = dy + image * in.dy_image + row * in.dy_row;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
+      if constexpr (Ahead) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += W;
+      }
       Vec inputs[Inputs];
       GROUPCONV_UNROLL
       for (int c = 0; c < Inputs; ++c) inputs[c] = load(x_at + c * x_plane);
@@ -59,17 +65,15 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
 }
 
 GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy,
-                                     float* out, int64_t pitch, bool resume) {
-  switch (inputs) {
-    case 1:
-      return outer_products<1>(in, x, dy, out, pitch, resume);
-    case 2:
-      return outer_products<2>(in, x, dy, out, pitch, resume);
-    case 3:
-      return outer_products < kTileInputs < 3 ? 1 : 3 > (in, x, dy, out, pitch, resume);
-    case 4:
-      return outer_products < kTileInputs < 4 ? 1 : 4 > (in, x, dy, out, pitch, resume);
-  }
+                                     float* out, int64_t pitch, bool resume, const float* ahead = nullptr) {
+  each<kTileInputs>([&](auto less) GROUPCONV_INLINE_LAMBDA {
+    constexpr int Inputs = less.value + 1;
+    if (inputs != Inputs) return;
+    if (ahead)
+      outer_products<Inputs, true>(in, x, dy, out, pitch, resume, ahead);
+    else
+      outer_products<Inputs>(in, x, dy, out, pitch, resume);
+  });
 }
 
 // out [outputs, pitch >= inputs], row-major; only [outputs, inputs] of it is touched.
@@ -96,6 +100,12 @@ GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in,
       m.out[(k + row) * m.pitch + c + column] = whole[row * width + column];
 }
 
+// What a tile of outputs brings in: the first one of a block of dy that block, the others x's blocks in turn.
+GROUPCONV_INLINE const float* ahead_of(const PixelBox& in, int64_t tile, int64_t k, int64_t c) {
+  if (in.next_dy && k % W == 0) return in.next_dy + k / W * in.dy_plane;
+  return in.next_x && tile / 2 < kTileInputs ? in.next_x + (c / W + tile / 2) * in.x_plane : nullptr;
+}
+
 // One group of outputs x one tile of inputs. x and dy are those of channel 0.
 GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, const float* dy,
                                         const WeightMatrix& m, Range outputs, int64_t c, bool resume) {
@@ -104,7 +114,8 @@ GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, cons
   for (int64_t k = outputs.begin; k < outputs.end; k += kTileOutputs) {
     const float* dy_at = dy + k / W * in.dy_plane + k % W;
     if (k + kTileOutputs <= m.outputs && c + blocks * W <= m.inputs)
-      outer_products(blocks, in, x_at, dy_at, m.out + k * m.pitch + c, m.pitch, resume);
+      outer_products(blocks, in, x_at, dy_at, m.out + k * m.pitch + c, m.pitch, resume,
+                     ahead_of(in, (k - outputs.begin) / kTileOutputs, k, c));
     else
       outer_products_at_edge(blocks, in, x_at, dy_at, m, k, c, resume);
   }

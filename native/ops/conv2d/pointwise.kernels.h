@@ -54,12 +54,16 @@ GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
     weight += W * Blocks * W;
   }
   GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
-  for (int pixel = 0; pixel < Pixels; ++pixel) {
-    const int64_t offset = block * tile.y_plane + pixel * W;
-    Vec sum = sums[block][pixel];
-    if (tile.residual) sum += load(tile.residual + offset);
-    store(tile.y + offset, activate(sum, tile.activation));
+  for (int block = 0; block < Blocks; ++block) {
+    const int64_t offset = block * tile.y_plane;
+    if (tile.residual) {
+      GROUPCONV_UNROLL
+      for (int pixel = 0; pixel < Pixels; ++pixel)
+        sums[block][pixel] += load(tile.residual + offset + pixel * W);
+    }
+    activate(sums[block], tile.activation);
+    GROUPCONV_UNROLL
+    for (int pixel = 0; pixel < Pixels; ++pixel) store(tile.y + offset + pixel * W, sums[block][pixel]);
   }
 }
 

@@ -2,11 +2,21 @@
 // pixels, straight into the row-major dweight.
 //
 // Loops: chunk of pixels -> group of outputs -> tile of inputs -> tile of outputs. A stride or padding only
-// changes the steps and the first pixel.
+// changes the steps and the first pixel. With few channels, a chunk is too little work for the memory to keep
+// up by itself: the next one is prefetched.
 #include "ops/conv2d/gradWeight.kernels.h"
 
 namespace groupconv {
 namespace {
+
+constexpr int64_t kAheadBytes = 256 * 1024;  // of a chunk that is prefetched: a quarter of a 1 MB L2
+
+// Whether a thread's part of a chunk is one run of adjacent pixels per channel block, and small.
+bool worth_prefetching(const PixelBox& chunk, const Rectangle& mine) {
+  const int64_t channels = mine.major.end - mine.major.begin + mine.minor.end - mine.minor.begin;
+  return chunk.images == 1 && chunk.rows == 1 && chunk.x_pixel == W &&
+         channels * chunk.pixels * 4 <= kAheadBytes;
+}
 
 void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t x_plane = int64_t{p.h} * p.w * W, dy_plane = int64_t{p.p} * p.q * W;
@@ -36,17 +46,29 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
   parallel(context, [&](int thread, int threads) {
     const Rectangle mine = weight_part(p.k, p.c, thread, threads);
     bool resume = p.accumulate;
-    const auto add = [&](const PixelBox& chunk, int64_t x_offset, int64_t dy_offset) {
+    const auto add = [&](PixelBox chunk, const float* x_at, const float* dy_at, const float* next_x,
+                         const float* next_dy) {
+      const bool ahead = worth_prefetching(chunk, mine);
       for (int64_t k = mine.major.begin; k < mine.major.end; k += kGroupOutputs)
-        for (int64_t c = mine.minor.begin; c < mine.minor.end; c += kTileInputs * W)
-          outer_products_of(chunk, x + x_offset, dy + dy_offset, m,
-                            {k, min_of(mine.major.end, k + kGroupOutputs)}, c, resume);
+        for (int64_t c = mine.minor.begin; c < mine.minor.end; c += kTileInputs * W) {
+          chunk.next_x = ahead && k == mine.major.begin ? next_x : nullptr;
+          chunk.next_dy = ahead && c == mine.minor.begin ? next_dy : nullptr;
+          outer_products_of(chunk, x_at, dy_at, m, {k, min_of(mine.major.end, k + kGroupOutputs)}, c, resume);
+        }
       resume = true;
     };
-    if (box.images == 0)
-      add(box, 0, 0);  // nothing but padding was read
+    PixelBox chunk = box;  // waits until the next one is known
+    const float *x_at = nullptr, *dy_at = nullptr;
+    each_chunk(box, [&](const PixelBox& next, int64_t x_offset, int64_t dy_offset) {
+      if (x_at) add(chunk, x_at, dy_at, x + x_offset, dy + dy_offset);
+      chunk = next;
+      x_at = x + x_offset;
+      dy_at = dy + dy_offset;
+    });
+    if (x_at)
+      add(chunk, x_at, dy_at, nullptr, nullptr);
     else
-      each_chunk(box, add);
+      add(box, x, dy, nullptr, nullptr);  // nothing but padding was read
   });
 }
 

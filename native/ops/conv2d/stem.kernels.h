@@ -26,14 +26,77 @@ inline void stem_prepare(const Conv2dProblem& p, const float* weight, float* pre
       prepared[(k / W * taps + tap) * W + k % W] = k < p.k ? weight[k * taps + tap] : 0;
 }
 
-// A short copy, inline: whole vectors, the last one overlapping.
-GROUPCONV_INLINE void copy_floats(const float* in, float* out, int64_t count) {
-  int64_t i = 0;
-  for (; i + W <= count; i += W) store_unaligned(out + i, load_unaligned(in + i));
-  if (i > 0)
-    store_unaligned(out + count - W, load_unaligned(in + count - W));
+// What a tile computes of a channel block: all lanes, or the lower half where the upper one is padding.
+// Vectors of 512 bits have halves that cost half as much; narrower ones have not.
+typedef float HalfVec __attribute__((vector_size(W * 2), aligned(W * 2), may_alias));
+struct WholeBlock {
+  typedef Vec Lanes;
+  static GROUPCONV_INLINE Vec widen(Vec v) { return v; }
+};
+struct HalfBlock {
+  typedef HalfVec Lanes;
+  template <int... Is>
+  static GROUPCONV_INLINE Vec widen(HalfVec v, Indices<Is...>) {
+    return __builtin_shufflevector(v, HalfVec{}, Is...);
+  }
+  static GROUPCONV_INLINE Vec widen(HalfVec v) { return widen(v, typename MakeIndices<W>::type{}); }
+};
+
+// Whether `channels`, counted from a block's first, leave its upper half to padding.
+inline bool fit_in_half(int64_t channels) { return W == 16 && channels <= W / 2; }
+
+// How many blocks the tile takes that begins with `block`: two, but a last half one goes alone.
+inline int64_t tile_blocks(int64_t block, int64_t channels) {
+  const int64_t rest = channels - block * W;
+  return rest <= W || fit_in_half(rest - W) ? 1 : 2;
+}
+
+// Calls body(Blocks, Block) as constants for the tile that begins with `block`.
+template <class Body>
+GROUPCONV_INLINE void with_tile_blocks(int64_t block, int64_t channels, const Body& body) {
+  if (tile_blocks(block, channels) == 2)
+    body(Constant<2>{}, WholeBlock{});
+  else if (fit_in_half(channels - block * W))
+    body(Constant<1>{}, HalfBlock{});
   else
-    for (; i < count; ++i) out[i] = in[i];
+    body(Constant<1>{}, WholeBlock{});
+}
+
+// A short copy, inline: whole pieces, the last one overlapping.
+template <int Piece>
+GROUPCONV_INLINE void copy_pieces(const float* in, float* out, int64_t count) {
+  for (int64_t i = 0; i + Piece <= count; i += Piece)
+    __builtin_memcpy(out + i, in + i, Piece * sizeof(float));
+  __builtin_memcpy(out + count - Piece, in + count - Piece, Piece * sizeof(float));
+}
+GROUPCONV_INLINE void copy_floats(const float* in, float* out, int64_t count) {
+  if (count >= W)
+    copy_pieces<W>(in, out, count);
+  else if (W > 8 && count >= 8)
+    copy_pieces<8>(in, out, count);
+  else if (W > 4 && count >= 4)
+    copy_pieces<4>(in, out, count);
+  else
+    for (int64_t i = 0; i < count; ++i) out[i] = in[i];
+}
+
+// gradWeight's end: dweight <- (dweight where accumulating) + the partial sums of all ranges, in order.
+// range_size and block_size: floats from range to range, from block to block of [taps, lanes].
+inline void add_stem_ranges(const Conv2dProblem& p, const float* partial, int64_t ranges, int64_t range_size,
+                            int64_t block_size, float* dweight, const ExecutionContext& context) {
+  const int64_t taps = stem_taps(p);
+  parallel_for(context, ceil_div(p.k, W) * taps, [=](int64_t i) {
+    const int64_t block = i / taps, tap = i % taps;
+    Vec sum = zero();
+    for (int64_t range = 0; range < ranges; ++range)
+      sum += load(partial + range * range_size + block * block_size + tap * W);
+    alignas(64) float lanes[W];
+    store(lanes, sum);
+    for (int64_t lane = 0; lane < min_of(W, p.k - block * W); ++lane) {
+      float& out = dweight[(block * W + lane) * taps + tap];
+      out = p.accumulate ? out + lanes[lane] : lanes[lane];
+    }
+  });
 }
 
 // Register tiles are `Width` positions x 1 or 2 channel blocks. A row of positions is cut into tiles of equal

@@ -1,7 +1,7 @@
 // Stem, forward. A tile of pixels of one row x two output blocks stays in registers; every tap loads its two
 // weight vectors and broadcasts one x value per pixel. Tiles that touch the left or right border read a
-// zero-padded copy of their patch instead of x; rows above and below are skipped. Strips of rows take one
-// pair of output blocks after the other, so that its weights stay in L1.
+// zero-padded copy of their patch instead of x; rows above and below are skipped. A row takes one pair of
+// output blocks after the other, so that its weights stay in L1.
 #include "ops/conv2d/stem.kernels.h"
 
 namespace groupconv {
@@ -23,13 +23,17 @@ struct StemTile {
 };
 
 // Stride: x_pixel where it is known when compiling, or 0.
-template <int Width, int Blocks, int Stride>
+template <int Width, int Blocks, int Stride, class Block>
 GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
-  Vec sums[Blocks][Width];
+  typedef typename Block::Lanes Lanes;
+  const auto load_lanes = [](const float* from)
+                              GROUPCONV_INLINE_LAMBDA { return *reinterpret_cast<const Lanes*>(from); };
+  Lanes sums[Blocks][Width];
   const float* bias = tile.epilogue.bias;
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
-  for (int pixel = 0; pixel < Width; ++pixel) sums[block][pixel] = bias ? load(bias + block * W) : zero();
+  for (int pixel = 0; pixel < Width; ++pixel)
+    sums[block][pixel] = bias ? load_lanes(bias + block * W) : Lanes{};
   const int64_t x_pixel = Stride ? Stride : tile.x_pixel, x_step = tile.x_step;
   const int64_t weight_block = tile.weight_block;
   for (int64_t c = 0; c < tile.c; ++c)
@@ -38,44 +42,51 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
       const float* weight = tile.weight + (c * tile.r + r) * tile.s * W;
 #pragma GCC unroll 1
       for (int64_t s = tile.s; s > 0; --s, x += x_step, weight += W) {
-        Vec weights[Blocks];
+        Lanes weights[Blocks];
         GROUPCONV_UNROLL
-        for (int block = 0; block < Blocks; ++block) weights[block] = load(weight + block * weight_block);
+        for (int block = 0; block < Blocks; ++block)
+          weights[block] = load_lanes(weight + block * weight_block);
         GROUPCONV_UNROLL
         for (int pixel = 0; pixel < Width; ++pixel) {
-          const Vec input = broadcast(x[pixel * x_pixel]);
+          const Lanes input = x[pixel * x_pixel] - Lanes{};
           GROUPCONV_UNROLL
           for (int block = 0; block < Blocks; ++block) sums[block][pixel] += input * weights[block];
         }
       }
     }
   const float* residual = tile.epilogue.residual;
-  const Activation activation = tile.epilogue.activation;
   const int64_t pixels = tile.pixels;
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) {
-    float* y = tile.y + block * tile.y_block;
-    if (pixels == Width && !residual && activation == Activation::None) {
+    const int64_t offset = block * tile.y_block;
+    Vec results[Width];
+    GROUPCONV_UNROLL
+    for (int pixel = 0; pixel < Width; ++pixel) {
+      results[pixel] = Block::widen(sums[block][pixel]);
+      if (residual && pixel < pixels) results[pixel] += load(residual + offset + pixel * W);
+    }
+    activate(results, tile.epilogue.activation);
+    float* y = tile.y + offset;
+    if (pixels == Width) {
       GROUPCONV_UNROLL
-      for (int pixel = 0; pixel < Width; ++pixel) store(y + pixel * W, sums[block][pixel]);
+      for (int pixel = 0; pixel < Width; ++pixel) store(y + pixel * W, results[pixel]);
       continue;
     }
     GROUPCONV_UNROLL
-    for (int pixel = 0; pixel < Width; ++pixel) {
-      if (pixel >= pixels) break;
-      if (residual) sums[block][pixel] += load(residual + block * tile.y_block + pixel * W);
-      store(y + pixel * W, activate(sums[block][pixel], activation));
-    }
+    for (int pixel = 0; pixel < Width; ++pixel)
+      if (pixel < pixels) store(y + pixel * W, results[pixel]);
   }
 }
 
+// Positions of a tile: one block alone leaves registers for twice as many as two.
+constexpr int tile_pixels(int width, int blocks) { return width * 2 / blocks; }
+
 template <int Stride>
-void run_tile(const StemTile& tile, int width, int64_t blocks) {
-  with_tile_width(width, [&](auto w) GROUPCONV_INLINE_LAMBDA {
-    if (blocks >= 2)
-      stem_tile<w.value, 2, Stride>(tile);
-    else
-      stem_tile<w.value, 1, Stride>(tile);
+void run_tile(const StemTile& tile, int width, int64_t block, int64_t channels) {
+  with_tile_blocks(block, channels, [&](auto blocks, auto lanes) GROUPCONV_INLINE_LAMBDA {
+    with_tile_width(width, [&](auto w) GROUPCONV_INLINE_LAMBDA {
+      stem_tile<tile_pixels(w.value, blocks.value), blocks.value, Stride, decltype(lanes)>(tile);
+    });
   });
 }
 
@@ -99,62 +110,91 @@ void copy_patch(const Conv2dProblem& p, const float* x, int64_t h, int64_t w, Ra
     }
 }
 
-// Output row `row` of image n.
-void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t row) {
+// A row of outputs in tiles whose sizes differ by at most one; divided once, not per row: a row is a few
+// hundred cycles.
+struct Cut {
+  int64_t tiles, shorter, longer;  // `longer` tiles of shorter + 1 pixels come first
+};
+Cut cut_row(const Conv2dProblem& p, int blocks) {
+  const int64_t tiles = ceil_div(p.q, tile_pixels(kTilePixels, blocks));
+  return {tiles, p.q / tiles, p.q % tiles};
+}
+
+// Kernel rows that lie inside where kernel row 0 is row h of x.
+Range rows_inside(const Conv2dProblem& p, int64_t h) {
+  const int64_t last = h + int64_t{p.r - 1} * p.dilation_h;
+  return {h < 0 ? min_of(p.r, ceil_div(-h, p.dilation_h)) : 0,
+          last < p.h ? p.r
+          : p.h > h  ? min_of(p.r, (p.h - h - 1) / p.dilation_h + 1)
+                     : 0};
+}
+
+// Output row `row` of image n, the one or two channel blocks from `block` on.
+void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut& cut, int64_t n, int64_t row,
+             int64_t block) {
   alignas(64) float patch[kPatch];
-  const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), parts = ceil_div(p.q, kTilePixels);
-  const int64_t h = row * p.stride_h - p.pad_top, y_block = int64_t{p.p} * p.q * W;
-  const float* x = b.x + n * p.c * p.h * p.w;
-  const Range rows{h < 0 ? min_of(p.r, ceil_div(-h, p.dilation_h)) : 0,
-                   p.h > h ? min_of(p.r, (p.h - h - 1) / p.dilation_h + 1) : 0};
-  for (int64_t i = 0; i < parts; ++i) {
-    const Range pixels = part(p.q, i, parts);
-    const int width = tile_width(pixels.end - pixels.begin);
-    const int64_t w = pixels.begin * p.stride_w - p.pad_left;
-    int64_t offset = (n * blocks * p.p * p.q + row * p.q + pixels.begin) * W;
-    StemTile tile{x + h * p.w + w,
-                  int64_t{p.h} * p.w,
-                  int64_t{p.w} * p.dilation_h,
-                  p.dilation_w,
-                  p.stride_w,
-                  b.weight,
-                  taps * W,
-                  p.c,
-                  p.r,
-                  p.s,
-                  rows,
-                  b.y + offset,
-                  y_block,
-                  pixels.end - pixels.begin,
-                  {b.bias, b.residual ? b.residual + offset : nullptr, p.activation}};
-    if (w < 0 || w + patch_width(p, width) > p.w) {
+  const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), count = tile_blocks(block, p.k);
+  const int64_t h = row * p.stride_h - p.pad_top, x_plane = int64_t{p.h} * p.w,
+                x_row = int64_t{p.w} * p.dilation_h;
+  const int64_t offset = (((n * blocks + block) * p.p + row) * p.q) * W;
+  const float* x = b.x + n * p.c * x_plane;
+  const Range rows = rows_inside(p, h);
+  StemTile tile{
+      nullptr,
+      0,
+      0,
+      p.dilation_w,
+      p.stride_w,
+      b.weight + block * taps * W,
+      taps * W,
+      p.c,
+      p.r,
+      p.s,
+      rows,
+      b.y + offset,
+      int64_t{p.p} * p.q * W,
+      0,
+      {b.bias ? b.bias + block * W : nullptr, b.residual ? b.residual + offset : nullptr, p.activation}};
+  int64_t w = -p.pad_left;
+  for (int64_t i = 0; i < cut.tiles; ++i) {
+    tile.pixels = cut.shorter + (i < cut.longer);
+    const int width = tile_width(ceil_div(tile.pixels * count, 2));
+    const int64_t computed = tile_pixels(width, count);
+    if (w < 0 || w + patch_width(p, computed) > p.w) {
       tile.x = patch;
-      tile.x_row = patch_row(p, width);
+      tile.x_row = patch_row(p, computed);
       tile.x_plane = p.r * tile.x_row;
       copy_patch(p, x, h, w, rows, tile.x_row, patch);
+    } else {
+      tile.x = x + h * p.w + w;
+      tile.x_row = x_row;
+      tile.x_plane = x_plane;
     }
-    for (int64_t block = 0; block < blocks; block += 2) {
-      if (p.stride_w == 1)
-        run_tile<1>(tile, width, blocks - block);
-      else if (p.stride_w == 2)
-        run_tile<2>(tile, width, blocks - block);
-      else
-        run_tile<0>(tile, width, blocks - block);
-      tile.weight += 2 * taps * W;
-      tile.y += 2 * y_block;
-      if (b.bias) tile.epilogue.bias += 2 * W;
-      if (b.residual) tile.epilogue.residual += 2 * y_block;
-    }
+    if (p.stride_w == 1)
+      run_tile<1>(tile, width, block, p.k);
+    else if (p.stride_w == 2)
+      run_tile<2>(tile, width, block, p.k);
+    else
+      run_tile<0>(tile, width, block, p.k);
+    w += tile.pixels * p.stride_w;
+    tile.y += tile.pixels * W;
+    if (b.residual) tile.epilogue.residual += tile.pixels * W;
   }
 }
 
 bool accepts(const Conv2dProblem& p) {
   return p.pass == Conv2dPass::Forward && is_stem(p) &&
-         int64_t{p.c} * p.r * patch_row(p, kTilePixels) <= kPatch;
+         int64_t{p.c} * p.r * patch_row(p, 2 * kTilePixels) <= kPatch;
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  parallel_for(context, int64_t{p.n} * p.p, [&](int64_t i) { run_row(p, b, i / p.p, i % p.p); });
+  const Cut cuts[] = {cut_row(p, 1), cut_row(p, 2)};
+  parallel_for(context, int64_t{p.n} * p.p, [&](int64_t i) {
+    for (int64_t block = 0, count; block * W < p.k; block += count) {
+      count = tile_blocks(block, p.k);
+      run_row(p, b, cuts[count - 1], i / p.p, i % p.p, block);
+    }
+  });
 }
 
 constexpr Conv2dSolver solvers[] = {{"stem", accepts, run, nullptr, stem_prepared_bytes, stem_prepare}};

@@ -8,7 +8,8 @@
 namespace groupconv {
 namespace {
 
-constexpr int kColumns = kRegisters == 32 ? 6 : 3;  // x up to 4 channels: 24 or 12 accumulators
+constexpr int kSums = kRegisters == 32 ? 24 : 12;  // registers left beside weights of 4 channels and one dy
+constexpr int columns_of(int channels) { return channels == 1 ? kSums / 2 : kSums / channels; }
 
 struct InputTile {
   const Conv2dProblem& p;
@@ -18,21 +19,27 @@ struct InputTile {
   float* dx;    // of column 0 of this phase, channel 0
 };
 
-// Lane sums in a fixed tree.
-template <int Half = W / 2>
-GROUPCONV_INLINE float add_lanes(Vec v) {
-  if constexpr (Half == 0)
-    return v[0];
+// Lane i of the result is the sum of the lanes of v[i], in a fixed tree: half as many vectors at every step.
+template <int D = 1>
+GROUPCONV_INLINE Vec add_lanes(Vec (&v)[W]) {
+  GROUPCONV_UNROLL
+  for (int i = 0; i < W; i += 2 * D) {
+    exchange<D>(v[i], v[i + D], typename MakeIndices<W>::type{});
+    v[i] += v[i + D];
+  }
+  if constexpr (2 * D < W)
+    return add_lanes<2 * D>(v);
   else
-    return add_lanes<Half / 2>(v + xor_lanes<Half>(v));
+    return v[0];
 }
 
-// Columns i .. i + count - 1 of the phase; unless Edge, all kColumns, and all dy columns lie inside.
+// Columns i .. i + count - 1 of the phase; unless Edge, all of a tile, and all dy columns lie inside.
 template <int Channels, bool Edge>
 GROUPCONV_KERNEL void input_tile(const InputTile& tile, int64_t i, int64_t count) {
+  constexpr int Columns = columns_of(Channels);
   const Conv2dProblem& p = tile.p;
   const int64_t q_end = p.q, blocks = ceil_div(p.k, W), kernel = int64_t{p.r} * p.s;
-  Vec sums[Channels][kColumns] = {};
+  Vec sums[Channels * Columns] = {};
   for (int64_t block = 0; block < blocks; ++block)
     for (int a = 0; a < tile.rows.count; ++a) {
       const int64_t row = tile.row + tile.rows.offset[a];
@@ -46,22 +53,30 @@ GROUPCONV_KERNEL void input_tile(const InputTile& tile, int64_t i, int64_t count
         GROUPCONV_UNROLL
         for (int c = 0; c < Channels; ++c) weights[c] = load(weight + c * kernel * W);
         GROUPCONV_UNROLL
-        for (int column = 0; column < kColumns; ++column) {
+        for (int column = 0; column < Columns; ++column) {
           if (Edge && static_cast<uint64_t>(q + column) >= static_cast<uint64_t>(q_end)) continue;
           const Vec gradient = load(dy + column * W);
           GROUPCONV_UNROLL
-          for (int c = 0; c < Channels; ++c) sums[c][column] += gradient * weights[c];
+          for (int c = 0; c < Channels; ++c) sums[c * Columns + column] += gradient * weights[c];
         }
       }
     }
+  constexpr int Groups = (Channels * Columns + W - 1) / W;
+  alignas(64) float results[Groups * W];  // [Channels, Columns]
   GROUPCONV_UNROLL
-  for (int c = 0; c < Channels; ++c) GROUPCONV_UNROLL
-  for (int column = 0; column < kColumns; ++column) {
-    if (Edge && column >= count) break;
-    float& dx = tile.dx[c * p.h * int64_t{p.w} + (i + column) * p.stride_w];
-    const float sum = add_lanes(sums[c][column]);
-    dx = p.accumulate ? dx + sum : sum;
+  for (int group = 0; group < Groups; ++group) {
+    Vec of_group[W];
+    GROUPCONV_UNROLL
+    for (int i = 0; i < W; ++i)
+      of_group[i] = group * W + i < Channels * Columns ? sums[group * W + i] : zero();
+    store(results + group * W, add_lanes(of_group));
   }
+  const int64_t plane = int64_t{p.h} * p.w, end = Edge ? min_of(count, Columns) : Columns;
+  for (int c = 0; c < Channels; ++c)
+    for (int64_t column = 0; column < end; ++column) {
+      float& dx = tile.dx[c * plane + (i + column) * p.stride_w];
+      dx = p.accumulate ? dx + results[c * Columns + column] : results[c * Columns + column];
+    }
 }
 
 template <int Channels>
@@ -77,9 +92,10 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
                          h / p.stride_h,
                          b.dx + (n * p.c * p.h + h) * p.w + phase};
     const int64_t outputs = ceil_div(p.w - phase, p.stride_w);
-    for (int64_t i = 0; i < outputs; i += kColumns)
-      if (i + kColumns <= outputs && columns.inside(i, kColumns, p.q))
-        input_tile<Channels, false>(tile, i, kColumns);
+    constexpr int Columns = columns_of(Channels);
+    for (int64_t i = 0; i < outputs; i += Columns)
+      if (i + Columns <= outputs && columns.inside(i, Columns, p.q))
+        input_tile<Channels, false>(tile, i, Columns);
       else
         input_tile<Channels, true>(tile, i, outputs - i);
   }

@@ -93,23 +93,26 @@ struct TapTile {
   bool first;  // overwrite sums
 };
 
-template <int Width, int Blocks>
+template <int Width, int Blocks, class Block>
 GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
-  Vec sums[Blocks][Width];
+  typedef typename Block::Lanes Lanes;
+  const auto load_lanes = [](const float* from)
+                              GROUPCONV_INLINE_LAMBDA { return *reinterpret_cast<const Lanes*>(from); };
+  Lanes sums[Blocks][Width];
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
   for (int tap = 0; tap < Width; ++tap)
-    sums[block][tap] = tile.first ? zero() : load(tile.sums + block * tile.sums_block + tap * W);
+    sums[block][tap] = tile.first ? Lanes{} : load_lanes(tile.sums + block * tile.sums_block + tap * W);
   const float *columns = tile.columns, *dy = tile.dy;
   const int64_t dy_block = tile.dy_block;
 #pragma GCC unroll 1
   for (int64_t pixel = tile.pixels; pixel > 0; --pixel, ++columns, dy += W) {
-    Vec gradients[Blocks];
+    Lanes gradients[Blocks];
     GROUPCONV_UNROLL
-    for (int block = 0; block < Blocks; ++block) gradients[block] = load(dy + block * dy_block);
+    for (int block = 0; block < Blocks; ++block) gradients[block] = load_lanes(dy + block * dy_block);
     GROUPCONV_UNROLL
     for (int tap = 0; tap < Width; ++tap) {
-      const Vec input = broadcast(columns[tap * kPixels]);
+      const Lanes input = columns[tap * kPixels] - Lanes{};
       GROUPCONV_UNROLL
       for (int block = 0; block < Blocks; ++block) sums[block][tap] += input * gradients[block];
     }
@@ -117,7 +120,7 @@ GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
   for (int tap = 0; tap < Width; ++tap)
-    store(tile.sums + block * tile.sums_block + tap * W, sums[block][tap]);
+    store(tile.sums + block * tile.sums_block + tap * W, Block::widen(sums[block][tap]));
 }
 
 // One chunk of pixels of image n into partial sums. Tap tiles are padded to whole ones: see padded_taps.
@@ -128,7 +131,7 @@ void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range 
   const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), area = int64_t{p.p} * p.q;
   const int64_t stride = padded_taps(p) * W, parts = ceil_div(taps, kTilePixels);
   unfold(p, b.x + n * p.c * p.h * p.w, pixels, columns);
-  for (int64_t block = 0; block < blocks; block += 2)
+  for (int64_t block = 0; block < blocks; block += tile_blocks(block, p.k))
     for (int64_t i = 0; i < parts; ++i) {
       const Range range = part(taps, i, parts);
       const TapTile tile{columns + range.begin * kPixels,
@@ -138,11 +141,10 @@ void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range 
                          sums + block * stride + range.begin * W,
                          stride,
                          first};
-      with_tile_width(tile_width(range.end - range.begin), [&](auto width) GROUPCONV_INLINE_LAMBDA {
-        if (block + 2 <= blocks)
-          tap_tile<width.value, 2>(tile);
-        else
-          tap_tile<width.value, 1>(tile);
+      with_tile_blocks(block, p.k, [&](auto count, auto lanes) GROUPCONV_INLINE_LAMBDA {
+        with_tile_width(tile_width(range.end - range.begin), [&](auto width) GROUPCONV_INLINE_LAMBDA {
+          tap_tile<width.value, count.value, decltype(lanes)>(tile);
+        });
       });
     }
 }
@@ -175,18 +177,7 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
                   partial + range * blocks * padded * W, i == work.begin);
     }
   });
-  parallel_for(context, blocks * taps, [&](int64_t i) {
-    const int64_t block = i / taps, tap = i % taps;
-    Vec sum = zero();
-    for (int64_t range = 0; range < ranges; ++range)
-      sum += load(partial + ((range * blocks + block) * padded + tap) * W);
-    alignas(64) float lanes[W];
-    store(lanes, sum);
-    for (int64_t lane = 0; lane < min_of(W, p.k - block * W); ++lane) {
-      float& dweight = b.dweight[(block * W + lane) * taps + tap];
-      dweight = p.accumulate ? dweight + lanes[lane] : lanes[lane];
-    }
-  });
+  add_stem_ranges(p, partial, ranges, blocks * padded * W, padded * W, b.dweight, context);
 }
 
 constexpr Conv2dSolver solvers[] = {{"stem", accepts, run, workspace_bytes}};
