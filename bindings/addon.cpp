@@ -47,15 +47,15 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<add>(env, exports, "add");
   // accumulate(target, addend)
   bind<accumulate>(env, exports, "accumulate");
-  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y, mean,
-  // invStd]
+  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y,
+  // statistics]
   bind<batch_norm_train>(env, exports, "batchNormTrain");
   // batchNormEval(x, weight, bias, runningMean, runningVar, eps, residual, activation): handle
   bind<batch_norm_eval>(env, exports, "batchNormEval");
-  // invStd(variance, eps): handle
-  bind<inv_std>(env, exports, "invStd");
-  // batchNormGrad(dy, x, y, weight, mean, invStd, training, activation, then dx, dresidual, dweight and
-  // dbias, each with its accumulate)
+  // batchNormStatistics(weight, bias, runningMean, runningVar, eps): handle
+  bind<batch_norm_statistics>(env, exports, "batchNormStatistics");
+  // batchNormGrad(dy, x, y, statistics, training, activation, then dx, dresidual, dweight and dbias, each
+  // with its accumulate)
   bind<batch_norm_grad>(env, exports, "batchNormGrad");
   // biasGrad(dy, dbias, accumulate)
   bind<bias_grad>(env, exports, "biasGrad");

@@ -207,7 +207,7 @@ napi_value to_js(napi_env env, const std::vector<T>& values) {
   return array;
 }
 inline napi_value to_js(napi_env env, const BatchNormForward& forward) {
-  return to_js(env, std::vector<TensorPtr>{forward.y, forward.mean, forward.inv_std});
+  return to_js(env, std::vector<TensorPtr>{forward.y, forward.statistics});
 }
 
 }  // namespace groupconv
