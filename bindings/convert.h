@@ -163,6 +163,13 @@ struct From<GradTarget> {  // tensor or null, accumulate
     return {tensor, From<GradMode>::read(a)};
   }
 };
+template <>
+struct From<Residual> {  // tensor or null, expendable
+  static Residual read(Arguments& a) {
+    Tensor* tensor = From<Tensor*>::read(a);
+    return {tensor, From<bool>::read(a)};
+  }
+};
 // `Count` numbers of one Int32Array.
 template <size_t Count>
 struct From<std::array<int32_t, Count>> {

@@ -73,9 +73,9 @@ class Environment {
   Handle* spares_ = nullptr;
   int64_t spare_count_ = 0;
   int64_t live_handles_ = 0;
-  // V8 collects when it hears of more memory. A training step takes and returns hundreds of megabytes that no
-  // collection could free (4 % of its time went there), so V8 hears of what is in use at waits, and in
-  // between only when more is in use than ever before the last wait.
+  // V8 collects garbage when it hears of more memory, in vain while a training step takes and returns
+  // hundreds of megabytes: so it hears of what is in use at waits, and between them only beyond the most that
+  // was in use before the last wait.
   int64_t told_bytes_ = 0, most_bytes_ = 0, usual_most_bytes_ = 0, unswept_bytes_ = 0;
   bool stopped_ = false;
 };

@@ -49,6 +49,7 @@ export interface Native {
     variance: Nullable,
     eps: number,
     residual: Nullable,
+    expendable: boolean,
     activation: ActivationCode,
     geometry: Int32Array,
   ): Handle;
