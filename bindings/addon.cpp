@@ -21,8 +21,7 @@ namespace {
 
 TensorPtr conv2d_fused(const Tensor& x, const Tensor& weight, const Tensor* bias, const Tensor* norm_weight,
                        const Tensor* norm_bias, const Tensor* norm_mean, const Tensor* norm_variance,
-                       float eps, const Tensor* residual, Activation activation,
-                       const Conv2dGeometry& geometry) {
+                       float eps, Residual residual, Activation activation, const Conv2dGeometry& geometry) {
   const FoldedNorm norm{norm_weight, norm_bias, norm_mean, norm_variance, eps};
   return conv2d(x, weight, bias, norm_mean ? &norm : nullptr, residual, activation, geometry);
 }
@@ -32,10 +31,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind_device_api(env, exports);
   // conv2d(x, weight, bias | null, geometry): handle
   bind<[](const Tensor& x, const Tensor& w, const Tensor* bias, const Conv2dGeometry& g) {
-    return conv2d(x, w, bias, nullptr, nullptr, Activation::None, g);
+    return conv2d(x, w, bias, nullptr, {}, Activation::None, g);
   }>(env, exports, "conv2d");
-  // conv2dFused(x, weight, bias, normWeight, normBias, mean, variance, eps, residual, activation, geometry):
-  // handle
+  // conv2dFused(x, weight, bias, normWeight, normBias, mean, variance, eps, residual, expendable, activation,
+  // geometry): handle
   bind<conv2d_fused>(env, exports, "conv2dFused");
   // conv2dGradInput(dy, weight, geometry, dx, accumulate)
   bind<conv2d_grad_input>(env, exports, "conv2dGradInput");
@@ -49,15 +48,15 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<add>(env, exports, "add");
   // accumulate(target, addend)
   bind<accumulate>(env, exports, "accumulate");
-  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y, mean,
-  // invStd]
+  // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y,
+  // statistics]
   bind<batch_norm_train>(env, exports, "batchNormTrain");
   // batchNormEval(x, weight, bias, runningMean, runningVar, eps, residual, activation): handle
   bind<batch_norm_eval>(env, exports, "batchNormEval");
-  // invStd(variance, eps): handle
-  bind<inv_std>(env, exports, "invStd");
-  // batchNormGrad(dy, x, y, weight, mean, invStd, training, activation, then dx, dresidual, dweight and
-  // dbias, each with its accumulate)
+  // batchNormStatistics(weight, bias, runningMean, runningVar, eps): handle
+  bind<batch_norm_statistics>(env, exports, "batchNormStatistics");
+  // batchNormGrad(dy, x, y, statistics, training, activation, then dx, dresidual, dweight and dbias, each
+  // with its accumulate)
   bind<batch_norm_grad>(env, exports, "batchNormGrad");
   // biasGrad(dy, dbias, accumulate)
   bind<bias_grad>(env, exports, "biasGrad");

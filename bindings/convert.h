@@ -163,6 +163,13 @@ struct From<GradTarget> {  // tensor or null, accumulate
     return {tensor, From<GradMode>::read(a)};
   }
 };
+template <>
+struct From<Residual> {  // tensor or null, expendable
+  static Residual read(Arguments& a) {
+    Tensor* tensor = From<Tensor*>::read(a);
+    return {tensor, From<bool>::read(a)};
+  }
+};
 // `Count` numbers of one Int32Array.
 template <size_t Count>
 struct From<std::array<int32_t, Count>> {
@@ -208,7 +215,7 @@ napi_value to_js(napi_env env, const std::vector<T>& values) {
   return array;
 }
 inline napi_value to_js(napi_env env, const BatchNormForward& forward) {
-  return to_js(env, std::vector<TensorPtr>{forward.y, forward.mean, forward.inv_std});
+  return to_js(env, std::vector<TensorPtr>{forward.y, forward.statistics});
 }
 
 }  // namespace groupconv

@@ -57,8 +57,9 @@ napi_value read(Environment& environment, const Tensor& tensor, HostArray host) 
   return environment.settle_after_queue(tensor.stream(), host.value);
 }
 
-void read_sync(const Tensor& tensor, HostArray host) {
+void read_sync(Environment& environment, const Tensor& tensor, HostArray host) {
   check_bytes(tensor, host);
+  environment.settle_memory();
   tensor.stream().download(tensor, host.data);
   tensor.stream().synchronize();
 }

@@ -1,11 +1,14 @@
 #include "environment.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "cpu/stream.h"
 
 namespace groupconv {
 namespace {
 
-constexpr int64_t kSweepBytes = int64_t{32} << 20;
+constexpr int64_t kSweepBytes = int64_t{8} << 20;  // of new tensors, while memory grows
 constexpr int64_t kMostSpares = 4096;
 constexpr napi_type_tag kTensorTag = {0x5c1f0b6d2e9a4c37, 0x91d8a3f64b07e2c5};
 
@@ -54,19 +57,36 @@ const std::shared_ptr<Stream>& Environment::stream(Device device) {
 }
 
 napi_value Environment::wrap(TensorPtr tensor) {
-  const int64_t bytes = static_cast<int64_t>(tensor->logical_bytes());
-  unswept_bytes_ += bytes;
-  if (unswept_bytes_ > kSweepBytes) sweep();
+  watch_growth(static_cast<int64_t>(tensor->logical_bytes()));
   ++live_handles_;
-  int64_t total;
-  napi_adjust_external_memory(env_, bytes, &total);
   if (Handle* handle = spares_) {
     const napi_value external = take_spare(handle);
     handle->tensor = std::move(tensor);
-    handle->bytes = bytes;
     return external;
   }
-  return make_external(new Handle{std::move(tensor), nullptr, bytes, nullptr, handles_, nullptr});
+  return make_external(new Handle{std::move(tensor), nullptr, nullptr, handles_, nullptr});
+}
+
+int64_t Environment::bytes_in_use() const { return cpu_ ? cpu_->use.bytes.load() : 0; }
+
+void Environment::watch_growth(int64_t bytes) {
+  most_bytes_ = std::max(most_bytes_, bytes_in_use());
+  if (bytes_in_use() <= usual_most_bytes_) return;
+  unswept_bytes_ += bytes;
+  if (unswept_bytes_ > kSweepBytes) sweep();
+  tell_v8();
+}
+
+void Environment::tell_v8() {
+  const int64_t now = bytes_in_use();
+  if (now == told_bytes_) return;
+  int64_t total;
+  napi_adjust_external_memory(env_, now - std::exchange(told_bytes_, now), &total);
+}
+
+void Environment::settle_memory() {
+  usual_most_bytes_ = most_bytes_;
+  tell_v8();
 }
 
 napi_value Environment::take_spare(Handle* handle) {
@@ -105,8 +125,6 @@ void Environment::forget(Handle* handle) {
   if (!handle->tensor) return;
   handle->tensor.reset();
   --live_handles_;
-  int64_t total;
-  napi_adjust_external_memory(env_, -handle->bytes, &total);
 }
 
 Handle* Environment::handle_of(napi_value value) {
@@ -149,6 +167,7 @@ void Environment::sweep() {
 }
 
 napi_value Environment::settle_after_queue(Stream& stream, napi_value value) {
+  settle_memory();
   auto completion = std::make_unique<Completion>();
   napi_value promise;
   check(env_, napi_create_promise(env_, &completion->deferred, &promise));

@@ -14,7 +14,6 @@ namespace groupconv {
 struct Handle {
   TensorPtr tensor;
   napi_ref weak = nullptr;  // reads empty once the handle is unreachable, before any finaliser runs
-  int64_t bytes = 0;        // told to V8
   Handle *previous = nullptr, *next = nullptr;
   Handle* next_spare = nullptr;
 };
@@ -36,8 +35,10 @@ class Environment {
   void release(napi_value value);
   int64_t live_handles() const { return live_handles_; }
   // Releases the tensors of unreachable handles. In a synchronous loop no finaliser runs, so this is what
-  // keeps it flat; it runs by itself for every 32 MiB that new tensors hold.
+  // keeps it flat.
   void sweep();
+  // To be called where JavaScript waits for the queue: what lives here is what the program holds.
+  void settle_memory();
 
   // A promise for all that was queued so far; resolves with `value`, which stays alive until then.
   napi_value settle_after_queue(Stream& stream, napi_value value);
@@ -51,6 +52,9 @@ class Environment {
   napi_value make_error(const Error& error);
   void settle(Completion& completion);
   void forget(Handle* handle);
+  int64_t bytes_in_use() const;
+  void watch_growth(int64_t bytes);
+  void tell_v8();
   napi_value make_external(Handle* handle);
   napi_value take_spare(Handle* handle);
   Handle* handle_of(napi_value value);
@@ -68,7 +72,11 @@ class Environment {
   // only when the event loop turns, so that a synchronous training loop would grow by some 40 KB a step.
   Handle* spares_ = nullptr;
   int64_t spare_count_ = 0;
-  int64_t live_handles_ = 0, unswept_bytes_ = 0;
+  int64_t live_handles_ = 0;
+  // V8 collects garbage when it hears of more memory, in vain while a training step takes and returns
+  // hundreds of megabytes: so it hears of what is in use at waits, and between them only beyond the most that
+  // was in use before the last wait.
+  int64_t told_bytes_ = 0, most_bytes_ = 0, usual_most_bytes_ = 0, unswept_bytes_ = 0;
   bool stopped_ = false;
 };
 

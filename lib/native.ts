@@ -54,6 +54,7 @@ export interface Native {
     variance: Nullable,
     eps: number,
     residual: Nullable,
+    expendable: boolean,
     activation: ActivationCode,
     geometry: Int32Array,
   ): Handle;
@@ -73,7 +74,7 @@ export interface Native {
     eps: number,
     residual: Nullable,
     activation: ActivationCode,
-  ): [y: Handle, mean: Handle, invStd: Handle];
+  ): [y: Handle, statistics: Handle];
   batchNormEval(
     x: Handle,
     weight: Nullable,
@@ -84,14 +85,18 @@ export interface Native {
     residual: Nullable,
     activation: ActivationCode,
   ): Handle;
-  invStd(variance: Handle, eps: number): Handle;
+  batchNormStatistics(
+    weight: Nullable,
+    bias: Nullable,
+    runningMean: Handle,
+    runningVar: Handle,
+    eps: number,
+  ): Handle;
   batchNormGrad(
     dy: Handle,
     x: Handle,
     y: Nullable,
-    weight: Nullable,
-    mean: Handle,
-    invStd: Handle,
+    statistics: Handle,
     training: boolean,
     activation: ActivationCode,
     dx: Nullable,

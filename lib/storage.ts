@@ -21,4 +21,8 @@ export class Storage {
   release(): void {
     if (--this.#holders === 0) native.release(this.handle);
   }
+  /** For `using`: this scope is one of the holders. */
+  [Symbol.dispose](): void {
+    this.release();
+  }
 }

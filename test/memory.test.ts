@@ -9,6 +9,7 @@ import {
   randn,
   relu,
   scope,
+  summary,
   tensor,
   zeros,
 } from '../lib/index.js';
@@ -85,6 +86,37 @@ test.serial('forward and dispose return exactly to where memory was', async (t) 
   model.dispose();
   t.is(memory().bytes, start);
 });
+
+const networks = {
+  'a ResNeXt': () =>
+    new ResNeXt({
+      blockRepeats: [
+        [32, 2],
+        [64, 3],
+      ],
+      cardinality: 8,
+      firstStride: 1,
+    }),
+  mobilenet_v1: () => mobilenet_v1(0.5),
+};
+for (const [name, make] of Object.entries(networks))
+  test.serial(`inference of ${name} holds 1.3 times the two largest activations at most`, async (t) => {
+    const model = make().eval();
+    const x = randn([2, 3, 64, 64]);
+    // Convolution, norm and activation are one activation.
+    const sizes = summary(model, [2, 3, 64, 64])
+      .rows.filter(({ type }) => type === 'Conv2d')
+      .map(({ outputShape }) => 4 * outputShape.reduce((product, extent) => product * extent))
+      .sort((a, b) => b - a);
+    const largest = (sizes[0] ?? 0) + (sizes[1] ?? 0);
+    await settled();
+    const { bytes } = memory({ resetPeak: true });
+    noGrad(() => model.forward(x)).dispose();
+    const used = memory().peakBytes - bytes;
+    t.true(used <= 1.3 * largest, `${used} of ${largest}`);
+    x.dispose();
+    model.dispose();
+  });
 
 test.serial('a synchronous loop that forgets its tensors stays flat', (t) => {
   const x = zeros([256, 1024]); // 1 MiB

@@ -5,7 +5,7 @@ import type { Tensor4D } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { type BottleneckForm, bottleneckForms, convertBottleneckState } from './bottleneckForms.js';
 import { Branches } from './branches.js';
-import { isStock, runResidual } from './chain.js';
+import { consuming, isStock, runResidual } from './chain.js';
 import { Conv2d } from './conv2d.js';
 import { Identity } from './identity.js';
 import { ReLU } from './relu.js';
@@ -128,13 +128,14 @@ export class Bottleneck extends Module {
 
   /** [N, inChannels, H, W] to [N, width * expansion, P, Q], P = ceil(H / stride). @throws INVALID_SHAPE, DISPOSED */
   override forward(x: Tensor4D): Tensor4D {
+    return this.run(x, false);
+  }
+
+  /** @internal Given x away, its memory may become the output's. */
+  run(x: Tensor4D, given: boolean): Tensor4D {
     const { residual } = this;
-    return runResidual(
-      isStock(residual, Sequential) ? residual.steps() : [residual],
-      this.shortcut,
-      this.relu,
-      x,
-    );
+    const steps = isStock(residual, Sequential) ? residual.steps() : [residual];
+    return runResidual(steps, this.shortcut, this.relu, x, given);
   }
 
   /** A new block of another form with the same weights, statistics and mode; this one stays as it is. */
@@ -160,3 +161,5 @@ export class Bottleneck extends Module {
     return layers(new Branches('concat', branches), new Conv2d(width, outChannels, 1, { bias: false }), norm);
   }
 }
+
+consuming(Bottleneck, (block, x) => block.run(x as Tensor4D, true));

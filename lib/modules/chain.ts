@@ -2,7 +2,7 @@ import type { ActivationName } from '../activation.js';
 import { isRecording } from '../autograd.js';
 import type { Module } from '../module.js';
 import { add } from '../ops/add.js';
-import { conv2dInference } from '../ops/conv2d.js';
+import { conv2dInference, type Residual } from '../ops/conv2d.js';
 import { scope } from '../scope.js';
 import type { Tensor, Tensor4D } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
@@ -12,7 +12,7 @@ import { ReLU, ReLU6 } from './relu.js';
 /**
  * Runs modules one after the other, and the only place that fuses them. Inference: convolution, BatchNorm (folded),
  * residual and activation in one pass. Training: BatchNorm, residual and activation in one pass. Each intermediate is
- * disposed of as soon as the next one exists; the input never is.
+ * disposed of as soon as nothing needs it any more; the input never is, unless the caller gives it away.
  */
 
 /** Whether a module's forward is its class's own. Subclasses, hooks, observers and disposed modules may replace it. */
@@ -29,12 +29,44 @@ function activationOf(module: Module | undefined): Exclude<ActivationName, 'none
   return isStock(module, ReLU6) ? 'relu6' : null;
 }
 
-/** What follows the last module: activation(last + residual). */
-interface Tail {
-  residual: Tensor4D | null;
-  activation: ActivationName;
+type Consume = (module: Module, x: Tensor) => Tensor;
+const consumers = new Map<Module['forward'], Consume>();
+
+/**
+ * Says how a class's forward runs when its input is given away: it may be disposed of, or overwritten, before the end.
+ * @internal
+ */
+export function consuming<M extends Module>(
+  type: abstract new (...args: never[]) => M,
+  forward: (module: M, x: Tensor) => Tensor,
+): void {
+  consumers.set((type.prototype as Module).forward, forward as Consume);
 }
 
+function run(module: Module, x: Tensor, given: boolean): Tensor {
+  const consume = given ? consumers.get(module.forward) : undefined;
+  return consume ? consume(module, x) : module.forward(x);
+}
+
+/** What follows the last module: activation(last + residual). */
+interface Tail {
+  /** Made when it is needed, which is late: the less lives at once. `last`: nobody needs the chain's input after it. */
+  residual: (last: boolean) => Residual | null;
+  activation: ActivationName;
+}
+const bare: Tail = { residual: () => null, activation: 'none' };
+
+interface Place {
+  chain: readonly Module[];
+  /** Index of the module to run. */
+  at: number;
+  x: Tensor;
+  /** Whether x is the chain's own to dispose of. */
+  given: boolean;
+  /** Whether x is the chain's input. */
+  first: boolean;
+  tail: Tail | null;
+}
 interface Step {
   y: Tensor;
   /** Index of the next module to run. */
@@ -45,61 +77,78 @@ const records = (...tensors: (Tensor | null)[]) =>
   isRecording() && tensors.some((tensor) => tensor?.requiresGrad);
 
 /** What follows `next`: the tail where the chain ends, else an activation, else nothing. */
-function epilogue(chain: readonly Module[], next: number, tail: Tail | null): { store: Tail; next: number } {
-  if (next === chain.length) return { store: tail ?? { residual: null, activation: 'none' }, next };
+function epilogue({ chain, tail }: Place, next: number): { store: Tail; next: number } {
+  if (next === chain.length) return { store: tail ?? bare, next };
   const activation = activationOf(chain[next]);
-  return { store: { residual: null, activation: activation ?? 'none' }, next: activation ? next + 1 : next };
+  return activation ? { store: { ...bare, activation }, next: next + 1 } : { store: bare, next };
 }
 
-function convolution(
-  chain: readonly Module[],
-  at: number,
-  conv: Conv2d,
-  x: Tensor4D,
-  tail: Tail | null,
-): Step {
+/** Runs a step that adds the residual; nobody needs it afterwards. */
+function adding({ first }: Place, store: Tail, step: (residual: Residual | null) => Tensor): Tensor {
+  const residual = store.residual(!first);
+  const y = step(residual);
+  if (residual?.expendable) residual.tensor.dispose();
+  return y;
+}
+
+function convolution(place: Place, conv: Conv2d): Step {
+  const { chain, at } = place;
+  const x = place.x as Tensor4D;
   const following = chain[at + 1];
   const norm = isStock(following, BatchNorm2d) && following.usesRunningStatistics ? following : null;
-  const { store, next } = epilogue(chain, norm ? at + 2 : at + 1, tail);
-  const inference = !records(
-    x,
-    conv.weight,
-    conv.bias,
-    store.residual,
-    norm?.weight ?? null,
-    norm?.bias ?? null,
-  );
+  const { store, next } = epilogue(place, norm ? at + 2 : at + 1);
+  const parameters = [conv.weight, conv.bias, norm?.weight ?? null, norm?.bias ?? null];
   // The tail belongs to a BatchNorm that is last: before one that can't be folded, a convolution stands alone.
-  if (!inference) return { y: conv.forward(x), next: at + 1 };
-  const y = conv2dInference(
-    x,
-    conv.weight,
-    conv.bias,
-    conv.geometry,
-    norm?.statistics() ?? null,
-    store.residual,
-    store.activation,
+  if (records(x, ...parameters) || records(store.residual(!place.first)?.tensor ?? null))
+    return { y: conv.forward(x), next: at + 1 };
+  const y = adding(place, store, (residual) =>
+    conv2dInference(
+      x,
+      conv.weight,
+      conv.bias,
+      conv.geometry,
+      norm?.statistics() ?? null,
+      residual,
+      store.activation,
+    ),
   );
   return { y, next };
 }
 
-function runStep(chain: readonly Module[], at: number, x: Tensor, tail: Tail | null): Step {
+function runStep(place: Place): Step {
+  const { chain, at, x, given } = place;
   const module = chain[at] as Module;
-  if (isStock(module, Conv2d)) return convolution(chain, at, module, x as Tensor4D, tail);
+  if (isStock(module, Conv2d)) return convolution(place, module);
   if (isStock(module, BatchNorm2d)) {
-    const { store, next } = epilogue(chain, at + 1, tail);
-    return { y: module.normalise(x as Tensor4D, store.residual, store.activation), next };
+    const { store, next } = epilogue(place, at + 1);
+    const y = adding(place, store, (residual) =>
+      module.normalise(x as Tensor4D, residual?.tensor ?? null, store.activation),
+    );
+    return { y, next };
   }
-  return { y: module.forward(x), next: at + 1 };
+  return { y: run(module, x, given), next: at + 1 };
 }
 
-/** The output of the last module, or x where there is none. A tail needs a BatchNorm2d at the end. @internal */
-export function runChain(chain: readonly Module[], x: Tensor, tail: Tail | null = null): Tensor {
+interface ChainOptions {
+  /** Needs a BatchNorm2d at the end. */
+  tail?: Tail | null;
+  /** Whether the chain may dispose of x. */
+  given?: boolean;
+}
+
+/** The output of the last module, or x where there is none. @internal */
+export function runChain(
+  chain: readonly Module[],
+  x: Tensor,
+  { tail = null, given = false }: ChainOptions = {},
+): Tensor {
   return scope(() => {
     let current = x;
     for (let at = 0; at < chain.length; ) {
-      const { y, next } = runStep(chain, at, current, tail);
-      if (current !== x && current !== y) current.dispose();
+      const first = current === x;
+      const ours = given || !first;
+      const { y, next } = runStep({ chain, at, x: current, given: ours, first, tail });
+      if (ours && current !== y) current.dispose();
       current = y;
       at = next;
     }
@@ -113,14 +162,21 @@ export function runResidual(
   shortcut: Module | null,
   activation: Module,
   x: Tensor4D,
+  given = false,
 ): Tensor4D {
   return scope(() => {
     const kind = activationOf(activation);
-    if (kind && isStock(residual.at(-1), BatchNorm2d)) {
-      const other = shortcut && (shortcut.forward(x) as Tensor4D);
-      return runChain(residual, x, { residual: other, activation: kind }) as Tensor4D;
-    }
+    let made: Residual | null = null;
+    const other = (last: boolean): Residual | null => {
+      if (!shortcut || made) return made;
+      const tensor = run(shortcut, x, given && last) as Tensor4D;
+      made = { tensor, expendable: tensor !== x || (given && last) };
+      return made;
+    };
+    if (kind && isStock(residual.at(-1), BatchNorm2d))
+      return runChain(residual, x, { tail: { residual: other, activation: kind } }) as Tensor4D;
     const y = runChain(residual, x) as Tensor4D;
-    return activation.forward(shortcut ? add(y, shortcut.forward(x) as Tensor4D) : y) as Tensor4D;
+    const shortcutOfX = other(true);
+    return activation.forward(shortcutOfX ? add(y, shortcutOfX.tensor) : y) as Tensor4D;
   });
 }

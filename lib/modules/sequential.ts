@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
 import { Module } from '../module.js';
 import type { Tensor } from '../tensor.js';
-import { isStock, runChain } from './chain.js';
+import { consuming, isStock, runChain } from './chain.js';
 
 /**
  * Modules one after the other, as torch.nn.Sequential: children are named 0, 1, … or, given a record, by its keys.
@@ -48,3 +48,5 @@ export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor>
     return deep ? own.flatMap((child) => (isStock(child, Sequential) ? child.steps() : [child])) : own;
   }
 }
+
+consuming(Sequential, (sequential, x) => runChain(sequential.steps(), x, { given: true }));

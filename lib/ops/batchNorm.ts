@@ -82,18 +82,14 @@ export function batchNormActivated<S extends Shape4D | Shape2D>(
       'INVALID_ARGUMENT',
       'batchNorm: evaluation needs runningMean and runningVar; pass training: true to use the statistics of x',
     );
-    const y = native.batchNormEval(x.handle, w, b, runningMean.handle, runningVar.handle, eps, r, kind);
+    const [mean, variance] = [runningMean.handle, runningVar.handle];
+    const y = native.batchNormEval(x.handle, w, b, mean, variance, eps, r, kind);
     return record<S>('batchNorm', y, inputs, (save, output) => {
-      const [mean, variance] = [save(runningMean), save(runningVar)];
-      const backward = gradient(save, output, { x, weight, activation, training });
-      return (dy, slots) => {
-        const invStd = new Storage(native.invStd(variance.handle, eps));
-        backward(mean, invStd)(dy, slots);
-        invStd.release();
-      };
+      using statistics = new Storage(native.batchNormStatistics(w, b, mean, variance, eps));
+      return gradient(save, output, statistics, { x, residual, activation, training });
     });
   }
-  const [y, meanHandle, invStdHandle] = native.batchNormTrain(
+  const [y, statistics] = native.batchNormTrain(
     x.handle,
     w,
     b,
@@ -105,50 +101,45 @@ export function batchNormActivated<S extends Shape4D | Shape2D>(
     kind,
   );
   for (const running of [runningMean, runningVar]) if (running) running.storage.version++;
-  const [mean, invStd] = [new Storage(meanHandle), new Storage(invStdHandle)];
-  try {
-    return record<S>('batchNorm', y, inputs, (save, output) =>
-      gradient(save, output, { x, weight, activation, training })(save(mean), save(invStd)),
-    );
-  } finally {
-    for (const statistics of [mean, invStd]) statistics.release();
-  }
+  using held = new Storage(statistics);
+  return record<S>('batchNorm', y, inputs, (save, output) =>
+    gradient(save, output, held, { x, residual, activation, training }),
+  );
 }
 
 interface Forward {
   x: Tensor;
-  weight: Tensor1D | null;
+  residual: Tensor | null;
   activation: ActivationName;
   training: boolean;
 }
 
-/** Saves what backward needs beside the statistics; slots are x, weight, bias, residual. */
+/** Saves what backward needs; slots are x, weight, bias, residual. */
 function gradient(
-  save: (tensor: Tensor) => Storage,
+  save: (value: Tensor | Storage) => Storage,
   output: Tensor,
-  { x, weight, activation, training }: Forward,
-) {
+  statistics: Storage,
+  { x, residual, activation, training }: Forward,
+): Backward {
   const savedX = save(x);
-  const savedWeight = weight && save(weight);
-  const y = activation === 'none' ? null : save(output);
-  return (mean: Storage, invStd: Storage): Backward =>
-    (dy, [dx, dweight, dbias, dresidual]) => {
-      if (!y) dresidual?.pass(dy);
-      if (!dx && !dweight && !dbias && !(y && dresidual)) return;
-      native.batchNormGrad(
-        dy.handle,
-        savedX.handle,
-        y?.handle ?? null,
-        savedWeight?.handle ?? null,
-        mean.handle,
-        invStd.handle,
-        training,
-        activationCodes[activation],
-        // In this order: where x is its own residual, the second adds to the first.
-        ...targetOf(dx),
-        ...targetOf(y ? dresidual : null),
-        ...targetOf(dweight),
-        ...targetOf(dbias),
-      );
-    };
+  const savedStatistics = save(statistics);
+  // Without a residual the activation's mask comes from x.
+  const y = residual && activation !== 'none' ? save(output) : null;
+  return (dy, [dx, dweight, dbias, dresidual]) => {
+    if (!y) dresidual?.pass(dy);
+    if (!dx && !dweight && !dbias && !(y && dresidual)) return;
+    native.batchNormGrad(
+      dy.handle,
+      savedX.handle,
+      y?.handle ?? null,
+      savedStatistics.handle,
+      training,
+      activationCodes[activation],
+      // In this order: where x is its own residual, the second adds to the first.
+      ...targetOf(dx),
+      ...targetOf(y ? dresidual : null),
+      ...targetOf(dweight),
+      ...targetOf(dbias),
+    );
+  };
 }

@@ -69,6 +69,13 @@ export interface NormToFold {
   eps: number;
 }
 
+/** @internal What is added before the activation. */
+export interface Residual {
+  tensor: Tensor4D;
+  /** Nobody reads it again: the output may take over its memory. */
+  expendable: boolean;
+}
+
 /**
  * Inference only: activation(norm(conv2d(x)) + residual) in one pass. The folded weight is kept beside the weight
  * until one of the parameters changes.
@@ -80,11 +87,12 @@ export function conv2dInference(
   bias: Tensor1D | null,
   geometry: Int32Array,
   norm: NormToFold | null,
-  residual: Tensor4D | null,
+  residual: Residual | null,
   activation: ActivationName,
 ): Tensor4D {
+  const added = residual?.tensor ?? null;
   const handle = (tensor: Tensor | null | undefined) => tensor?.handle ?? null;
-  checkInputs('conv2d', { x, weight, bias, residual });
+  checkInputs('conv2d', { x, weight, bias, residual: added });
   const y = native.conv2dFused(
     x.handle,
     weight.handle,
@@ -94,7 +102,8 @@ export function conv2dInference(
     handle(norm?.runningMean),
     handle(norm?.runningVar),
     norm?.eps ?? 0,
-    handle(residual),
+    handle(added),
+    residual ? residual.expendable && !residual.tensor.storage.shared : false,
     activationCodes[activation],
     geometry,
   );

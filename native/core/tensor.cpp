@@ -67,10 +67,28 @@ TensorPtr Tensor::view(const Shape& shape) const {
   return result;
 }
 
-const float* Tensor::derived(const std::string& key, const std::string& stamp, size_t bytes,
+TensorPtr Tensor::give_memory(int block) {
+  if (!storage_ || storage_.use_count() > 1 || block_ != block) return nullptr;
+  auto result = std::make_shared<Tensor>(stream_, shape_, dtype_);
+  result->storage_ = std::move(storage_);
+  result->block_ = block_;
+  return result;
+}
+
+Stamp::Stamp(std::initializer_list<const Tensor*> tensors, float number) : number_(number) {
+  require(tensors.size() * 2 <= tensors_.size(), ErrorCode::InvalidArgument, "stamp of ", tensors.size(),
+          " tensors");
+  auto word = tensors_.begin();
+  for (const Tensor* tensor : tensors) {
+    *word++ = tensor ? tensor->id() : 0;
+    *word++ = tensor ? tensor->version() : 0;
+  }
+}
+
+const float* Tensor::derived(const std::string& key, const Stamp& stamp, size_t bytes,
                              const std::function<void(float*)>& make) const {
   Derived& entry = derived_[key];
-  if (!entry.storage || entry.stamp != stamp) {
+  if (!entry.storage || !(entry.stamp == stamp)) {
     if (!entry.storage || entry.storage->bytes() != bytes) {
       entry.storage.reset();
       entry.storage = std::make_unique<Storage>(stream_, bytes, bytes, Storage::Kind::Derived);

@@ -3,6 +3,8 @@
 // `block` is the physical layout. 1: row-major. B > 1, 4-D only: N C/B H W B, where the lanes past C are
 // zero. The layout may change under a tensor (`in_layout`), its value never does.
 #pragma once
+#include <array>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -41,6 +43,18 @@ class Storage {
   void* data_;
   size_t bytes_, logical_bytes_;
   Kind kind_;
+};
+
+// What a derived form was made from: the identities and versions of up to six tensors (null where one is
+// absent), and a number.
+class Stamp {
+ public:
+  explicit Stamp(std::initializer_list<const Tensor*> tensors, float number = 0);
+  bool operator==(const Stamp&) const = default;
+
+ private:
+  std::array<uint64_t, 12> tensors_{};  // id, version
+  float number_;
 };
 
 class Tensor {
@@ -93,14 +107,18 @@ class Tensor {
   uint64_t version() const { return version_; }
   void touch() { ++version_; }
 
-  // Memory of a derived form of this parameter, cached under `key` until any of the versions in `stamp`
-  // changes. `make` submits the work that fills it.
-  const float* derived(const std::string& key, const std::string& stamp, size_t bytes,
+  // A tensor of the same value and layout that takes the memory along, if it is no view's and has the layout;
+  // else null. This one is left without memory.
+  TensorPtr give_memory(int block);
+
+  // Memory of a derived form of this parameter, cached under `key` for as long as `stamp` stays the same.
+  // `make` submits the work that fills it.
+  const float* derived(const std::string& key, const Stamp& stamp, size_t bytes,
                        const std::function<void(float*)>& make) const;
 
  private:
   struct Derived {
-    std::string stamp;
+    Stamp stamp{{}};
     std::unique_ptr<Storage> storage;
   };
   void bring_into(int block) const;

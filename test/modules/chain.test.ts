@@ -2,6 +2,7 @@
 import test from 'ava';
 import {
   BatchNorm2d,
+  Bottleneck,
   Conv2d,
   Dropout,
   Flatten,
@@ -16,6 +17,7 @@ import {
   ReLU6,
   randn,
   Sequential,
+  type Shape,
   type Tensor,
   type Tensor4D,
 } from '../../lib/index.js';
@@ -56,6 +58,13 @@ const chains: Record<string, () => Module[]> = {
     new Sequential(new Conv2d(6, 6, 1), new Sequential(new BatchNorm2d(6))),
     new ReLU(),
     new Identity(),
+  ],
+  'residual blocks': () => [
+    new Bottleneck(6, 4, { cardinality: 2, projection: true }),
+    new Bottleneck(8, 4, { cardinality: 2 }),
+    new Dropout(0),
+    new Bottleneck(8, 8, { cardinality: 4, stride: 2, projection: true }),
+    new Bottleneck(16, 8, { cardinality: 4, form: 'aggregated' }),
   ],
   'to a vector': () => [
     new Conv2d(6, 2, 3),
@@ -125,6 +134,42 @@ test.serial('intermediates go as soon as the next one is there', async (t) => {
   t.is(memory().bytes, bytes);
   x.dispose();
   chain.dispose();
+});
+
+test.serial('a block overwrites what its chain gives away, never what somebody else holds', (t) => {
+  const block = () => new Bottleneck(16, 8, { cardinality: 4 });
+  using chain = new Sequential<Tensor4D, Tensor4D>(new ReLU(), block(), block()).eval();
+  const x = randn([2, 16, 6, 6]);
+  const before = x.dataSync();
+  const infer = (chain: Module<Tensor4D, Tensor4D>) => {
+    using y = noGrad(() => chain.forward(x));
+    return y.dataSync();
+  };
+  const expected = infer(chain);
+  t.deepEqual(x.dataSync(), before);
+
+  // The first module returns its input under another name; the user holds that memory.
+  class Alias extends ReLU {
+    override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+      return x.detach();
+    }
+  }
+  using aliasing = new Sequential<Tensor4D, Tensor4D>(new Alias(), block(), block()).eval();
+  infer(aliasing);
+  t.deepEqual(x.dataSync(), before);
+
+  // A block as the whole chain, and one whose residual function is its last norm alone.
+  using single = new Sequential<Tensor4D, Tensor4D>(block()).eval();
+  infer(single);
+  const odd = new Bottleneck(16, 8, { cardinality: 4 });
+  Object.assign(odd, { residual: new Sequential(new BatchNorm2d(16)) });
+  using oddChain = new Sequential<Tensor4D, Tensor4D>(new ReLU(), odd).eval();
+  const fused = infer(oddChain);
+  unfuse(oddChain);
+  close(t, fused, infer(oddChain), 1e-6, 'odd');
+  t.deepEqual(x.dataSync(), before);
+  t.deepEqual(infer(chain), expected);
+  x.dispose();
 });
 
 test.serial('BatchNorm2d counts batches in training only, also after loading', (t) => {

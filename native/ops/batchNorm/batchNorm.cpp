@@ -43,6 +43,14 @@ void run(Stream& stream, const BatchNormProblem& problem, const BatchNormBuffers
   enqueue(stream, batch_norm_registry().choose(stream.device().kind, problem), problem, buffers);
 }
 
+constexpr int64_t kStatistics = 4;
+
+// The rows of [4, C].
+void set_statistics(BatchNormBuffers& buffers, float* rows, int64_t channels) {
+  float** const pointers[] = {&buffers.mean, &buffers.inv_std, &buffers.scale, &buffers.shift};
+  for (int64_t row = 0; row < kStatistics; ++row) *pointers[row] = rows + row * channels;
+}
+
 // The parts of both forward passes that are alike.
 BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, const Tensor* weight,
                                  const Tensor* bias, float eps, const Tensor* residual,
@@ -66,7 +74,7 @@ BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, con
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const BatchNormProblem& p) {
-  constexpr const char* names[] = {"train", "eval", "grad", "inv_std"};
+  constexpr const char* names[] = {"train", "eval", "grad", "statistics"};
   out << "batchNorm " << names[static_cast<int>(p.pass)] << " n" << p.n << " c" << p.c << " pixels"
       << p.pixels;
   if (p.pass == BatchNormPass::Grad) out << (p.training ? " of train" : " of eval");
@@ -93,11 +101,9 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
   BatchNormBuffers buffers = forward_buffers(problem, x, weight, bias, eps, residual, activation);
   problem.momentum = momentum;
   const BatchNormForward result{make_activation(x.shared_stream(), x.shape()),
-                                make_tensor(x.shared_stream(), per_channel, DType::Float32),
-                                make_tensor(x.shared_stream(), per_channel, DType::Float32)};
+                                make_tensor(x.shared_stream(), {kStatistics, problem.c}, DType::Float32)};
   buffers.y = result.y->target_in_layout(x.activation_block());
-  buffers.mean = result.mean->target_in_layout(1);
-  buffers.inv_std = result.inv_std->target_in_layout(1);
+  set_statistics(buffers, result.statistics->target_in_layout(1), problem.c);
   if (running_mean) buffers.running_mean = running_mean->update_in_layout(1);
   if (running_var) buffers.running_var = running_var->update_in_layout(1);
   run(x.stream(), problem, buffers);
@@ -119,35 +125,41 @@ TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* b
   return y;
 }
 
-TensorPtr inv_std(const Tensor& variance, float eps) {
-  require(variance.shape().rank() == 1, ErrorCode::InvalidShape, "batchNorm: variance ", variance.shape(),
-          ", expected [C]");
-  check_float32("variance", variance);
+TensorPtr batch_norm_statistics(const Tensor* weight, const Tensor* bias, const Tensor& running_mean,
+                                const Tensor& running_var, float eps) {
+  const Shape& shape = running_mean.shape();
+  require(shape.rank() == 1, ErrorCode::InvalidShape, "batchNorm: runningMean ", shape, ", expected [C]");
+  check_float32("runningMean", running_mean);
+  check_like("runningVar", running_var, shape, shape);
+  if (weight) check_like("weight", *weight, shape, shape);
+  if (bias) check_like("bias", *bias, shape, shape);
   check_eps(eps);
   BatchNormProblem problem{};
-  problem.pass = BatchNormPass::InvStd;
-  problem.c = variance.size();
+  problem.pass = BatchNormPass::Statistics;
+  problem.c = shape[0];
   problem.eps = eps;
   BatchNormBuffers buffers{};
-  buffers.running_var = const_cast<float*>(variance.in_layout(1));
-  const TensorPtr result = make_tensor(variance.shared_stream(), variance.shape(), DType::Float32);
-  buffers.inv_std = result->target_in_layout(1);
-  run(variance.stream(), problem, buffers);
+  buffers.weight = vector_of(weight);
+  buffers.bias = vector_of(bias);
+  buffers.running_mean = const_cast<float*>(running_mean.in_layout(1));
+  buffers.running_var = const_cast<float*>(running_var.in_layout(1));
+  const TensorPtr result =
+      make_tensor(running_mean.shared_stream(), {kStatistics, problem.c}, DType::Float32);
+  set_statistics(buffers, result->target_in_layout(1), problem.c);
+  run(running_mean.stream(), problem, buffers);
   return result;
 }
 
-void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight,
-                     const Tensor& mean, const Tensor& inv_std, bool training, Activation activation,
-                     GradTarget dx, GradTarget dresidual, GradTarget dweight, GradTarget dbias) {
+void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor& statistics,
+                     bool training, Activation activation, GradTarget dx, GradTarget dresidual,
+                     GradTarget dweight, GradTarget dbias) {
   BatchNormProblem problem = problem_of(BatchNormPass::Grad, x);
   const Shape per_channel{problem.c};
   check_like("dy", dy, x.shape(), x.shape());
-  check_like("mean", mean, per_channel, x.shape());
-  check_like("invStd", inv_std, per_channel, x.shape());
-  require(y || activation == Activation::None, ErrorCode::InvalidArgument,
-          "batchNorm: the gradient through an activation needs y");
+  check_like("statistics", statistics, {kStatistics, problem.c}, x.shape());
+  require(y || activation == Activation::None || !dresidual.tensor, ErrorCode::InvalidArgument,
+          "batchNorm: a residual's gradient through an activation needs y");
   if (y) check_like("y", *y, x.shape(), x.shape());
-  if (weight) check_like("weight", *weight, per_channel, x.shape());
   if (dx.tensor) check_like("dx", *dx.tensor, x.shape(), x.shape());
   if (dresidual.tensor) check_like("dresidual", *dresidual.tensor, x.shape(), x.shape());
   if (dweight.tensor) check_like("dweight", *dweight.tensor, per_channel, x.shape());
@@ -159,10 +171,8 @@ void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const T
   BatchNormBuffers buffers{};
   buffers.dy = dy.in_layout(layout);
   buffers.x = x.in_layout(layout);
-  if (activation != Activation::None) buffers.y = const_cast<float*>(y->in_layout(layout));
-  buffers.weight = vector_of(weight);
-  buffers.mean = const_cast<float*>(mean.in_layout(1));
-  buffers.inv_std = const_cast<float*>(inv_std.in_layout(1));
+  if (y && activation != Activation::None) buffers.y = const_cast<float*>(y->in_layout(layout));
+  set_statistics(buffers, const_cast<float*>(statistics.in_layout(1)), problem.c);
   const auto target = [](const GradTarget& wanted, int block, bool& accumulate) {
     accumulate = wanted.mode == GradMode::Accumulate;
     return wanted.tensor ? wanted.tensor->target_in_layout(block, wanted.mode) : nullptr;

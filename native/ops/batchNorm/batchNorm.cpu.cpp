@@ -38,10 +38,26 @@ bool passes(float y, Activation kind) {
   return !(y <= 0 || (kind == Activation::Relu6 && y >= 6));
 }
 
-void normalise(const BatchNormProblem& p, const BatchNormBuffers& b, int64_t c, double mean, double inv_std) {
-  const double scale = b.weight ? inv_std * b.weight[c] : inv_std, shift = b.bias ? b.bias[c] : 0;
+struct Affine {
+  float mean, scale, shift;
+  double at(float x) const { return (double{x} - mean) * scale + shift; }
+};
+
+Affine affine(const BatchNormBuffers& b, int64_t c, double mean, double inv_std) {
+  const double scale = b.weight ? inv_std * b.weight[c] : inv_std;
+  const float nearest = static_cast<float>(mean);
+  return {nearest, static_cast<float>(scale),
+          static_cast<float>((b.bias ? b.bias[c] : 0.0) - (mean - nearest) * scale)};
+}
+
+void keep_statistics(const BatchNormBuffers& b, int64_t c, const Affine& affine, double inv_std) {
+  b.mean[c] = affine.mean, b.inv_std[c] = static_cast<float>(inv_std);
+  b.scale[c] = affine.scale, b.shift[c] = affine.shift;
+}
+
+void normalise(const BatchNormProblem& p, const BatchNormBuffers& b, int64_t c, const Affine& affine) {
   for_values(p, c, [&](int64_t i) {
-    b.y[i] = activate((b.x[i] - mean) * scale + shift + (b.residual ? b.residual[i] : 0), p.activation);
+    b.y[i] = activate(affine.at(b.x[i]) + (b.residual ? b.residual[i] : 0), p.activation);
   });
 }
 
@@ -58,16 +74,16 @@ void train(const BatchNormProblem& p, const BatchNormBuffers& b, const Execution
     };
     if (b.running_mean) update(b.running_mean[c], mean);
     if (b.running_var) update(b.running_var[c], squares / (p.count() - 1));
-    b.mean[c] = static_cast<float>(mean);
-    b.inv_std[c] = static_cast<float>(inv_std);
-    normalise(p, b, c, mean, inv_std);
+    const Affine applied = affine(b, c, mean, inv_std);
+    keep_statistics(b, c, applied, inv_std);
+    normalise(p, b, c, applied);
   });
 }
 
 void eval(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
   for_channels(p, context, [&](int64_t c) {
     if (c >= p.c) return for_values(p, c, [&](int64_t i) { b.y[i] = 0; });
-    normalise(p, b, c, b.running_mean[c], 1 / std::sqrt(double{b.running_var[c]} + p.eps));
+    normalise(p, b, c, affine(b, c, b.running_mean[c], 1 / std::sqrt(double{b.running_var[c]} + p.eps)));
   });
 }
 
@@ -82,7 +98,11 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
         if (b.dx) b.dx[i] = 0;
         if (b.dresidual) b.dresidual[i] = 0;
       });
-    const auto g = [&](int64_t i) { return !b.y || passes(b.y[i], p.activation) ? double{b.dy[i]} : 0; };
+    const Affine applied{b.mean[c], b.scale[c], b.shift[c]};
+    const auto g = [&](int64_t i) {
+      const float y = b.y ? b.y[i] : activate(applied.at(b.x[i]), p.activation);
+      return passes(y, p.activation) ? double{b.dy[i]} : 0;
+    };
     double mean = b.mean[c];
     if (p.training) {  // what rounding took from the stored mean matters where it is large beside the
                        // deviation
@@ -92,7 +112,7 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
     }
     double sum_g = 0, sum_gd = 0;
     for_values(p, c, [&](int64_t i) { sum_g += g(i), sum_gd += g(i) * (b.x[i] - mean); });
-    const double inv_std = b.inv_std[c], scale = b.weight ? inv_std * b.weight[c] : inv_std;
+    const double inv_std = b.inv_std[c], scale = b.scale[c];
     const double mean_g = p.training ? sum_g / p.count() : 0;
     const double slope = p.training ? sum_gd / p.count() * inv_std * inv_std : 0;
     for_values(p, c, [&](int64_t i) {
@@ -105,17 +125,18 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
   });
 }
 
-void inv_std_of_variance(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext&) {
-  for (int64_t c = 0; c < p.c; ++c)
-    b.inv_std[c] = static_cast<float>(1 / std::sqrt(double{b.running_var[c]} + p.eps));
+void statistics(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext&) {
+  for (int64_t c = 0; c < p.c; ++c) {
+    const double inv_std = 1 / std::sqrt(double{b.running_var[c]} + p.eps);
+    keep_statistics(b, c, affine(b, c, b.running_mean[c], inv_std), inv_std);
+  }
 }
 
 constexpr BatchNormSolver references[] = {
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Train; }, train},
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Eval; }, eval},
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Grad; }, grad},
-    {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::InvStd; },
-     inv_std_of_variance},
+    {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Statistics; }, statistics},
 };
 
 const bool registered =

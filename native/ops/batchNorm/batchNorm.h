@@ -10,7 +10,12 @@
 //   dx = weight * inv_std * (g - sum(g) / M - d * inv_std^2 * sum(g d) / M)   in training
 //   dx = weight * inv_std * g                                                 in evaluation
 //
-// x, y, residual [N, C, H, W] or [N, C]; weight, bias, statistics [C].
+// x, y, residual [N, C, H, W] or [N, C]; weight, bias, running statistics [C].
+//
+// What backward needs beside x is four numbers per channel, as float32: mean, inv_std, and the scale and
+// shift of y = activation((x - mean) * scale + shift), with the mean's part below float32 in the shift. Made
+// again of them, (x - mean) * scale + shift has the bits it had in the forward pass, so that the activation's
+// mask costs no look at y unless a residual was added.
 #pragma once
 #include "core/activation.h"
 #include "core/dispatch.h"
@@ -18,11 +23,11 @@
 
 namespace groupconv {
 
-enum class BatchNormPass : int32_t { Train, Eval, Grad, InvStd };
+enum class BatchNormPass : int32_t { Train, Eval, Grad, Statistics };
 
 struct BatchNormProblem {
   BatchNormPass pass;
-  int64_t n, c, pixels;  // pixels = H * W; InvStd uses c alone
+  int64_t n, c, pixels;  // pixels = H * W; Statistics uses c alone
   int32_t block;         // layout of everything shaped like x: N C/B pixels B; 1 is N C pixels
   Activation activation;
   float eps;
@@ -38,9 +43,9 @@ std::ostream& operator<<(std::ostream& out, const BatchNormProblem& problem);
 // Null where absent. Pad lanes are zero and must be written as zero.
 struct BatchNormBuffers {
   const float *x, *residual, *weight, *bias;
-  float* y;                           // Train, Eval: written; Grad: read where there is an activation
-  float *mean, *inv_std;              // Train, InvStd: written; Grad: read
-  float *running_mean, *running_var;  // Train: updated; Eval, InvStd: read
+  float* y;                               // Train, Eval: written; Grad: read, or null: made again of x
+  float *mean, *inv_std, *scale, *shift;  // Train, Statistics: written; Grad: read
+  float *running_mean, *running_var;      // Train: updated; Eval, Statistics: read
   const float* dy;
   float *dx, *dresidual, *dweight, *dbias;
   void* workspace;
@@ -51,7 +56,7 @@ using BatchNormTable = SolverTable<BatchNormProblem, BatchNormBuffers>;
 Registry<BatchNormProblem, BatchNormBuffers>& batch_norm_registry();
 
 struct BatchNormForward {
-  TensorPtr y, mean, inv_std;  // mean, inv_std [C]: what backward needs
+  TensorPtr y, statistics;  // [4, C]: mean, inv_std, scale, shift
 };
 
 // weight, bias, residual and the running statistics may be null. The running variance gets the unbiased
@@ -62,12 +67,13 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
 TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* bias,
                           const Tensor& running_mean, const Tensor& running_var, float eps,
                           const Tensor* residual, Activation activation);
-// 1 / sqrt(variance + eps), [C]: what batch_norm_grad wants in evaluation, with the running mean.
-TensorPtr inv_std(const Tensor& variance, float eps);
-// `y` is the forward's result and is needed where there is an activation.
+// The statistics of batch_norm_eval, for its gradient; [4, C].
+TensorPtr batch_norm_statistics(const Tensor* weight, const Tensor* bias, const Tensor& running_mean,
+                                const Tensor& running_var, float eps);
+// `y`, the forward's result, is needed where both a residual and an activation were, else null.
 // dx is written before dresidual: they may be one tensor (x is its own residual) if dresidual accumulates.
-void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor* weight,
-                     const Tensor& mean, const Tensor& inv_std, bool training, Activation activation,
-                     GradTarget dx, GradTarget dresidual, GradTarget dweight, GradTarget dbias);
+void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const Tensor& statistics,
+                     bool training, Activation activation, GradTarget dx, GradTarget dresidual,
+                     GradTarget dweight, GradTarget dbias);
 
 }  // namespace groupconv

@@ -29,7 +29,7 @@ struct Case {
 
 // What the passes over one case leave, in plain order.
 struct Results {
-  Values y, mean, inv_std, running_mean, running_var, dx, dresidual, dweight, dbias;
+  Values y, mean, inv_std, scale, running_mean, running_var, dx, dresidual, dweight, dbias;
 };
 
 Values scaled(Values values, float scale, float offset) {
@@ -49,7 +49,8 @@ const BatchNormSolver& find(const BatchNormProblem& p, bool reference) {
   fail(ErrorCode::Unsupported, "no solver for ", p);
 }
 
-// Forward, then backward with the forward's results.
+// Forward, then backward with the forward's results; where y decides the mask, once more with the mask made
+// of x, which has to give the same bits.
 Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   const CpuContext context(threads);
   const size_t channels = static_cast<size_t>(c.x[1]), size = static_cast<size_t>(c.x.size());
@@ -68,7 +69,8 @@ Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   Guarded y(c.x, block), weight(scaled(hashed_values(3, channels), 0.5f, 1)),
       bias(hashed_values(4, channels));
   Guarded running_mean(hashed_values(5, channels)), running_var(scaled(hashed_values(6, channels), 0.5f, 1));
-  Guarded mean(channels), inv_std(channels), dy(c.x, hashed_values(7, size), block);
+  Guarded mean(channels), inv_std(channels), scale(channels), shift(channels),
+      dy(c.x, hashed_values(7, size), block);
   Guarded dx(c.x, before, block), dresidual(c.x, before, block), dweight(vector_before), dbias(vector_before);
   if (!c.accumulate)
     for (Guarded* target : {&dx, &dresidual, &dweight, &dbias})
@@ -81,6 +83,7 @@ Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   b.bias = c.affine ? bias.data() : nullptr;
   b.running_mean = running_mean.data(), b.running_var = running_var.data();
   b.mean = mean.data(), b.inv_std = inv_std.data();
+  b.scale = scale.data(), b.shift = shift.data();
   std::string note;
   const auto call = [&] {
     const BatchNormSolver& solver = find(p, reference);
@@ -93,26 +96,32 @@ Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   call();
   CHECK_NOTE(y.pad_lanes_zero(c.x, block), "pad lanes of " + note);
   if (!c.training) {
-    BatchNormProblem of_variance = p;
-    of_variance.pass = BatchNormPass::InvStd;
-    find(of_variance, reference).run(of_variance, b, context);
-    b.mean = b.running_mean;
+    BatchNormProblem statistics = p;
+    statistics.pass = BatchNormPass::Statistics;
+    find(statistics, reference).run(statistics, b, context);
   }
   p.pass = BatchNormPass::Grad;
   b.dy = dy.data(), b.dx = dx.data(), b.dweight = dweight.data(), b.dbias = dbias.data();
   b.dresidual = c.residual ? dresidual.data() : nullptr;
   if (c.activation == Activation::None) b.y = nullptr;
   call();
+  if (c.activation != Activation::None && !c.residual && !c.accumulate) {
+    const Values of_y[] = {dx.plain(c.x, block), dweight.values(), dbias.values()};
+    b.y = nullptr;
+    call();
+    CHECK_NOTE(test::same_bits(of_y[0], dx.plain(c.x, block)) && test::same_bits(of_y[1], dweight.values()) &&
+                   test::same_bits(of_y[2], dbias.values()),
+               "mask of x, " + note);
+  }
   CHECK_NOTE(dx.pad_lanes_zero(c.x, block) && (!c.residual || dresidual.pad_lanes_zero(c.x, block)),
              "pad lanes of " + note);
   for (const Guarded* guarded : {&x, &residual, &y, &weight, &bias, &running_mean, &running_var, &mean,
-                                 &inv_std, &dy, &dx, &dresidual, &dweight, &dbias})
+                                 &inv_std, &scale, &shift, &dy, &dx, &dresidual, &dweight, &dbias})
     CHECK_NOTE(guarded->intact(), "guards of " + note);
-  Results r{y.plain(c.x, block),         mean.values(),        inv_std.values(),
-            running_mean.values(),       running_var.values(), dx.plain(c.x, block),
-            dresidual.plain(c.x, block), dweight.values(),     dbias.values()};
+  Results r{y.plain(c.x, block),   mean.values(),        inv_std.values(),     scale.values(),
+            running_mean.values(), running_var.values(), dx.plain(c.x, block), dresidual.plain(c.x, block),
+            dweight.values(),      dbias.values()};
   if (!c.residual) r.dresidual.clear();
-  if (!c.training) r.mean.clear();
   return r;
 }
 
@@ -134,7 +143,7 @@ void check_case(const Case& c) {
           CHECK_NOTE(test::same_bits(actual.*values, first.*values), "bitwise " + note.str());
         };
         check("y", &Results::y, 1e-6), check("mean", &Results::mean, 1e-6),
-            check("inv_std", &Results::inv_std, 1e-6);
+            check("inv_std", &Results::inv_std, 1e-6), check("scale", &Results::scale, 1e-6);
         check("running_mean", &Results::running_mean, 1e-6),
             check("running_var", &Results::running_var, 1e-6);
         check("dx", &Results::dx, 1e-5), check("dresidual", &Results::dresidual, 1e-5);
@@ -183,8 +192,8 @@ void check_outlier() {
       };
       each([&](double v) { mean += v / 600; });
       each([&](double v) { squares += (v - mean) * (v - mean); });
-      CHECK(std::abs(result.mean->in_layout(1)[c] / mean - 1) < 1e-6);
-      CHECK(std::abs(result.inv_std->in_layout(1)[c] * std::sqrt(squares / 600) - 1) < 1e-6);
+      CHECK(std::abs(result.statistics->in_layout(1)[c] / mean - 1) < 1e-6);
+      CHECK(std::abs(result.statistics->in_layout(1)[8 + c] * std::sqrt(squares / 600) - 1) < 1e-6);
     }
   }
 }
@@ -206,19 +215,23 @@ void check_doors() {
       const BatchNormForward f = batch_norm_train(*tx, tw.get(), nullptr, mean.get(), var.get(), 1, 1e-5f,
                                                   nullptr, Activation::Relu);
       CHECK(var->version() > version);
-      batch_norm_grad(*tdy, *tx, f.y.get(), tw.get(), *f.mean, *f.inv_std, true, Activation::Relu,
+      batch_norm_grad(*tdy, *tx, nullptr, *f.statistics, true, Activation::Relu,
                       {tdx.get(), GradMode::Overwrite}, {}, {}, {});
       y[rank / 4] = values_of(*f.y), dx[rank / 4] = values_of(*tdx);
-      CHECK(test::relative_error(values_of(*mean), values_of(*f.mean)) < 1e-6);
+      const Values statistics = values_of(*f.statistics);
+      CHECK(test::relative_error(values_of(*mean), Values(statistics.begin(), statistics.begin() + c)) <
+            1e-6);
       // With momentum 1 the running variance is the batch's unbiased one: 6/5 of what inv_std was made from.
-      const Values variance = values_of(*var), made = values_of(*f.inv_std);
+      const Values variance = values_of(*var), made(statistics.begin() + c, statistics.begin() + 2 * c);
       for (int64_t i = 0; i < c; ++i)
         CHECK(std::abs(made[i] * std::sqrt(variance[i] * 5 / 6 + 1e-5) - 1) < 1e-5);
       const Values evaluated =
           values_of(*batch_norm_eval(*tx, tw.get(), nullptr, *mean, *var, 1e-5f, nullptr, Activation::None));
       CHECK(evaluated.size() == x.size() && std::isfinite(evaluated[0]));
-      CHECK(std::abs(values_of(*inv_std(*var, 1e-5f))[0] - 1 / std::sqrt(variance[0] + 1e-5)) <
-            1e-6 * made[0]);
+      const Values fixed = values_of(*batch_norm_statistics(tw.get(), nullptr, *mean, *var, 1e-5f));
+      const double inv_std = 1 / std::sqrt(variance[0] + 1e-5);
+      CHECK(std::abs(fixed[c] - inv_std) < 1e-6 * inv_std);
+      CHECK(std::abs(fixed[2 * c] - inv_std * weight[0]) < 1e-6 * inv_std && fixed[3 * c] == 0);
     }
     CHECK(test::relative_error(y[0], y[1]) < 1e-6 && test::relative_error(dx[0], dx[1]) < 1e-5);
   }
@@ -231,8 +244,7 @@ void check_doors() {
     const BatchNormForward f =
         batch_norm_train(*x, nullptr, nullptr, nullptr, nullptr, 0, 1e-5f, x.get(), Activation::Relu);
     const auto grad = [&](GradTarget dx, GradTarget dresidual) {
-      batch_norm_grad(*dy, *x, f.y.get(), nullptr, *f.mean, *f.inv_std, true, Activation::Relu, dx, dresidual,
-                      {}, {});
+      batch_norm_grad(*dy, *x, f.y.get(), *f.statistics, true, Activation::Relu, dx, dresidual, {}, {});
     };
     grad({&dx, GradMode::Overwrite}, {&dresidual, GradMode::Overwrite});
     grad({&both, GradMode::Overwrite}, {&both, GradMode::Accumulate});
@@ -265,8 +277,12 @@ void check_doors() {
     batch_norm_eval(*x, nullptr, nullptr, *vector, *five, 1e-5f, nullptr, Activation::None);
   });
   check_throws(ErrorCode::InvalidArgument, "needs y", [&] {
-    batch_norm_grad(*x, *x, nullptr, nullptr, *vector, *vector, true, Activation::Relu, {}, {}, {}, {});
+    Tensor dresidual(stream, x->shape(), DType::Float32);
+    const TensorPtr statistics = tensor_of(stream, {4, 8}, Values(32, 1));
+    batch_norm_grad(*x, *x, nullptr, *statistics, true, Activation::Relu, {}, {&dresidual}, {}, {});
   });
+  check_throws(ErrorCode::InvalidShape, "statistics [8]",
+               [&] { batch_norm_grad(*x, *x, nullptr, *vector, true, Activation::Relu, {}, {}, {}, {}); });
   const Tensor integers(stream, {2, 8, 2, 2}, DType::Int32);
   check_throws(ErrorCode::Unsupported, "x is int32", [&] { train(integers, nullptr, 1e-5f, nullptr); });
 }

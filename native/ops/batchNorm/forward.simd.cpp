@@ -103,24 +103,26 @@ void train(const BatchNormProblem& p, const BatchNormBuffers& b, const Execution
       },
       [&](int64_t block, const ChannelSums<2>& sums, bool writes) {
         const double count = p.count();
-        double mean[W], inv_std[W];
+        double mean[W], inv_std[W], variance[W];
         for (int lane = 0; lane < W; ++lane) {
           const double about_origin = sums.of[0][lane] / count;
           const double squares = sums.of[1][lane] - sums.of[0][lane] * about_origin;
-          const double variance = squares < 0 ? 0 : squares / count;
           mean[lane] = origin(block)[lane] + about_origin;
-          inv_std[lane] = 1 / __builtin_sqrt(variance + p.eps);
+          variance[lane] = squares < 0 ? 0 : squares / count;
+          inv_std[lane] = 1 / __builtin_sqrt(variance[lane] + p.eps);
+        }
+        const Affine applied = affine(p, b, block, mean, inv_std);
+        for (int64_t lane = 0; writes && lane < min_of(W, p.c - block * W); ++lane) {
           const int64_t c = block * W + lane;
-          if (!writes || c >= p.c) continue;
-          b.mean[c] = static_cast<float>(mean[lane]);
-          b.inv_std[c] = static_cast<float>(inv_std[lane]);
+          b.mean[c] = applied.mean[lane], b.inv_std[c] = static_cast<float>(inv_std[lane]);
+          b.scale[c] = applied.scale[lane], b.shift[c] = applied.shift[lane];
           const auto update = [&](float& running, double batch) {
             running = static_cast<float>((1.0 - p.momentum) * running + p.momentum * batch);
           };
           if (b.running_mean) update(b.running_mean[c], mean[lane]);
-          if (b.running_var) update(b.running_var[c], variance * (count / (count - 1)));
+          if (b.running_var) update(b.running_var[c], variance[lane] * (count / (count - 1)));
         }
-        return affine(p, b, block, mean, inv_std);
+        return applied;
       },
       [&](int64_t block, int64_t part, const Affine& affine) {
         apply_part(p, b, partition, block, part, affine);

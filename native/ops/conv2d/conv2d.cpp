@@ -25,13 +25,6 @@ std::string prepared_key(const Conv2dSolver& solver, Conv2dProblem problem) {
   return std::string(solver.name) + std::string(reinterpret_cast<const char*>(&problem), sizeof problem);
 }
 
-std::string stamp_of(std::initializer_list<const Tensor*> tensors) {
-  std::string stamp;
-  for (const Tensor* tensor : tensors)
-    stamp += tensor ? std::to_string(tensor->id()) + '.' + std::to_string(tensor->version()) + ' ' : "- ";
-  return stamp;
-}
-
 int32_t output_extent(const char* axis, int64_t input, int64_t kernel, int64_t stride, int64_t dilation,
                       int64_t pad_before, int64_t pad_after) {
   const int64_t reach = dilation * (kernel - 1) + 1, padded = input + pad_before + pad_after;
@@ -59,10 +52,9 @@ Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const
   const size_t padded =
       problem.has_bias ? (problem.k + kBiasMultiple - 1) / kBiasMultiple * kBiasMultiple : 0;
   if (packed + padded == 0) return {plain, nullptr};
-  const std::string stamp =
-      norm ? stamp_of({&weight, bias, norm->weight, norm->bias, norm->mean, norm->variance}) +
-                 std::to_string(norm->eps)
-           : stamp_of({&weight, bias});
+  const Stamp stamp =
+      norm ? Stamp({&weight, bias, norm->weight, norm->bias, norm->mean, norm->variance}, norm->eps)
+           : Stamp({&weight, bias});
   const float* derived = weight.derived(
       prepared_key(solver, problem) + (norm   ? "norm"
                                        : bias ? "bias"
@@ -164,7 +156,7 @@ void conv2d_set_blocks(Conv2dProblem& problem, const Stream& stream) {
 }
 
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
-                 const Tensor* residual, Activation activation, const Conv2dGeometry& geometry) {
+                 Residual residual, Activation activation, const Conv2dGeometry& geometry) {
   Conv2dProblem problem = conv2d_problem(x.shape(), weight.shape(), geometry);
   check_float32("conv2d", "x", x);
   check_float32("conv2d", "weight", weight);
@@ -173,13 +165,13 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
     for (const Tensor* tensor : {norm->weight, norm->bias, norm->mean, norm->variance})
       if (tensor) check_like("conv2d", "norm", *tensor, {problem.k});
   const Shape y_shape{problem.n, problem.k, problem.p, problem.q};
-  if (residual) check_like("conv2d", "residual", *residual, y_shape);
+  if (residual.tensor) check_like("conv2d", "residual", *residual.tensor, y_shape);
 
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::Forward;
   conv2d_set_blocks(problem, stream);
   problem.has_bias = bias || norm;
-  problem.has_residual = residual != nullptr;
+  problem.has_residual = residual.tensor != nullptr;
   problem.activation = activation;
   const Conv2dSolver& solver = conv2d_registry().choose(stream, problem);
   const Prepared prepared = prepare(solver, problem, weight, bias, norm);
@@ -187,8 +179,9 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
   buffers.x = x.in_layout(problem.x_block);
   buffers.weight = prepared.weight;
   buffers.bias = prepared.bias;
-  buffers.residual = residual ? residual->in_layout(problem.y_block) : nullptr;
-  const TensorPtr y = make_tensor(x.shared_stream(), y_shape, DType::Float32, problem.y_block);
+  buffers.residual = residual.tensor ? residual.tensor->in_layout(problem.y_block) : nullptr;
+  TensorPtr y = residual.expendable ? residual.tensor->give_memory(problem.y_block) : nullptr;
+  if (!y) y = make_tensor(x.shared_stream(), y_shape, DType::Float32, problem.y_block);
   buffers.y = y->target_in_layout(problem.y_block);
   enqueue(stream, solver, problem, buffers);
   return y;

@@ -40,7 +40,7 @@ struct Conv2dBuffers {
   const float* x;         // forward, gradWeight
   const float* weight;    // forward, gradInput: row-major, or the solver's prepared form
   const float* bias;      // forward: [K], zero-padded to a multiple of 16
-  const float* residual;  // forward: like y, added before the activation
+  const float* residual;  // forward: like y, added before the activation; may be y
   float* y;               // forward
   const float* dy;        // gradInput, gradWeight
   float* dx;              // gradInput
@@ -88,9 +88,15 @@ struct FoldedNorm {
   float eps;
 };
 
+// Added before the activation; like y. y takes over the memory of an expendable one where that is possible.
+struct Residual {
+  Tensor* tensor = nullptr;
+  bool expendable = false;  // nobody reads it again
+};
+
 // bias, norm and residual may be null; with all of them null and no activation this is plain conv2d.
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
-                 const Tensor* residual, Activation activation, const Conv2dGeometry& geometry);
+                 Residual residual, Activation activation, const Conv2dGeometry& geometry);
 void conv2d_grad_input(const Tensor& dy, const Tensor& weight, const Conv2dGeometry& geometry, Tensor& dx,
                        GradMode mode);
 void conv2d_grad_weight(const Tensor& x, const Tensor& dy, const Conv2dGeometry& geometry, Tensor& dweight,

@@ -36,12 +36,13 @@ Case make_case(const Conv2dProblem& problem, uint32_t seed) {
   return c;
 }
 
-// The output of one solver in plain order.
+// The output of one solver in plain order. In place: y's memory holds the residual.
 std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const Case& c, int threads,
-                       const std::string& note) {
+                       const std::string& note, bool in_place = false) {
   const Guarded x(c.x, c.x_values, p.x_block), dy(c.y, c.y_values, p.y_block),
       residual(c.y, c.residual, p.y_block);
   Guarded y(c.y, p.y_block), dx(c.x, p.x_block), dweight(c.weight.size());
+  if (in_place) y = Guarded(c.y, c.residual, p.y_block);
   if (p.accumulate) {
     dx = Guarded(c.x, c.x_values, p.x_block);
     dweight = Guarded(c.weight_values);
@@ -54,7 +55,9 @@ std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const
   const Conv2dBuffers b{x.data(),
                         weight.data(),
                         p.has_bias ? bias.data() : nullptr,
-                        p.has_residual ? residual.data() : nullptr,
+                        !p.has_residual ? nullptr
+                        : in_place      ? y.data()
+                                        : residual.data(),
                         y.data(),
                         dy.data(),
                         dx.data(),
@@ -110,6 +113,8 @@ void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
           first = actual;
         else
           CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
+        if (p.has_residual)
+          CHECK_NOTE(test::same_bits(first, run(*solver, p, c, threads, note, true)), "in place " + note);
         ++runs;
       }
     }

@@ -34,7 +34,8 @@ void run_panel(const Correlation& m, const Table& table, int64_t image, int64_t 
   tile.y = m.target + target;
   tile.y_plane = m.target_plane();
   tile.bias = first && m.epilogue.bias ? m.epilogue.bias + o * W : nullptr;
-  tile.residual = last && m.epilogue.residual ? m.epilogue.residual + target : nullptr;
+  // At the first store: the residual may be y.
+  tile.residual = first && m.epilogue.residual ? m.epilogue.residual + target : nullptr;
   tile.resume = !first || m.accumulate;
   tile.activation = last ? m.epilogue.activation : Activation::None;
   for (int64_t i = 0; i < table.chunk.end - table.chunk.begin; ++i) {

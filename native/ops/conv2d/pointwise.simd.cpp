@@ -71,7 +71,8 @@ void run_panel(const Product& m, const Panel& panel) {
         ((at.image * m.output_blocks + o) * m.pixels + at.first) * W;  // [N, K/W, pixels, W]
     tile.x = input_of(m, at, panel.depth.begin);
     tile.y = m.y + offset;
-    tile.residual = last && m.epilogue.residual ? m.epilogue.residual + offset : nullptr;
+    // At the first store: the residual may be y.
+    tile.residual = first && m.epilogue.residual ? m.epilogue.residual + offset : nullptr;
     tile.prefetch_lines = 0;
     tile.prefetch = nullptr;
     tile.prefetch_step = 0;
