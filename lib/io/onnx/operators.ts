@@ -100,7 +100,21 @@ function adaptiveAverage(graph: GraphBuilder, x: Handle, height: number, width: 
 
 export const exporters: Exporters = {
   conv2d: convolution,
-  conv2dFused(graph, x, weight, bias, normWeight, normBias, mean, variance, eps, residual, kind, geometry) {
+  conv2dFused(
+    graph,
+    x,
+    weight,
+    bias,
+    normWeight,
+    normBias,
+    mean,
+    variance,
+    eps,
+    residual,
+    _,
+    kind,
+    geometry,
+  ) {
     const y = convolution(graph, x, weight, bias, geometry);
     const normed = mean && variance ? batchNorm(graph, y, normWeight, normBias, mean, variance, eps) : y;
     return store(graph, normed, residual, kind);
