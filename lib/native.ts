@@ -34,7 +34,12 @@ export interface Native {
   setThreads(count: number): void;
   solvers(op: string): string[];
   forceSolver(op: string, name: string): void;
-  measureSolvers(problem: Int32Array, threads: number, seconds: number): [string, number, number][];
+  measureSolvers(
+    problem: Int32Array,
+    threads: number,
+    seconds: number,
+    which: string,
+  ): [name: string, seconds: number[]][];
   measurePeak(threads: number): number;
   measureBandwidth(threads: number): number;
 

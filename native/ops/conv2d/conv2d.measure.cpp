@@ -31,7 +31,8 @@ class Memory {
 
 }  // namespace
 
-std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem p, int threads, double budget_seconds) {
+std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem p, int threads, double budget_seconds,
+                                              const std::string& which) {
   CpuStream stream;
   p.x_block = stream.activation_block(p.c);
   p.y_block = stream.activation_block(p.k);
@@ -47,6 +48,8 @@ std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem p, int threads, doub
   std::vector<Conv2dMeasurement> rows;
   for (const Conv2dSolver* solver : conv2d_registry().list(DeviceKind::Cpu)) {
     if (!std::strcmp(solver->name, "reference") || !solver->accepts(p)) continue;
+    const bool wanted = which.empty() || which == solver->name || (which == "chosen" && rows.empty());
+    if (!wanted) continue;
     const Workspace prepared(stream, solver->prepare ? solver->prepared_bytes(p) : 0);
     const Workspace workspace(stream, solver->workspace_bytes ? solver->workspace_bytes(p) : 0);
     if (solver->prepare) solver->prepare(p, weight.data(), static_cast<float*>(prepared.data()), context);

@@ -13,7 +13,9 @@ struct Conv2dMeasurement {
   Timing timing;
 };
 
-// In the order of the solver list; the first is what conv2d would choose. "reference" is left out.
-std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem problem, int threads, double budget_seconds);
+// In the order of the solver list; the first is what conv2d would choose. "reference" is left out. `which` is
+// a solver's name, "chosen" for the first that accepts the problem alone, or "" for all that do.
+std::vector<Conv2dMeasurement> measure_conv2d(Conv2dProblem problem, int threads, double budget_seconds,
+                                              const std::string& which = "");
 
 }  // namespace groupconv

@@ -1,0 +1,125 @@
+/** Times contenders at the same work in turns, so that whatever the machine does meanwhile meets all of them. */
+import type { Contender } from './contenders.js';
+import { measurePeak } from './machine.js';
+import { Peer } from './peer.js';
+import type { Work } from './peers/protocol.js';
+import { noise, relativeError, type Summary, summarise } from './statistics.js';
+
+export interface Entrant {
+  contender: Contender;
+  peer: Peer;
+  version: string;
+}
+
+export interface ContestOptions {
+  threads: number;
+  rounds: number;
+  /** Of each contender in each round. */
+  seconds: number;
+  /** Multiply-adds, times two: what all contenders have to do, however they do it. */
+  flop: number;
+  /** The largest relative difference from groupconv's result that counts as the same. */
+  tolerance: number;
+}
+
+export interface Result extends Summary {
+  contender: string;
+  /** The solver or implementation that was chosen. */
+  detail: string;
+  /** In seconds, in the order of the runs. */
+  samples: number[];
+  /** Of the multiply-add peak measured before and after, in percent. */
+  percentOfPeak: number;
+  /** This contender's least time over groupconv's: how many times as fast groupconv is. */
+  ratio: number;
+  /** Relative difference of the result from groupconv's. */
+  error: number;
+  /** The most memory that the process had resident so far, in bytes. */
+  residentBytes: number | null;
+  noise: string | null;
+  /** Why there are no times. */
+  failure: string | null;
+}
+
+/** Starts a process for each contender that is installed. A process that can't start is an error. */
+export async function enter(contenders: readonly Contender[], threads: number): Promise<Entrant[]> {
+  const entrants: Entrant[] = [];
+  for (const contender of contenders) {
+    if (!contender.program) continue;
+    const peer = new Peer(contender.program);
+    const { version = '' } = await peer.ask({ command: 'describe', threads });
+    entrants.push({ contender, peer, version });
+  }
+  return entrants;
+}
+
+export function leave(entrants: readonly Entrant[]): void {
+  for (const { peer } of entrants) peer.close();
+}
+
+interface Participant extends Entrant {
+  probe: number[];
+  detail: string;
+  samples: number[];
+  failure: string | null;
+}
+
+async function prepare(entrant: Entrant, work: Work): Promise<Participant> {
+  const participant: Participant = { ...entrant, probe: [], detail: '', samples: [], failure: null };
+  try {
+    const answer = await entrant.peer.ask({
+      command: 'prepare',
+      variant: entrant.contender.variant,
+      ...work,
+    });
+    return { ...participant, probe: answer.probe ?? [], detail: answer.detail ?? '' };
+  } catch (error) {
+    return { ...participant, failure: (error as Error).message };
+  }
+}
+
+/** The first entrant is groupconv; whoever computes something else than it isn't timed. */
+export async function contest(
+  entrants: readonly Entrant[],
+  work: Work,
+  { threads, rounds, seconds, flop, tolerance }: ContestOptions,
+): Promise<Result[]> {
+  const participants: Participant[] = [];
+  for (const entrant of entrants) participants.push(await prepare(entrant, work));
+  const [ours] = participants;
+  if (!ours || ours.failure) throw new Error(`groupconv: ${ours?.failure ?? 'takes no part'}`);
+  for (const other of participants) {
+    const error = relativeError(other.probe, ours.probe);
+    if (!other.failure && !(error <= tolerance)) other.failure = `another result (${error.toExponential(1)})`;
+  }
+  const able = participants.filter(({ failure }) => failure === null);
+  const before = measurePeak(threads);
+  for (let round = 0; round < rounds; round++)
+    for (const participant of able) {
+      if (participant.failure) continue;
+      try {
+        const { samples = [] } = await participant.peer.ask({ command: 'run', seconds, atLeast: 1 });
+        participant.samples.push(...samples);
+      } catch (error) {
+        participant.failure = (error as Error).message;
+      }
+    }
+  const peaks = { before, after: measurePeak(threads) };
+  const best = summarise(ours.samples).min;
+  return participants.map(({ contender, peer, probe, detail, samples, failure }) => {
+    const summary = summarise(samples);
+    const peak = Math.max(peaks.before, peaks.after);
+    return {
+      contender: contender.name,
+      detail,
+      samples,
+      ...summary,
+      percentOfPeak: (100 * flop) / summary.min / peak,
+      ratio: summary.min / best,
+      error: relativeError(probe, ours.probe),
+      residentBytes: peer.peakResidentBytes(),
+      noise: failure ? null : noise(summary, peaks),
+      failure,
+    };
+  });
+}
