@@ -57,7 +57,7 @@ const keptMemory = {
 const wideVectors = { ATEN_CPU_CAPABILITY: 'avx512' };
 
 function layerPeers(): Contender[] {
-  const file = here('./peers/build/onednn_peer');
+  const file = here('../build-peers/onednn_peer');
   // Two threads on one core wait for each other at every barrier: bound threads can't meet there.
   const bound = { OMP_PROC_BIND: 'true', OMP_PLACES: 'cores' };
   const program = existsSync(file) ? { command: file, args: [], env: bound } : null;

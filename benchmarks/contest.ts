@@ -9,6 +9,8 @@ export interface Entrant {
   contender: Contender;
   peer: Peer;
   version: string;
+  /** Why it can't take part. */
+  failure: string | null;
 }
 
 export interface ContestOptions {
@@ -28,27 +30,31 @@ export interface Result extends Summary {
   detail: string;
   /** In seconds, in the order of the runs. */
   samples: number[];
-  /** Of the multiply-add peak measured before and after, in percent. */
+  /** Of the multiply-add peak measured in every round, in percent. */
   percentOfPeak: number;
   /** This contender's least time over groupconv's: how many times as fast groupconv is. */
   ratio: number;
   /** Relative difference of the result from groupconv's. */
   error: number;
-  /** The most memory that the process had resident so far, in bytes. */
+  /** The most memory that the process had resident while it was timed, in bytes. */
   residentBytes: number | null;
   noise: string | null;
   /** Why there are no times. */
   failure: string | null;
 }
 
-/** Starts a process for each contender that is installed. A process that can't start is an error. */
+/** Starts a process for each contender that is installed. */
 export async function enter(contenders: readonly Contender[], threads: number): Promise<Entrant[]> {
   const entrants: Entrant[] = [];
   for (const contender of contenders) {
     if (!contender.program) continue;
-    const peer = new Peer(contender.program);
-    const { version = '' } = await peer.ask({ command: 'describe', threads });
-    entrants.push({ contender, peer, version });
+    const entrant: Entrant = { contender, peer: new Peer(contender.program), version: '', failure: null };
+    entrants.push(entrant);
+    try {
+      entrant.version = (await entrant.peer.ask({ command: 'describe', threads })).version ?? '';
+    } catch (error) {
+      entrant.failure = (error as Error).message;
+    }
   }
   return entrants;
 }
@@ -61,11 +67,11 @@ interface Participant extends Entrant {
   probe: number[];
   detail: string;
   samples: number[];
-  failure: string | null;
 }
 
 async function prepare(entrant: Entrant, work: Work): Promise<Participant> {
-  const participant: Participant = { ...entrant, probe: [], detail: '', samples: [], failure: null };
+  const participant: Participant = { ...entrant, probe: [], detail: '', samples: [] };
+  if (entrant.failure) return participant;
   try {
     const answer = await entrant.peer.ask({
       command: 'prepare',
@@ -93,8 +99,10 @@ export async function contest(
     if (!other.failure && !(error <= tolerance)) other.failure = `another result (${error.toExponential(1)})`;
   }
   const able = participants.filter(({ failure }) => failure === null);
-  const before = measurePeak(threads);
-  for (let round = 0; round < rounds; round++)
+  for (const { peer } of able) peer.resetPeak(); // what making the inputs took is nobody's merit
+  const peaks: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    peaks.push(measurePeak(threads, 3));
     for (const participant of able) {
       if (participant.failure) continue;
       try {
@@ -104,11 +112,12 @@ export async function contest(
         participant.failure = (error as Error).message;
       }
     }
-  const peaks = { before, after: measurePeak(threads) };
+  }
+  peaks.push(measurePeak(threads, 3));
+  const peak = Math.max(...peaks);
   const best = summarise(ours.samples).min;
   return participants.map(({ contender, peer, probe, detail, samples, failure }) => {
     const summary = summarise(samples);
-    const peak = Math.max(peaks.before, peaks.after);
     return {
       contender: contender.name,
       detail,

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { installation } from './contenders.js';
 import { describeMachine, type Machine, machineLine } from './machine.js';
 import { type Options, parseOptions, type Suite, usage } from './options.js';
+import { publish } from './publish.js';
 import type { Report } from './report.js';
 import { measureKernels } from './suites/kernels.js';
 import { measureInference, measureSweep, measureTraining } from './suites/networks.js';
@@ -16,27 +17,31 @@ const suites: Record<Suite, (options: Options) => Promise<Report>> = {
   overhead: measureOverhead,
 };
 
-function print({ title, table, versions, missing }: Report, machine: Machine, markdown: boolean): void {
+/** Everything that a reader of the report has to know, the table last. */
+function describe({ title, table, versions, missing }: Report, machine: Machine, markdown: boolean): string {
   const others = Object.entries(versions).filter(([library]) => library !== 'groupconv');
-  console.log(machineLine(machine));
-  if (others.length) console.log(`beside ${others.map((entry) => entry.join(' ')).join(', ')}`);
-  console.log(`${title}\n`);
-  console.log(markdown ? table.markdown : table.text);
-  for (const library of missing) console.log(`${library}: not installed; ${installation[library]}`);
+  return [
+    `${title}.`,
+    `${machineLine(machine)}.`,
+    ...(others.length ? [`Beside ${others.map((entry) => entry.join(' ')).join(', ')}.`] : []),
+    ...missing.map((library) => `${library}: not installed; ${installation[library]}`),
+    '',
+    markdown ? table.markdown : table.text,
+  ].join('\n');
 }
 
 async function main(options: Options): Promise<void> {
   const machine = describeMachine(options.threads);
   const report = await suites[options.suite](options);
-  print(report, machine, options.markdown);
+  console.log(describe(report, machine, options.markdown));
   const { title, versions, rows, chart } = report;
   if (options.json)
     writeFileSync(options.json, `${JSON.stringify({ title, machine, versions, rows }, null, 1)}\n`);
-  if (options.svg) {
-    if (!chart) throw new Error(`${options.suite} has no chart`);
-    const { toSvg } = await import('./svg.js');
-    writeFileSync(options.svg, `${await toSvg(chart)}\n`);
-  }
+  if (options.svg && !chart) throw new Error(`--svg: ${options.suite} has no chart`);
+  const wantsChart = chart && (options.svg || options.publish);
+  const svg = wantsChart ? await import('./svg.js').then(({ toSvg }) => toSvg(chart)) : null;
+  if (options.svg) writeFileSync(options.svg, `${svg}\n`);
+  if (options.publish) publish(options.publish, describe(report, machine, true), svg);
 }
 
 let options: Options | undefined;

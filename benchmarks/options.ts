@@ -19,7 +19,8 @@ export const usage = `npm run bench -- ${suites.join('|')} [options]
   --threads n
   --json file         everything measured, every sample
   --svg file          a chart
-  --markdown          tables as Markdown`;
+  --markdown          tables as Markdown
+  --publish name      table and chart into the section of this name of benchmarks/README.md`;
 
 export interface Options {
   suite: Suite;
@@ -37,6 +38,7 @@ export interface Options {
   json?: string;
   svg?: string;
   markdown: boolean;
+  publish?: string;
 }
 
 function positive(name: string, text: string, whole: boolean): number {
@@ -65,6 +67,7 @@ export function parseOptions(args: string[]): Options {
       json: { type: 'string' },
       svg: { type: 'string' },
       markdown: { type: 'boolean', default: false },
+      publish: { type: 'string' },
     },
   });
   const [suite = 'kernels', ...rest] = positionals;

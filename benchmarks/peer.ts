@@ -1,6 +1,6 @@
 /** The harness's end of a contender: a child process that speaks the lines of peers/protocol.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Answer, Request } from './peers/protocol.js';
 
@@ -49,7 +49,14 @@ export class Peer {
     return answer;
   }
 
-  /** The most memory that its process ever had resident, in bytes; null where the system doesn't tell. */
+  /** From here on, {@link peakResidentBytes} forgets what was before; on Linux. */
+  resetPeak(): void {
+    try {
+      writeFileSync(`/proc/${this.#child.pid}/clear_refs`, '5');
+    } catch {} // it stays what it was
+  }
+
+  /** The most memory that its process had resident, in bytes; null where the system doesn't tell. */
   peakResidentBytes(): number | null {
     try {
       const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');

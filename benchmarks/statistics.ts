@@ -16,16 +16,13 @@ export function summarise(samples: readonly number[]): Summary {
   };
 }
 
-/** The machine's peak around a measurement, in FLOP/s. */
-export interface Peaks {
-  before: number;
-  after: number;
-}
-
-/** Why a measurement isn't to be trusted to a few percent; null where nothing speaks against it. */
-export function noise({ min, median }: Summary, { before, after }: Peaks): string | null {
-  if (Math.max(before, after) > 1.05 * Math.min(before, after)) return 'peak moved';
-  if (median > 1.15 * min) return 'median far';
+/**
+ * Why a measurement isn't to be trusted to a few percent; null where nothing speaks against it.
+ * @param peaks the machine's multiply-add peak, measured before, between and after the runs
+ */
+export function noise({ min, median }: Summary, peaks: readonly number[]): string | null {
+  if (Math.max(...peaks) > 1.05 * Math.min(...peaks)) return 'peak moved';
+  if (median > 1.15 * min) return 'median far from min';
   return null;
 }
 

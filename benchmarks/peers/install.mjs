@@ -11,7 +11,8 @@ const packages = run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'
   env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip', ONNXRUNTIME_NODE_INSTALL_CUDA: 'skip' },
 });
 const oneDnn =
-  run('cmake', ['-S', '.', '-B', 'build'], { stdio: 'ignore' }) && run('cmake', ['--build', 'build']);
+  run('cmake', ['-S', '.', '-B', '../../build-peers'], { stdio: 'ignore' }) &&
+  run('cmake', ['--build', '../../build-peers']);
 console.log(`onnxruntime-node and TensorFlow.js: ${packages ? 'installed' : 'npm failed'}`);
 console.log(`oneDNN: ${oneDnn ? 'built' : 'not found (apt-get install libdnnl-dev cmake g++)'}`);
 console.log('PyTorch is used where python3, or the Python named by PYTHON, has torch and torchvision.');
