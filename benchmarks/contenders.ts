@@ -19,7 +19,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const tsx = createRequire(import.meta.url).resolve('tsx');
 const typescript = (file: string): Program => ({
   command: process.execPath,
-  args: ['--import', tsx, here(`./peers/${file}.ts`)],
+  args: ['--expose-gc', '--import', tsx, here(`./peers/${file}.ts`)],
 });
 
 /** What installs a library, by the beginning of its contenders' names. */

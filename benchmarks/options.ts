@@ -7,32 +7,34 @@ export type Suite = (typeof suites)[number];
 
 export const usage = `npm run bench -- ${suites.join('|')} [options]
 
-  --peers             other libraries, too, where they are installed (npm run bench:peers)
-  --contenders text   of those, the ones whose names contain it; groupconv always
-  --filter pattern    layers or networks whose names match the regular expression
-  --batch n,n         images at a time
-  --shapes name       kernels: ${shapeSets().join(', ')}
-  --pass text         kernels: forward, gradInput or gradWeight alone
-  --all               kernels: every solver that accepts a layer, not only the chosen one
-  --rounds n          how often contenders take turns
-  --seconds x         of each contender in a round
-  --threads n
-  --json file         everything measured, every sample
-  --svg file          a chart
-  --markdown          tables as Markdown
-  --publish name      table and chart into the section of this name of benchmarks/README.md`;
+  --peers               other libraries, too, where they are installed (npm run bench:peers)
+  --contenders pattern  of those, the ones whose names match the regular expression; groupconv always
+  --filter pattern      layers or networks whose names match the regular expression
+  --batch n,n           images at a time
+  --shapes name         kernels: ${shapeSets().join(', ')}
+  --only text           kernels: passes, sweep: works whose names contain it
+  --all                 kernels: every solver that accepts a layer, not only the chosen one
+  --rounds n            how often contenders take turns
+  --retries n           how often a noisy measurement is made again: 3 for kernels, 0 for networks by default
+  --seconds x           of each contender in a round
+  --threads n           for every contender
+  --json file           everything measured, every sample
+  --svg file            a chart
+  --markdown            tables as Markdown
+  --publish name        table and chart into the section of this name of benchmarks/README.md`;
 
 export interface Options {
   suite: Suite;
   peers: boolean;
-  contenders: string;
+  contenders: RegExp;
   filter: RegExp;
   /** What --batch says; suites have their own default. */
   batches: number[] | null;
   shapes: string;
-  pass: string;
+  only: string;
   all: boolean;
   rounds: number | null;
+  retries: number | null;
   seconds: number | null;
   threads: number;
   json?: string;
@@ -59,9 +61,10 @@ export function parseOptions(args: string[]): Options {
       filter: { type: 'string', default: '' },
       batch: { type: 'string' },
       shapes: { type: 'string', default: 'resnext50_32x4d' },
-      pass: { type: 'string', default: '' },
+      only: { type: 'string', default: '' },
       all: { type: 'boolean', default: false },
       rounds: { type: 'string' },
+      retries: { type: 'string' },
       seconds: { type: 'string' },
       threads: { type: 'string' },
       json: { type: 'string' },
@@ -80,9 +83,16 @@ export function parseOptions(args: string[]): Options {
   return {
     ...values,
     suite: suite as Suite,
+    contenders: new RegExp(values.contenders),
     filter: new RegExp(values.filter),
     batches: values.batch?.split(',').map((text) => positive('batch', text, true)) ?? null,
     rounds: number('rounds', true),
+    retries:
+      values.retries === undefined
+        ? null
+        : values.retries === '0'
+          ? 0
+          : positive('retries', values.retries, true),
     seconds: number('seconds', false),
     threads: values.threads === undefined ? native.threads() : positive('threads', values.threads, true),
   };

@@ -132,6 +132,6 @@ await serve(async (request: Request): Promise<Answer> => {
       if (!prepared) throw new Error('nothing is prepared');
       return { samples: await prepared.time(request) };
     default:
-      throw new Error(`unknown command ${request.command}`);
+      throw new Error(`unknown command ${JSON.stringify(request)}`);
   }
 });

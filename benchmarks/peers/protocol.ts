@@ -68,6 +68,7 @@ export function probeOf(values: ArrayLike<number>): number[] {
 export async function serve(answer: (request: Request) => Promise<Answer>): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     const reply = await answer(JSON.parse(line)).catch((error) => ({ error: (error as Error).message }));
+    globalThis.gc?.(); // what preparing left behind is not the library's memory
     process.stdout.write(`${JSON.stringify(reply)}\n`);
   }
 }

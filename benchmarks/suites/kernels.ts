@@ -68,10 +68,10 @@ export async function measureKernels(options: Options): Promise<Report> {
   const contenders = [
     ours,
     ...(all ? solverContenders(ours) : []),
-    ...others.filter(({ name }) => name.includes(options.contenders)),
+    ...others.filter(({ name }) => options.contenders.test(name)),
   ];
   const layers = readShapes(shapes).filter(({ name }) => options.filter.test(name));
-  const wanted = passes.filter((pass) => pass.includes(options.pass));
+  const wanted = passes.filter((pass) => pass.includes(options.only));
   const batches = options.batches ?? [1];
   const entrants = await enter(contenders, threads);
   const progress = startProgress(layers.length * wanted.length * batches.length);
@@ -79,12 +79,11 @@ export async function measureKernels(options: Options): Promise<Report> {
     progress.next(`${layer.name} ${pass}, batch ${batch}`);
     const { name, ...extents } = layer;
     const flop = 2 * multiplyAdds(layer, batch);
-    const settings = { threads, flop, rounds: options.rounds ?? 5, seconds: options.seconds ?? 0.04 };
-    const results = await contest(
-      entrants,
-      { work: 'layer', pass, n: batch, ...extents },
-      { ...settings, tolerance: 1e-4 },
-    );
+    const settings = {
+      ...{ threads, flop, tolerance: 1e-4, retries: options.retries ?? 3 },
+      ...{ rounds: options.rounds ?? 5, seconds: options.seconds ?? 0.04 },
+    };
+    const results = await contest(entrants, { work: 'layer', pass, n: batch, ...extents }, settings);
     return results.map((result) => ({
       shapes,
       layer: name,

@@ -68,7 +68,7 @@ async function measurePlan(plan: Plan, options: Options): Promise<Report> {
   const everyone: Contender[] = [];
   const measure = async (network: Network, kind: NetworkWork['work'], batch: number) => {
     const [ours, ...others] = contendersFor(kind, options.peers) as [Contender, ...Contender[]];
-    const contenders = [ours, ...others.filter(({ name }) => name.includes(options.contenders))];
+    const contenders = [ours, ...others.filter(({ name }) => options.contenders.test(name))];
     const work = networkWork(network, kind, batch, folder);
     if (contenders.some(({ name, program }) => program && name === 'onnxruntime-node'))
       await exportNetwork(work);
@@ -80,6 +80,7 @@ async function measurePlan(plan: Plan, options: Options): Promise<Report> {
         threads,
         flop,
         rounds: options.rounds ?? 5,
+        retries: options.retries ?? 0,
         seconds: options.seconds ?? (kind === 'training' ? 1 : 0.5),
         // Losses of three steps: rounding grows from step to step.
         tolerance: kind === 'training' ? 1e-2 : 1e-4,
@@ -159,7 +160,7 @@ export function measureSweep(options: Options): Promise<Report> {
   const plan: Plan = {
     title: 'ResNeXt-50 at equal complexity, cardinality x width, 224 x 224, float32',
     networks: selected(options, networks).sort((a, b) => a.cardinality - b.cardinality),
-    works: ['inference', 'training'],
+    works: (['inference', 'training'] as const).filter((work) => work.includes(options.only)),
     batches: options.batches ?? [8],
     chart: sweepChart,
   };

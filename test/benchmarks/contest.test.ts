@@ -31,7 +31,7 @@ const work: LayerWork = {
   ...{ work: 'layer' as const, pass: 'forward' as const, n: 1, c: 1, h: 4, w: 4, k: 1, r: 3, s: 3 },
   ...{ stride: 1, padding: 1, dilation: 1, groups: 1 },
 };
-const settings = { threads: 1, rounds: 3, seconds: 0.01, flop: 2 * 16 * 9, tolerance: 1e-4 };
+const settings = { threads: 1, rounds: 3, seconds: 0.01, retries: 1, flop: 2 * 16 * 9, tolerance: 1e-4 };
 
 test('contenders take turns; ratios are to groupconv; who differs, refuses or ends is told, not timed', async (t) => {
   const entrants = await enter(
