@@ -1,91 +1,54 @@
-/**
- * Micro-benchmarks. Times are minima and medians; the peak is measured beside every row.
- *
- *   npm run bench -- kernels [--shapes resnext50_32x4d] [--filter text] [--batch n] [--budget seconds] [--all]
- *   npm run bench -- networks [--repeats n]
- *   either: [--threads n] [--json file]
- */
+/** The benchmarks' command line: `npm run bench -- kernels|networks|training|sweep|overhead`; README.md says the rest. */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { setNumThreads } from '../lib/index.js';
-import { native } from '../lib/native.js';
-import { type KernelRow, measureKernels } from './kernels.js';
-import { measureNetworks, type NetworkRow } from './networks.js';
-import { describeMachine, formatTable, printMachine } from './report.js';
-import { shapeSets } from './shapes.js';
+import { installation } from './contenders.js';
+import { describeMachine, type Machine, machineLine } from './machine.js';
+import { type Options, parseOptions, type Suite, usage } from './options.js';
+import { publish } from './publish.js';
+import type { Report } from './report.js';
+import { measureKernels } from './suites/kernels.js';
+import { measureInference, measureSweep, measureTraining } from './suites/networks.js';
+import { measureOverhead } from './suites/overhead.js';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    shapes: { type: 'string', default: 'resnext50_32x4d' },
-    filter: { type: 'string', default: '' },
-    batch: { type: 'string', default: '1' },
-    threads: { type: 'string', default: String(native.threads()) },
-    budget: { type: 'string', default: '0.1' },
-    repeats: { type: 'string', default: '10' },
-    all: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  },
-});
+const suites: Record<Suite, (options: Options) => Promise<Report>> = {
+  kernels: measureKernels,
+  networks: measureInference,
+  training: measureTraining,
+  sweep: measureSweep,
+  overhead: measureOverhead,
+};
 
-function kernelTable(rows: KernelRow[]): string {
-  return formatTable(
-    ['layer', 'pass', 'solver', 'min us', 'median us', 'GFLOP/s', '% of peak', 'GB/s'],
-    rows.map((row) => [
-      row.layer,
-      row.pass,
-      row.solver,
-      (row.minSeconds * 1e6).toFixed(1),
-      (row.medianSeconds * 1e6).toFixed(1),
-      row.gflops.toFixed(1),
-      row.percentOfPeak.toFixed(1),
-      row.gigabytesPerSecond.toFixed(1),
-    ]),
-  );
+/** Everything that a reader of the report has to know, the table last. */
+function describe({ title, table, versions, missing }: Report, machine: Machine, markdown: boolean): string {
+  const others = Object.entries(versions).filter(([library]) => library !== 'groupconv');
+  return [
+    `${title}.`,
+    `${machineLine(machine)}.`,
+    ...(others.length ? [`Beside ${others.map((entry) => entry.join(' ')).join(', ')}.`] : []),
+    ...missing.map((library) => `${library}: not installed; ${installation[library]}`),
+    '',
+    markdown ? table.markdown : table.text,
+  ].join('\n');
 }
 
-async function networkSuite(threads: number): Promise<NetworkRow[]> {
-  setNumThreads(threads);
-  const rows = await measureNetworks(threads, [1, 8], Number(values.repeats));
-  console.log(
-    formatTable(
-      ['network', 'work', 'batch', 'min ms', 'median ms', 'images/s', '% of peak', 'peak MB'],
-      rows.map((row) => [
-        row.network,
-        row.work,
-        row.batch,
-        row.minMs.toFixed(1),
-        row.medianMs.toFixed(1),
-        row.imagesPerSecond.toFixed(1),
-        row.percentOfPeak.toFixed(1),
-        (row.peakBytes / 1e6).toFixed(0),
-      ]),
-    ),
-  );
-  return rows;
+async function main(options: Options): Promise<void> {
+  const machine = describeMachine(options.threads);
+  const report = await suites[options.suite](options);
+  console.log(describe(report, machine, options.markdown));
+  const { title, versions, rows, chart } = report;
+  if (options.json)
+    writeFileSync(options.json, `${JSON.stringify({ title, machine, versions, rows }, null, 1)}\n`);
+  if (options.svg && !chart) throw new Error(`--svg: ${options.suite} has no chart`);
+  const wantsChart = chart && (options.svg || options.publish);
+  const svg = wantsChart ? await import('./svg.js').then(({ toSvg }) => toSvg(chart)) : null;
+  if (options.svg) writeFileSync(options.svg, `${svg}\n`);
+  if (options.publish) publish(options.publish, describe(report, machine, true), svg);
 }
 
-function kernelSuite(threads: number): KernelRow[] {
-  console.log(`${values.shapes}, batch ${values.batch}, float32, random inputs`);
-  const rows = measureKernels({
-    shapes: values.shapes,
-    filter: values.filter,
-    batch: Number(values.batch),
-    threads,
-    budget: Number(values.budget),
-  });
-  console.log(kernelTable(rows.filter((row) => values.all || row.chosen)));
-  return rows;
-}
-
-const [suite = 'kernels'] = positionals;
-if (!['kernels', 'networks'].includes(suite) || !shapeSets().includes(values.shapes)) {
-  console.error(`usage: npm run bench -- kernels|networks [--shapes ${shapeSets().join('|')}] …`);
+let options: Options | undefined;
+try {
+  options = parseOptions(process.argv.slice(2));
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${usage}`);
   process.exitCode = 2;
-} else {
-  const threads = Number(values.threads);
-  const machine = describeMachine(threads);
-  printMachine(machine);
-  const rows = suite === 'kernels' ? kernelSuite(threads) : await networkSuite(threads);
-  if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, rows }, null, 1)}\n`);
 }
+if (options) await main(options);

@@ -1,94 +1,81 @@
-import {
-  crossEntropy,
-  manualSeed,
-  memory,
-  mobilenet_v1,
-  noGrad,
-  optim,
-  randn,
-  resnext50_32x4d,
-  scope,
-  summary,
-  synchronize,
-  tensor,
-} from '../lib/index.js';
-import { native } from '../lib/native.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type MobileNetV1, mobilenet_v1, ResNeXt, summary } from '../lib/index.js';
+import type { NetworkWork } from './peers/protocol.js';
 
-export interface NetworkRow {
-  network: string;
-  work: 'inference' | 'training step';
-  batch: number;
-  minMs: number;
-  medianMs: number;
-  imagesPerSecond: number;
-  /** Of the multiply-add peak measured beside it, in percent; a training step counts three forward passes. */
-  percentOfPeak: number;
-  /** The most bytes that tensors held, without parameters' packed forms. */
-  peakBytes: number;
+/** A network as networks.txt describes it. */
+export interface Network {
+  name: string;
+  family: 'resnet' | 'mobilenet';
+  blocks: number[];
+  cardinality: number;
+  width: number;
 }
 
-/** Without zeroed weights: no benchmark multiplies by zeros. */
-const networks = {
-  resnext50_32x4d: () => resnext50_32x4d({ zeroInitResidual: false }),
-  mobilenet_v1: () => mobilenet_v1(),
-};
+/** A network a line: name, family and, for resnets, blocks per stage, cardinality and width; `#` starts a comment. */
+export function parseNetworks(text: string): Network[] {
+  return text.split('\n').flatMap((line, index): Network[] => {
+    const [name, family, ...numbers] = line.replace(/#.*/, '').trim().split(/\s+/);
+    if (!name) return [];
+    const [blocks, cardinality, width] = numbers;
+    const network = {
+      blocks: blocks?.split(',').map(Number) ?? [],
+      cardinality: Number(cardinality),
+      width: Number(width),
+    };
+    if (family === 'mobilenet' && numbers.every((field) => field === '-'))
+      return [{ name, family, blocks: [], cardinality: 1, width: 1 }];
+    const all = [...network.blocks, network.cardinality, network.width];
+    if (family !== 'resnet' || numbers.length !== 3 || !all.every((n) => Number.isInteger(n) && n > 0))
+      throw new Error(
+        `networks.txt:${index + 1}: expected name, family, blocks, cardinality and width, found "${line}"`,
+      );
+    return [{ name, family, ...network }];
+  });
+}
 
-/** The best of several looks: whatever else the machine does takes from a single one. */
-const quietPeak = (threads: number) =>
-  Math.max(...Array.from({ length: 5 }, () => native.measurePeak(threads)));
+export function readNetworks(): Network[] {
+  return parseNetworks(readFileSync(fileURLToPath(new URL('./networks.txt', import.meta.url)), 'utf8'));
+}
 
-/** Minimum and median of `repeats` runs in ms, after two that warm up caches, packed weights and memory. */
-async function time(work: () => void, repeats: number): Promise<[number, number]> {
-  const samples: number[] = [];
-  for (let run = -2; run < repeats; run++) {
-    const start = performance.now();
-    scope(work);
-    await synchronize();
-    if (run >= 0) samples.push(performance.now() - start);
+/** groupconv's own model: torchvision's ResNet by its two numbers, or MobileNet. */
+export function buildNetwork({
+  family,
+  blocks,
+  cardinality,
+  width,
+}: Omit<Network, 'name'>): ResNeXt | MobileNetV1 {
+  if (family === 'mobilenet') return mobilenet_v1();
+  return new ResNeXt({
+    cardinality,
+    blockRepeats: blocks.map((count, stage) => [cardinality * width * 2 ** stage, count] as const),
+    expansion: 256 / (cardinality * width),
+    firstStride: 1,
+    stemBias: false,
+    projectionBias: false,
+    zeroInitResidual: false,
+  });
+}
+
+/** A pass over a batch of images; the learning rate is small, so that a long measurement stays finite. */
+export function networkWork(
+  network: Network,
+  work: NetworkWork['work'],
+  n: number,
+  folder: string,
+): NetworkWork {
+  const { name, ...sizes } = network;
+  const file = join(folder, `${name}.${n}.onnx`);
+  return { ...sizes, work, n, size: 224, state: 20000, input: 30000, lr: 0.001, momentum: 0.9, file };
+}
+
+/** Multiply-adds of a forward pass over `n` images at 224 x 224, from the layers of the network's description. */
+export function networkMultiplyAdds(network: Network, n: number): number {
+  const model = buildNetwork(network);
+  try {
+    return summary(model, [n, 3, 224, 224]).multAdds;
+  } finally {
+    model.dispose();
   }
-  samples.sort((a, b) => a - b);
-  return [samples[0] ?? Number.NaN, samples[Math.floor(samples.length / 2)] ?? Number.NaN];
-}
-
-/** Whole networks from TypeScript: inference with folded batch norms, and forward, backward and a step of SGD. */
-export async function measureNetworks(
-  threads: number,
-  batches: number[],
-  repeats: number,
-): Promise<NetworkRow[]> {
-  const rows: NetworkRow[] = [];
-  for (const [network, make] of Object.entries(networks))
-    for (const batch of batches)
-      for (const work of ['inference', 'training step'] as const) {
-        manualSeed(1);
-        const model = make();
-        const { multAdds } = summary(model, [batch, 3, 224, 224]);
-        const images = randn([batch, 3, 224, 224]);
-        const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i));
-        const optimizer = new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 });
-        model.train(work === 'training step');
-        const run = () => {
-          if (work === 'inference') return void noGrad(() => model.forward(images));
-          optimizer.zeroGrad();
-          crossEntropy(model.forward(images), labels).backward();
-          optimizer.step();
-        };
-        const before = quietPeak(threads);
-        memory({ resetPeak: true });
-        const [minMs, medianMs] = await time(run, repeats);
-        const peak = Math.max(before, quietPeak(threads));
-        const flop = 2 * multAdds * (work === 'inference' ? 1 : 3);
-        rows.push({
-          network,
-          work,
-          batch,
-          minMs,
-          medianMs,
-          imagesPerSecond: (1000 * batch) / minMs,
-          percentOfPeak: (100 * flop * 1000) / minMs / peak,
-          peakBytes: memory().peakBytes,
-        });
-        for (const item of [images, labels, optimizer, model]) item.dispose();
-      }
-  return rows;
 }

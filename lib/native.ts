@@ -39,7 +39,12 @@ export interface Native {
   tuning(): [op: string, place: string, problem: number[], solver: string][];
   addTuning(op: string, place: string, problem: readonly number[], solver: string): boolean;
   clearTuning(): void;
-  measureSolvers(problem: Int32Array, threads: number, seconds: number): [string, number, number][];
+  measureSolvers(
+    problem: Int32Array,
+    threads: number,
+    seconds: number,
+    which: string,
+  ): [name: string, seconds: number[]][];
   measurePeak(threads: number): number;
   measureBandwidth(threads: number): number;
 

@@ -17,7 +17,7 @@ double seconds_now() {
 
 Timing summarise(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
-  return {seconds.front(), seconds[seconds.size() / 2], static_cast<int>(seconds.size())};
+  return {seconds.front(), seconds[seconds.size() / 2], seconds};
 }
 
 double measure_peak(int threads) {

@@ -9,7 +9,7 @@ namespace groupconv {
 
 struct Timing {
   double min_seconds, median_seconds;
-  int samples;
+  std::vector<double> seconds;  // of every run, in ascending order
 };
 
 // Calls work() until `budget_seconds` have passed, at least `at_least` times, after one warm-up call. Work

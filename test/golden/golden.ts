@@ -21,13 +21,15 @@ export interface GoldenInput {
 /** `size` float32 values in [-1, 1]: the "lowbias32" hash over seed * golden ratio + index; equal bits in hashed.py. */
 export function hashed(seed: number, size: number): Float32Array {
   const start = Math.imul(seed, 0x9e3779b1);
-  return Float32Array.from({ length: size }, (_, index) => {
+  const values = new Float32Array(size);
+  for (let index = 0; index < size; index++) {
     let z = (start + index) | 0;
     z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
     z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
     z ^= z >>> 15;
-    return (z >>> 0) / 2 ** 31 - 1;
-  });
+    values[index] = (z >>> 0) / 2 ** 31 - 1;
+  }
+  return values;
 }
 
 export function hashedInput({ shape, seed, scale = 1, offset = 0 }: GoldenInput): Float32Array {

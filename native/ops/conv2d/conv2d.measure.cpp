@@ -32,7 +32,7 @@ class Memory {
 }  // namespace
 
 std::vector<Conv2dMeasurement> measure_conv2d(Stream& stream, const Conv2dProblem& p, int threads,
-                                              double budget_seconds) {
+                                              double budget_seconds, const std::string& which) {
   const auto physical = [](const Shape& shape, int block) {
     return static_cast<size_t>(Tensor::physical_size(shape, block));
   };
@@ -45,6 +45,8 @@ std::vector<Conv2dMeasurement> measure_conv2d(Stream& stream, const Conv2dProble
   std::vector<Conv2dMeasurement> rows;
   for (const Conv2dSolver* solver : conv2d_registry().list(DeviceKind::Cpu)) {
     if (!std::strcmp(solver->name, "reference") || !solver->accepts(p)) continue;
+    const bool wanted = which.empty() || which == solver->name || (which == "chosen" && rows.empty());
+    if (!wanted) continue;
     const Workspace prepared(stream, solver->prepare ? solver->prepared_bytes(p) : 0);
     const Workspace workspace(stream, solver->workspace_bytes ? solver->workspace_bytes(p) : 0);
     if (solver->prepare) solver->prepare(p, weight.data(), static_cast<float*>(prepared.data()), context);

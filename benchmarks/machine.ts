@@ -1,0 +1,42 @@
+import { cpus, totalmem } from 'node:os';
+import { native } from '../lib/native.js';
+
+/** What a timing depends on; part of every report. */
+export interface Machine {
+  cpu: string;
+  cores: number;
+  memoryGigabytes: number;
+  isa: string;
+  threads: number;
+  node: string;
+  /** float32 multiply-add peak of `threads` threads. */
+  peakGflops: number;
+  /** Copying beyond the caches, bytes read plus written. */
+  bandwidthGigabytes: number;
+}
+
+/** FLOP/s; the best of several looks, because whatever else the machine does takes from a single one. */
+export function measurePeak(threads: number, looks = 4): number {
+  return Math.max(...Array.from({ length: looks }, () => native.measurePeak(threads)));
+}
+
+export function describeMachine(threads: number): Machine {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    memoryGigabytes: totalmem() / 2 ** 30,
+    isa: native.isa(),
+    threads,
+    node: process.version,
+    peakGflops: measurePeak(threads, 10) / 1e9, // freshly made threads share a core for a while
+    bandwidthGigabytes: native.measureBandwidth(threads) / 1e9,
+  };
+}
+
+export function machineLine(machine: Machine): string {
+  return (
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGigabytes.toFixed(0)} GiB, ${machine.isa}, ` +
+    `${machine.threads} threads, node ${machine.node}; float32 multiply-add peak ${machine.peakGflops.toFixed(0)} ` +
+    `GFLOP/s, copy bandwidth ${machine.bandwidthGigabytes.toFixed(1)} GB/s`
+  );
+}
