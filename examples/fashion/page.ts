@@ -19,6 +19,8 @@ export interface Result {
   readonly seed: number;
   readonly accuracy: number;
   readonly top5: number;
+  /** The accuracy on the first 1,000 test images. */
+  readonly firstThousand: number;
   readonly epochs: readonly EpochReport[];
   readonly confusion: ConfusionMatrix;
   readonly predictions: readonly Prediction[];
