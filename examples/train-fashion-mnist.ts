@@ -2,7 +2,7 @@
  * Trains a small ResNeXt and a small depthwise-separable network on Fashion-MNIST and writes weights, curves and a page
  * of results. `npm run example:fashion -- --help`.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -18,10 +18,12 @@ import {
   saveSafetensors,
   topK,
 } from '../lib/index.js';
-import { Mistakes } from './fashion/mistakes.js';
+import { modelCard } from './fashion/card.js';
 import { type Network, type NetworkName, networks } from './fashion/networks.js';
 import { curvesSvg, page, type Result } from './fashion/page.js';
+import { Predictions } from './fashion/predictions.js';
 import { defaults, MEAN, recipe, STD, testLoader } from './fashion/recipe.js';
+import { WEIGHTS } from './fashion/trained.js';
 import { clock, epochTable, Progress } from './progress.js';
 
 const help = `Usage: npm run example:fashion -- [options]
@@ -32,7 +34,8 @@ const help = `Usage: npm run example:fashion -- [options]
   --epochs N       default ${defaults.epochs}
   --seed N         default 1
   --resume         go on from the checkpoints in --out
-  --stop-after S   end after S seconds (with the epoch that runs), to go on with --resume`;
+  --stop-after S   end after S seconds (with the epoch that runs), to go on with --resume
+  --publish        put the ResNeXt's weights and their card into examples/weights`;
 
 const { values } = parseArgs({
   options: {
@@ -43,6 +46,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     resume: { type: 'boolean', default: false },
     'stop-after': { type: 'string', default: 'Infinity' },
+    publish: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -102,9 +106,13 @@ async function run(name: NetworkName, network: Network): Promise<Result | null> 
     return null;
   }
   const result = await options.ema.use(() => testModel(network, model, parameters, history.epochs));
-  await saveSafetensors(join(out, `${name}.safetensors`), options.ema.stateDict(), {
-    metadata: metadataOf(network, test),
-  });
+  const weights = join(out, `${name}.safetensors`);
+  await saveSafetensors(weights, options.ema.stateDict(), { metadata: metadataOf(network, test) });
+  if (values.publish && name === 'resnext') {
+    copyFileSync(weights, WEIGHTS);
+    const command = `npm run example:fashion -- --epochs ${epochs} --seed ${seed}`;
+    writeFileSync(WEIGHTS.replace(/safetensors$/, 'md'), modelCard(result, command));
+  }
   console.log(
     `${network.title}: test accuracy ${(100 * result.accuracy).toFixed(2)} %, top-5 ${(100 * result.top5).toFixed(2)} %`,
   );
@@ -118,12 +126,12 @@ async function testModel(
   history: Result['epochs'],
 ): Promise<Result> {
   const confusion = new ConfusionMatrix(test.classes.length);
-  const mistakes = new Mistakes(test);
+  const predictions = new Predictions(test);
   const scores = await evaluate(model, testLoader(test), {
     metrics: { accuracy, top5: topK(5) },
     onBatch: (logits, labels) => {
       confusion.add(logits, labels);
-      mistakes.add(logits, labels);
+      predictions.add(logits, labels);
     },
   });
   return {
@@ -134,7 +142,8 @@ async function testModel(
     top5: scores.top5 as number,
     epochs: history,
     confusion,
-    predictions: mistakes.shown(20),
+    firstThousand: predictions.accuracy(1000),
+    predictions: predictions.shown(20),
   };
 }
 

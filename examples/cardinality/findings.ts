@@ -38,7 +38,7 @@ function difference(a: Spread, b: Spread): { mean: number; error: number } {
 /** What the numbers say of a claim that `better` has a lower error than `worse`; two standard errors decide. */
 function verdict(claim: string, better: Spread, worse: Spread): string {
   const { mean, error } = difference(worse, better);
-  const measured = `${mean.toFixed(2)} ± ${error.toFixed(2)} points lower`;
+  const measured = `by ${mean.toFixed(2)} ± ${error.toFixed(2)} points`;
   if (Math.abs(mean) <= 2 * error) return `${claim}: not decided (${measured})`;
   return mean > 0
     ? `${claim}: agrees with the paper (${measured})`

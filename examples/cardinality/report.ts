@@ -53,7 +53,9 @@ function row(runs: readonly Run[], cardinality: number): string {
       show(spread(some.map(({ trainLoss }) => trainLoss)), 3),
     ];
   });
-  const parameters = own.find(({ residual }) => residual)?.parameters.toLocaleString('en') ?? '';
+  const parameters = [true, false]
+    .map((residual) => own.find((run) => run.residual === residual)?.parameters.toLocaleString('en') ?? '')
+    .join(' / ');
   return `| ${[cardinality, branchWidths(cardinality).join(', '), parameters, ...cells].join(' | ')} |`;
 }
 
@@ -64,7 +66,7 @@ export function report(runs: readonly Run[], setting: string): string {
 
 ${setting} ${seeds} seeds; mean ± standard deviation. Made by \`npm run example:cardinality\`.
 
-| cardinality | width of a branch, by stage | parameters | test error %, residual | training loss | test error %, plain | training loss |
+| cardinality | width of a branch, by stage | parameters, residual / plain | test error %, residual | training loss | test error %, plain | training loss |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 ${CARDINALITIES.map((cardinality) => row(runs, cardinality)).join('\n')}
 

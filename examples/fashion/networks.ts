@@ -40,6 +40,7 @@ const resnext: ResNeXtOptions = {
     [128, 1],
   ],
   numClasses: 10,
+  zeroInitResidual: false, // so few blocks learn faster when all take part from the start
   stemBias: false,
   projectionBias: false,
 };

@@ -19,6 +19,8 @@ export interface Result {
   readonly seed: number;
   readonly accuracy: number;
   readonly top5: number;
+  /** The accuracy on the first 1,000 test images. */
+  readonly firstThousand: number;
   readonly epochs: readonly EpochReport[];
   readonly confusion: ConfusionMatrix;
   readonly predictions: readonly Prediction[];
@@ -45,12 +47,18 @@ export function curvesSvg(results: readonly Result[]): Promise<string> {
   const panel = (field: 'loss' | 'accuracy', title: string) => ({
     width: 360,
     height: 260,
-    mark: { type: 'line' as const, point: true },
+    mark: { type: 'line' as const },
     encoding: {
       x: { field: 'epoch', type: 'quantitative' as const, axis: { tickMinStep: 1, title: 'epoch' } },
       y: { field, type: 'quantitative' as const, scale: { zero: false }, title },
-      color: { field: 'network', type: 'nominal' as const, title: 'network' },
-      strokeDash: { field: 'set', type: 'nominal' as const, sort: ['test', 'training'], title: 'images' },
+      color: { field: 'network', type: 'nominal' as const, title: 'network', legend: { labelLimit: 0 } },
+      strokeDash: {
+        field: 'set',
+        type: 'nominal' as const,
+        sort: ['test', 'training'],
+        title: 'images',
+        legend: { symbolType: 'stroke' as const, symbolSize: 400 },
+      },
     },
   });
   return chartSvg({

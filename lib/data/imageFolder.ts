@@ -85,7 +85,7 @@ class ImageFolder implements Dataset {
  *
  * @throws INVALID_FILE when the folder can't be read or has no images, UNSUPPORTED without sharp, INVALID_ARGUMENT
  */
-export async function imageFolder(folder: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
+export async function imageFolder(folder: string, options: ImageFolderOptions = {}): Promise<Dataset> {
   checkOptions('imageFolder', options, ['channels']);
   const { channels = 3 } = options;
   check(

@@ -73,8 +73,8 @@ test('what is missing or broken', async (t) => {
     .toBuffer();
   writeFileSync(join(broken, 'class', 'cut.png'), sound.subarray(0, sound.length / 2));
   const data = await imageFolder(broken);
-  await rejectsCode(t, 'INVALID_FILE', data.get(0), /cut\.png/);
-  await rejectsCode(t, 'INVALID_ARGUMENT', data.get(1), /sample 1 of 1/);
+  await rejectsCode(t, 'INVALID_FILE', Promise.resolve(data.get(0)), /cut\.png/);
+  await rejectsCode(t, 'INVALID_ARGUMENT', Promise.resolve(data.get(1)), /sample 1 of 1/);
   // A loader tells it where it is read, also when it was prepared ahead.
   const loop = async () => {
     for await (const _ of new DataLoader(data, { batchSize: 1 })) t.fail();

@@ -2,7 +2,7 @@ import type { ArrayDataset } from '../../lib/index.js';
 import type { Prediction } from './page.js';
 
 /** Gathers predictions, batch after batch in the dataset's order, and picks those worth showing. */
-export class Mistakes {
+export class Predictions {
   readonly #all: (Omit<Prediction, 'pixels'> & { index: number })[] = [];
 
   constructor(readonly data: ArrayDataset) {}
@@ -16,6 +16,12 @@ export class Mistakes {
       const sum = own.reduce((total, value) => total + Math.exp(value - most), 0);
       this.#all.push({ index: this.#all.length, label, predicted: own.indexOf(most), probability: 1 / sum });
     }
+  }
+
+  /** The share of the first `count` samples that are right. */
+  accuracy(count: number): number {
+    const first = this.#all.slice(0, count);
+    return first.filter(({ label, predicted }) => label === predicted).length / first.length;
   }
 
   /** The first `count` samples, then as many mistakes, the surest first. */
