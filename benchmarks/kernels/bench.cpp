@@ -40,9 +40,9 @@ int main(int argc, char** argv) {
     constexpr const char* passes[] = {"forward", "gradInput", "gradWeight"};
     for (int pass = 0; pass < 3; ++pass) {
       if (*only && std::strcmp(only, passes[pass])) continue;
-      Conv2dProblem problem =
-          conv2d_problem({batch, c, h, w}, {k, c / groups, r, s},
-                         {{stride, stride}, {dilation, dilation}, {padding, padding, padding, padding}, groups});
+      Conv2dProblem problem = conv2d_problem(
+          {batch, c, h, w}, {k, c / groups, r, s},
+          {{stride, stride}, {dilation, dilation}, {padding, padding, padding, padding}, groups});
       problem.pass = static_cast<Conv2dPass>(pass);
       conv2d_set_blocks(problem, stream);
       for (const Conv2dMeasurement& row : measure_conv2d(stream, problem, threads, 0.1)) {

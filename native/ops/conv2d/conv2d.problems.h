@@ -66,6 +66,8 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
       const int channels = ceil_div(100, per_group) * per_group;
       rows.push_back({1, channels, 8, 15, channels, 3, 3, {stride, stride}, one, same, channels / per_group});
     }
+  for (int per_group = 3; per_group <= 64; ++per_group)  // every pattern of vectors of 16 and less
+    rows.push_back({1, 16 * per_group, 1, 2, 16 * per_group, 3, 3, one, one, same, 16});
   for (Quad padding : {none, Quad{0, 1, 1, 0}, Quad{2, 1, 0, 2}})
     rows.push_back({1, 48, 7, 10, 48, 3, 3, one, one, padding, 16});
   // Kernels that span five rows and columns: 5x5, and 3x3 with dilation 2.

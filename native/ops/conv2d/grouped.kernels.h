@@ -16,18 +16,6 @@ namespace {
 // chains of three kernel columns ask for at least 8.
 constexpr int kMostSums = W == 16 ? 14 : W == 8 ? 10 : 8;
 
-// v, loaded once: the compiler would rather fold the load into each of its multiply-adds, which are then
-// bound by loads (avx512 on a Zen 4, ResNeXt-50's conv2: 83 instead of 100 % of the FMA peak; conv3: 87
-// instead of 103 %).
-GROUPCONV_INLINE Vec in_register(Vec v) {
-#if defined(__x86_64__)
-  asm("" : "+v"(v));
-#elif defined(__aarch64__)
-  asm("" : "+w"(v));
-#endif
-  return v;
-}
-
 struct Strip {
   const float* x;   // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
   int64_t x_tap;    // from one kernel row's input row to the next one's, in floats like all strides here
@@ -170,7 +158,7 @@ GROUPCONV_INLINE void add_shuffled(Vec (&sums)[Rows][Tile::kSums], const Strip& 
     const IntVec lanes = step->lanes;
     const int64_t apart = (step->far - step->near) * s.x_block;
     const auto read = [=](const float* near) GROUPCONV_INLINE_LAMBDA {
-      return shuffle_two(load(near), load(near + apart), lanes);
+      return blend_and_shuffle(load(near), load(near + apart), lanes);
     };
     const float *row = x + step->near * s.x_block, *weight = first;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)

@@ -12,7 +12,7 @@ StripSet strips(int stride) {
 }
 StripSet strips_of(const Conv2dProblem& p, int stride) {
   const Join join = join_of(p);
-  if constexpr (kShufflesTwoVectors)
+  if constexpr (kShufflesLanes)
     if (join == Join::Shuffle) return strips<Join::Shuffle>(stride);
   return join == Join::Swap ? strips<Join::Swap>(stride) : strips<Join::Broadcast>(stride);
 }
@@ -22,7 +22,7 @@ const StripKernel* phases() {
   return PhaseKernels<join, typename MakeIndices<kMostSums / 2>::type>::by_width;
 }
 const StripKernel* phase_rows(Join join) {
-  if constexpr (kShufflesTwoVectors)
+  if constexpr (kShufflesLanes)
     if (join == Join::Shuffle) return phases<Join::Shuffle>();
   return join == Join::Swap ? phases<Join::Swap>() : phases<Join::Broadcast>();
 }

@@ -65,7 +65,7 @@ struct Outer<Join::Shuffle, Outputs> {
   }
   template <int O>
   GROUPCONV_INLINE Vec at(const float* dy) const {
-    return shuffle_two(load(dy + near[O]), load(dy + far[O]), lanes[O]);
+    return blend_and_shuffle(load(dy + near[O]), load(dy + far[O]), lanes[O]);
   }
 };
 
@@ -85,9 +85,17 @@ GROUPCONV_KERNEL void run_patch(const Patch& p) {
       const float* dy = p.dy + image * p.dy_image + row * p.dy_row;
       const float* x = p.x + image * p.x_image + row * p.x_row - int64_t{p.pad_left} * W;
       for (int q = 0; q < p.columns; ++q, dy += W, x += p.stride * W) {
-        if (q >= p.inner_begin && q < p.inner_end) {
+        const int column = q * p.stride - p.pad_left;  // the first that it takes
+        const bool is_inner = q >= p.inner_begin && q < p.inner_end;
+        const auto is_inside = [&](int s) GROUPCONV_INLINE_LAMBDA {
+          return column + s * p.dilation >= 0 && column + s * p.dilation < p.width;
+        };
+        if (join == Join::Shuffle || is_inner) {  // one shuffle costs more than products with zeros
           Vec inputs[Columns];
-          each<Columns>([&](auto s) GROUPCONV_INLINE_LAMBDA { inputs[s.value] = load(x + s.value * x_tap); });
+          each<Columns>([&](auto s) GROUPCONV_INLINE_LAMBDA {
+            const Vec input = is_inner || is_inside(s.value) ? load(x + s.value * x_tap) : zero();
+            inputs[s.value] = W == 16 ? in_register(input) : input;
+          });
           each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA {
             const Vec output = outer.template at<o.value>(dy);
             each<Columns>(
@@ -95,8 +103,7 @@ GROUPCONV_KERNEL void run_patch(const Patch& p) {
           });
         } else {
           each<Columns>([&](auto s) GROUPCONV_INLINE_LAMBDA {
-            const int column = q * p.stride - p.pad_left + s.value * p.dilation;
-            if (column < 0 || column >= p.width) return;
+            if (!is_inside(s.value)) return;
             const Vec input = load(x + s.value * x_tap);
             each<Outputs>([&](auto o) GROUPCONV_INLINE_LAMBDA {
               sums[s.value][o.value] += outer.template at<o.value>(dy) * input;
@@ -154,7 +161,7 @@ struct Layout {
         patterns(p.c, in_per_group) {
     kernels = join == Join::Broadcast ? patch_kernels<Join::Broadcast>(columns)
                                       : patch_kernels<Join::Swap>(columns);
-    if constexpr (kShufflesTwoVectors)
+    if constexpr (kShufflesLanes)
       if (join == Join::Shuffle) kernels = patch_kernels<Join::Shuffle>(columns);
   }
   int64_t out_block(int64_t pair) const { return pair / group_in; }
@@ -195,7 +202,8 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
   const Chunks chunks(layout, pair, b.workspace);
   const int64_t in_block = layout.in_block(pair), out_block = layout.out_block(pair);
   const int64_t x_row = int64_t{p.w} * W, dy_row = int64_t{p.q} * W;
-  const int64_t row_bytes = (p.stride_h * x_row + dy_row) * 4;
+  const int64_t dy_blocks = layout.join == Join::Shuffle ? 3 : 1;  // mostly two or three
+  const int64_t row_bytes = (p.stride_h * x_row + dy_blocks * dy_row) * 4;
   const int64_t rows = min_of(p.p, max_of(1, kPatchBytes / row_bytes));
   const int64_t images = rows < p.p ? 1 : max_of(1, kPatchBytes / (row_bytes * p.p));
 
@@ -263,19 +271,27 @@ GROUPCONV_INLINE void transpose(Quad& a, Quad& b, Quad& c, Quad& d) {
   d = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
-// Where lane `lane` of output (or step) o of a pair lies in dweight: its taps' index; -1: nowhere.
-GROUPCONV_INLINE int64_t place_of(const Conv2dProblem& p, const Layout& layout, const Chunks& chunks,
-                                  int64_t pair, int64_t o, int64_t lane) {
-  const int64_t in = layout.in_block(pair) * W + lane, group = in / layout.in_per_group;
-  int64_t k = layout.out_block(pair) * W;
-  if (layout.join == Join::Shuffle) {
-    const int64_t channel = chunks.steps[o].channel[lane];
-    k = channel < 0 ? p.k : group * layout.out_per_group + channel;
-  } else {
-    k += layout.join == Join::Swap ? lane ^ o : o;
+// Where the lanes of a pair's sums lie in dweight [K, C / groups, taps].
+struct Places {
+  int64_t first[W];  // with output 0 of the lane's group or block; -1: nowhere
+  int64_t per_output;
+
+  Places(const Conv2dProblem& p, const Layout& layout, int64_t pair) : per_output(layout.in_per_group) {
+    for (int64_t lane = 0; lane < W; ++lane) {
+      const int64_t in = layout.in_block(pair) * W + lane, group = in / per_output;
+      const int64_t k =
+          layout.join == Join::Shuffle ? group * layout.out_per_group : layout.out_block(pair) * W;
+      first[lane] = in < p.c ? k * per_output + in - group * per_output : -1;
+    }
   }
-  return in < p.c && k < p.k ? k * layout.in_per_group + in % layout.in_per_group : -1;
-}
+  // Of output (or step) o; negative: nowhere.
+  GROUPCONV_INLINE int64_t of(const Layout& layout, const Chunks& chunks, int64_t o, int64_t lane) const {
+    const int64_t output = layout.join == Join::Shuffle ? chunks.steps[o].channel[lane]
+                           : layout.join == Join::Swap  ? lane ^ o
+                                                        : o;
+    return first[lane] < 0 || output < 0 ? -1 : first[lane] + output * per_output;
+  }
+};
 
 // Row-major dweight[k, c, r, s] of one pair: four lanes at a time, whose runs of taps may lie anywhere.
 template <bool Accumulate, int Taps>
@@ -283,6 +299,7 @@ void unpack(const Conv2dProblem& p, const Layout& layout, const void* patterns, 
             const float* sums, float* dweight) {
   constexpr int kColumns = Taps == 9 ? 3 : 5;
   const Chunks chunks(layout, pair, patterns);
+  const Places places(p, layout, pair);
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
     const int64_t begin = chunks.first(chunk), width = chunks.width_of(chunk), tap_stride = width * W;
     for (int64_t o = begin; o < begin + width; ++o)
@@ -298,7 +315,7 @@ void unpack(const Conv2dProblem& p, const Layout& layout, const void* patterns, 
           transpose(taps[tap], taps[tap + 1], taps[tap + 2], taps[tap + 3]);
         GROUPCONV_UNROLL
         for (int i = 0; i < 4; ++i) {
-          const int64_t place = place_of(p, layout, chunks, pair, o, lane + i);
+          const int64_t place = places.of(layout, chunks, o, lane + i);
           if (place < 0) continue;
           float* to = dweight + place * Taps;
           GROUPCONV_UNROLL

@@ -1,6 +1,7 @@
 // How the lanes of one channel block meet the channels of their groups, where groups and vectors don't fit
-// each other (3 channels per group in vectors of 16): in each step, every lane takes one channel of its group
-// out of two blocks of the other tensor, with one shuffle of two vectors. Both sides have equal groups.
+// each other (3 channels per group in vectors of 16): in each step, every group takes one of its channels,
+// out of two blocks of the other tensor, whose vectors are blended and then shuffled. Both sides have equal
+// groups.
 //
 // A block of 16 lanes in groups of 3 takes 3 steps, no lane wasted. Few sizes leave lanes idle for a step,
 // because groups at the two ends and in the middle of a block need three blocks at once: groups of 6 take
@@ -12,37 +13,32 @@ namespace groupconv {
 namespace {
 
 #if defined(__GNUC__) && !defined(__clang__)
-// SSE2 and NEON have no shuffle of float lanes that is worth it.
-constexpr bool kShufflesTwoVectors = W >= 8;
-
-// Lane l of the result: of the 2 W lanes of `near` and `far`, the one that lanes[l] names. Names of far's
-// lanes are negative, W + lane modulo 2 W.
-GROUPCONV_INLINE Vec shuffle_two(Vec near, Vec far, IntVec lanes) {
-  if constexpr (W == 16)
-    return __builtin_shuffle(near, far, lanes);
-  else
-    return lanes < 0 ? __builtin_shuffle(far, lanes) : __builtin_shuffle(near, lanes);
+constexpr bool kShufflesLanes = W >= 8;  // SSE2 has no shuffle by a variable
+// The positions of `far` where the number is negative, else those of `near`; then lane l of the result is the
+// one at position lanes[l] modulo W. On a Zen 4, 96 % of the multiply-adds of a loop with one of these to
+// three of them remain, against 72 % with a shuffle of two vectors (vpermt2ps).
+GROUPCONV_INLINE Vec blend_and_shuffle(Vec near, Vec far, IntVec lanes) {
+  return __builtin_shuffle(lanes < 0 ? far : near, lanes);
 }
 #else
-constexpr bool kShufflesTwoVectors = false;  // clang shuffles by constants only
-GROUPCONV_INLINE Vec shuffle_two(Vec near, Vec, IntVec) { return near; }
+constexpr bool kShufflesLanes = false;  // clang shuffles by constants only
+GROUPCONV_INLINE Vec blend_and_shuffle(Vec near, Vec, IntVec) { return near; }
 #endif
 
-constexpr int64_t kMostPatternGroup = 64;
+constexpr int64_t kMostPatternGroup = 64;  // bits of a set of channels
 
 struct PatternStep {
-  IntVec lanes;       // for shuffle_two
+  IntVec lanes;       // for blend_and_shuffle
   int32_t near, far;  // the two blocks, counted from the lanes' own
   int32_t count;      // steps from this one on
   int8_t channel[W];  // within the group, that each lane takes; -1: none, its weight is zero
 };
 
-// No pattern of groups up to kMostPatternGroup takes more (the test of every size says so).
+// Groups up to kMostPatternGroup never take more: the tests run every size.
 GROUPCONV_INLINE int64_t most_steps(int64_t per_group) { return per_group + min_of(per_group, W); }
 
-// What one lane still has to take: bit i for channel i of its group, whose first channel is `first`, counted
-// from the block's own.
-struct PatternLane {
+// What one group still has to take: bit i for its channel i. `first`: channel 0, counted from the block's.
+struct PatternGroup {
   uint64_t left;
   int64_t first;
 
@@ -53,63 +49,121 @@ struct PatternLane {
   }
 };
 
-// How much a step on two blocks achieves: lanes that take a channel, then those that take one outside their
-// own block, which fewer pairs offer.
-GROUPCONV_INLINE int gain(const PatternLane (&lanes)[W], int64_t near, int64_t far) {
+// One step in the making: who shows which position, and the channel that each group takes.
+struct PatternDraft {
+  int64_t near, far;
+  uint32_t seen_near = 0, seen_far = 0;  // positions
+  int8_t channel[W];                     // by group
   int gain = 0;
-  for (const PatternLane& lane : lanes) {
-    const bool outside = (near && lane.left_in(near)) || (far && lane.left_in(far));
-    gain += outside ? 2 * W + 1 : (!near || !far) && lane.left_in(0) ? 2 * W : 0;
+
+  PatternDraft(int64_t near, int64_t far) : near(near), far(far) {}
+
+  // Bit i for channel i: those left in a block, less what hides behind the other block.
+  uint64_t offered(const PatternGroup& group, int64_t block) const {
+    const uint64_t left = group.left_in(block);
+    if (left == 0 || near == far) return left;
+    const uint64_t hidden = block == near ? seen_far : seen_near;
+    const int64_t shift = block * W - group.first;  // channel - position
+    return left & ~(shift < 0 ? hidden >> -shift : hidden << shift);
   }
-  return gain;
-}
+  // Channels outside the group's own block first: fewer pairs of blocks offer them.
+  void take(const PatternGroup& group, int64_t index, int lanes) {
+    channel[index] = -1;
+    for (int choice = 0; choice < 4 && channel[index] < 0; ++choice) {
+      const bool outside = choice < 2;
+      const int64_t block = choice % 2 ? far : near;
+      const uint64_t left = (block != 0) == outside ? offered(group, block) : 0;
+      if (!left) continue;
+      const int found = __builtin_ctzll(left);
+      (block == near ? seen_near : seen_far) |= uint32_t{1} << (group.first + found - block * W);
+      channel[index] = static_cast<int8_t>(found);
+      gain += (2 * W + outside) * lanes;
+    }
+  }
+};
 
 // Greedy: every step takes the two blocks of most gain. A pair without the lanes' own block is for steps that
-// leave no lane idle: an idle lane looks at itself, so that no group meets another one's values, even times
-// 0.
-inline void make_pattern(int64_t block, int64_t channels, int64_t per_group, PatternStep* steps) {
-  constexpr int kMostGain = W * (2 * W + 1);
-  PatternLane lanes[W];
-  int64_t first_block = 0, last_block = 0;
-  int open = 0;
-  for (int lane = 0; lane < W; ++lane) {
-    const int64_t channel = block * W + lane, group = channel / per_group * per_group;
-    const bool is_padding = channel >= channels;
-    lanes[lane] = {is_padding ? 0 : ~uint64_t{0} >> (64 - per_group), group - block * W};
-    if (is_padding) continue;
-    ++open;
-    first_block = min_of(first_block, group / W - block);
-    last_block = max_of(last_block, (group + per_group - 1) / W - block);
+// leave no lane idle, because idle lanes look at their own group.
+struct PatternMaker {
+  int64_t block, per_group, first_group, groups = 0;
+  int lanes;  // that have a channel
+  PatternGroup group[W];
+
+  PatternMaker(int64_t block, int64_t channels, int64_t per_group)
+      : block(block),
+        per_group(per_group),
+        first_group(block * W / per_group),
+        lanes(static_cast<int>(min_of(W, channels - block * W))) {
+    for (; groups <= group_of(lanes - 1); ++groups)
+      group[groups] = {~uint64_t{0} >> (64 - per_group), (first_group + groups) * per_group - block * W};
   }
-  int64_t near = 0, far = 0;
-  int before = 0, count = 0;
-  while (open > 0) {
-    int most = gain(lanes, near, far);
-    if (most < before || before == 0)
-      for (int64_t a = first_block; a <= last_block; ++a)
-        for (int64_t b = a; b <= last_block; ++b) {
-          const int possible = gain(lanes, a, b);
-          const bool leaves_idle = a != 0 && b != 0 && possible < kMostGain;
-          if (possible > most && !leaves_idle) most = possible, near = a, far = b;
-        }
-    before = most;
-    PatternStep& step = steps[count++];
-    step.near = static_cast<int32_t>(near), step.far = static_cast<int32_t>(far);
-    for (int lane = 0; lane < W; ++lane) {
-      PatternLane& to = lanes[lane];
-      step.channel[lane] = -1;
-      step.lanes[lane] = near == 0 ? lane : lane - W;
-      const bool from_far = near == 0 ? to.left_in(far) != 0 : !to.left_in(near);
-      const int64_t from = from_far ? far : near;
-      const uint64_t left = to.left_in(from);
-      if (!left) continue;
-      const int channel = __builtin_ctzll(left);
-      to.left &= ~(uint64_t{1} << channel);
-      open -= to.left == 0;
-      const int64_t source = to.first + channel - from * W;
-      step.lanes[lane] = static_cast<int32_t>(from_far ? source - W : source);
-      step.channel[lane] = static_cast<int8_t>(channel);
+  int64_t group_of(int64_t lane) const { return (block * W + lane) / per_group - first_group; }
+  int lanes_of(const PatternGroup& g) const {
+    return static_cast<int>(min_of(lanes, g.first + per_group) - max_of(0, g.first));
+  }
+
+  PatternDraft draft(int64_t near, int64_t far) const {
+    PatternDraft draft(near, far);
+    draft.take(group[0], 0, lanes_of(group[0]));  // the ends have least choice
+    for (int64_t i = groups - 1; i > 0; --i) draft.take(group[i], i, lanes_of(group[i]));
+    return draft;
+  }
+  // The pair of the step before serves again as long as it serves as well.
+  PatternDraft best(const PatternDraft& before) const {
+    PatternDraft best = draft(before.near, before.far);
+    if (before.gain > 0 && best.gain >= before.gain) return best;
+    const int64_t first = group[0].first < 0 ? -ceil_div(-group[0].first, W) : 0;
+    const int64_t last = max_of(0, (group[groups - 1].first + per_group - 1) / W);
+    best = draft(0, 0);
+    for (int64_t a = first; a <= last; ++a)
+      for (int64_t b = a + 1; b <= last; ++b) {
+        const PatternDraft candidate = draft(a, b);
+        const bool leaves_idle = candidate.gain < 2 * W * W;
+        if (candidate.gain > best.gain && (a == 0 || b == 0 || !leaves_idle)) best = candidate;
+      }
+    return best;
+  }
+  bool is_done() const {
+    for (int64_t i = 0; i < groups; ++i)
+      if (group[i].left) return false;
+    return true;
+  }
+
+  // An idle lane looks at its own group where that shows, so that no other one's infinities come in, times 0;
+  // a lane without a channel at another such.
+  int64_t idle_position(const PatternDraft& draft, uint32_t shows_far, int64_t lane) const {
+    const bool is_padding = lane >= lanes;
+    const int64_t begin = is_padding ? lanes : group[group_of(lane)].first,
+                  end = is_padding ? W : begin + per_group;
+    for (int64_t position = 0; position < W; ++position) {
+      const int64_t source = (shows_far >> position & 1 ? draft.far : draft.near) * W + position;
+      if (source >= begin && source < end) return position;
     }
+    return lane;
+  }
+  void apply(const PatternDraft& draft, PatternStep& step) {
+    step.near = static_cast<int32_t>(draft.near), step.far = static_cast<int32_t>(draft.far);
+    // Positions that nobody needs show the lanes' own block where it is one of the two.
+    const uint32_t shows_far = draft.far == 0 && draft.near != 0 ? ~draft.seen_near : draft.seen_far;
+    for (int lane = 0; lane < W; ++lane) {
+      const int64_t index = group_of(min_of(lane, lanes - 1));
+      const int channel = lane < lanes ? draft.channel[index] : -1;
+      const int64_t position =
+          channel < 0 ? idle_position(draft, shows_far, lane) : (group[index].first + channel + 64 * W) % W;
+      step.channel[lane] = static_cast<int8_t>(channel);
+      step.lanes[lane] = static_cast<int32_t>(position) | (shows_far >> lane & 1 ? INT32_MIN : 0);
+    }
+    for (int64_t i = 0; i < groups; ++i)
+      if (draft.channel[i] >= 0) group[i].left &= ~(uint64_t{1} << draft.channel[i]);
+  }
+};
+
+inline void make_pattern(int64_t block, int64_t channels, int64_t per_group, PatternStep* steps) {
+  PatternMaker maker(block, channels, per_group);
+  int count = 0;
+  for (PatternDraft draft(0, 0); !maker.is_done();) {
+    draft = maker.best(draft);
+    maker.apply(draft, steps[count++]);
   }
   for (int i = 0; i < count; ++i) steps[i].count = count - i;
 }
