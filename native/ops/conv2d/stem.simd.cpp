@@ -1,7 +1,7 @@
 // Stem, forward. A tile of pixels of one row x two output blocks stays in registers; every tap loads its two
 // weight vectors and broadcasts one x value per pixel. Tiles that touch the left or right border read a
-// zero-padded copy of their patch instead of x; rows above and below are skipped. A row takes one pair of
-// output blocks after the other, so that its weights stay in L1.
+// zero-padded copy of their patch instead of x, narrow rows one copy of the whole row; kernel rows above and
+// below are skipped. A row takes one pair of output blocks after the other, so that its weights stay in L1.
 #include "ops/conv2d/stem.kernels.h"
 
 namespace groupconv {
@@ -79,7 +79,7 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
 }
 
 // Positions of a tile: one block alone leaves registers for twice as many as two.
-constexpr int tile_pixels(int width, int blocks) { return width * 2 / blocks; }
+constexpr int tile_pixels(int width, int64_t blocks) { return blocks == 1 ? 2 * width : width; }
 
 template <int Stride>
 void run_tile(const StemTile& tile, int width, int64_t block, int64_t channels) {
@@ -105,7 +105,10 @@ void copy_patch(const Conv2dProblem& p, const float* x, int64_t h, int64_t w, Ra
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       float* out = patch + (c * p.r + r) * row;
       const float* in = x + (c * p.h + h + r * p.dilation_h) * p.w + w;
-      for (int64_t i = 0; i < row; i += W) store(out + i, zero());
+      Vec nothing = zero();
+      GROUPCONV_PIN(nothing);  // or the loops become calls of memset, longer than the rows they fill
+      for (int64_t i = 0; i < begin; i += W) store(out + i, nothing);
+      for (int64_t i = end / W * W; i < row; i += W) store(out + i, nothing);
       copy_floats(in + begin, out + begin, end - begin);
     }
 }
@@ -129,16 +132,33 @@ Range rows_inside(const Conv2dProblem& p, int64_t h) {
                      : 0};
 }
 
+// Where a row's tiles read: x itself, or the padded copy of a whole row.
+struct Source {
+  const float* x;  // of output column 0
+  int64_t plane, row;
+  bool padded;
+};
+
+// Narrow rows are copied as a whole: most of their tiles touch a border, and all blocks share the copy.
+bool is_narrow(const Conv2dProblem& p) {
+  return p.q <= 64 && int64_t{p.c} * p.r * patch_row(p, p.q + kTilePixels) <= kPatch;
+}
+
+Source source_of(const Conv2dProblem& p, const float* x, int64_t h, Range rows, float* patch) {
+  const bool touches = p.pad_left > 0 || patch_width(p, p.q + kTilePixels) - p.pad_left > p.w;
+  if (!touches || !is_narrow(p))
+    return {x + h * p.w - p.pad_left, int64_t{p.h} * p.w, int64_t{p.w} * p.dilation_h, false};
+  const int64_t row = patch_row(p, p.q + kTilePixels);
+  copy_patch(p, x, h, -p.pad_left, rows, row, patch);
+  return {patch, p.r * row, row, true};
+}
+
 // Output row `row` of image n, the one or two channel blocks from `block` on.
-void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut& cut, int64_t n, int64_t row,
-             int64_t block) {
+void run_blocks(const Conv2dProblem& p, const Conv2dBuffers& b, const Source& source, Range rows,
+                const Cut& cut, int64_t n, int64_t row, int64_t block) {
   alignas(64) float patch[kPatch];
-  const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), count = tile_blocks(block, p.k);
-  const int64_t h = row * p.stride_h - p.pad_top, x_plane = int64_t{p.h} * p.w,
-                x_row = int64_t{p.w} * p.dilation_h;
-  const int64_t offset = (((n * blocks + block) * p.p + row) * p.q) * W;
-  const float* x = b.x + n * p.c * x_plane;
-  const Range rows = rows_inside(p, h);
+  const int64_t taps = stem_taps(p), count = tile_blocks(block, p.k);
+  const int64_t offset = (((n * ceil_div(p.k, W) + block) * p.p + row) * p.q) * W;
   StemTile tile{
       nullptr,
       0,
@@ -160,15 +180,15 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut& cut, int
     tile.pixels = cut.shorter + (i < cut.longer);
     const int width = tile_width(ceil_div(tile.pixels * count, 2));
     const int64_t computed = tile_pixels(width, count);
-    if (w < 0 || w + patch_width(p, computed) > p.w) {
+    if (source.padded || (w >= 0 && w + patch_width(p, computed) <= p.w)) {
+      tile.x = source.x + w + p.pad_left;
+      tile.x_row = source.row;
+      tile.x_plane = source.plane;
+    } else {
       tile.x = patch;
       tile.x_row = patch_row(p, computed);
       tile.x_plane = p.r * tile.x_row;
-      copy_patch(p, x, h, w, rows, tile.x_row, patch);
-    } else {
-      tile.x = x + h * p.w + w;
-      tile.x_row = x_row;
-      tile.x_plane = x_plane;
+      copy_patch(p, b.x + n * p.c * p.h * p.w, row * p.stride_h - p.pad_top, w, rows, tile.x_row, patch);
     }
     if (p.stride_w == 1)
       run_tile<1>(tile, width, block, p.k);
@@ -182,19 +202,25 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut& cut, int
   }
 }
 
+void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut (&cuts)[2], int64_t n, int64_t row) {
+  alignas(64) float patch[kPatch];
+  const int64_t h = row * p.stride_h - p.pad_top;
+  const Range rows = rows_inside(p, h);
+  const Source source = source_of(p, b.x + n * p.c * p.h * p.w, h, rows, patch);
+  for (int64_t block = 0, count; block * W < p.k; block += count) {
+    count = tile_blocks(block, p.k);
+    run_blocks(p, b, source, rows, cuts[count - 1], n, row, block);
+  }
+}
+
 bool accepts(const Conv2dProblem& p) {
   return p.pass == Conv2dPass::Forward && is_stem(p) &&
          int64_t{p.c} * p.r * patch_row(p, 2 * kTilePixels) <= kPatch;
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  const Cut cuts[] = {cut_row(p, 1), cut_row(p, 2)};
-  parallel_for(context, int64_t{p.n} * p.p, [&](int64_t i) {
-    for (int64_t block = 0, count; block * W < p.k; block += count) {
-      count = tile_blocks(block, p.k);
-      run_row(p, b, cuts[count - 1], i / p.p, i % p.p, block);
-    }
-  });
+  const Cut cuts[2] = {cut_row(p, 1), cut_row(p, 2)};
+  parallel_for(context, int64_t{p.n} * p.p, [&](int64_t i) { run_row(p, b, cuts, i / p.p, i % p.p); });
 }
 
 constexpr Conv2dSolver solvers[] = {{"stem", accepts, run, nullptr, stem_prepared_bytes, stem_prepare}};
