@@ -1,6 +1,6 @@
 /** Times contenders at the same work in turns, so that whatever the machine does meanwhile meets all of them. */
 import type { Contender } from './contenders.js';
-import { measurePeak } from './machine.js';
+import { bestPeak, measurePeak } from './machine.js';
 import { Peer } from './peer.js';
 import type { Work } from './peers/protocol.js';
 import { noise, relativeError, type Summary, summarise } from './statistics.js';
@@ -88,7 +88,7 @@ async function prepare(entrant: Entrant, work: Work): Promise<Participant> {
 
 const able = (participants: readonly Participant[]) => participants.filter(({ failure }) => failure === null);
 
-/** Replaces everybody's samples; returns the peaks, measured before, between and after the rounds. */
+/** Replaces everybody's samples; returns the peaks: before, between and after the rounds, and the best ever. */
 async function takeTurns(
   participants: readonly Participant[],
   { threads, rounds, seconds }: ContestOptions,
@@ -106,7 +106,8 @@ async function takeTurns(
       }
     }
   }
-  return [...peaks, measurePeak(threads, 3)];
+  peaks.push(measurePeak(threads, 3));
+  return [...peaks, bestPeak(threads)];
 }
 
 function isNoisy(participants: readonly Participant[], peaks: readonly number[]): boolean {

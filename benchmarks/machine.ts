@@ -15,9 +15,16 @@ export interface Machine {
   bandwidthGigabytes: number;
 }
 
+const bestPeaks = new Map<number, number>();
+
+/** The best that {@link measurePeak} ever saw in this process: what a core that others hold all the time can't hide. */
+export const bestPeak = (threads: number): number => bestPeaks.get(threads) ?? 0;
+
 /** FLOP/s; the best of several looks, because whatever else the machine does takes from a single one. */
 export function measurePeak(threads: number, looks = 4): number {
-  return Math.max(...Array.from({ length: looks }, () => native.measurePeak(threads)));
+  const peak = Math.max(...Array.from({ length: looks }, () => native.measurePeak(threads)));
+  bestPeaks.set(threads, Math.max(peak, bestPeak(threads)));
+  return peak;
 }
 
 export function describeMachine(threads: number): Machine {
