@@ -29,7 +29,7 @@ const help = `Usage: npm run example:cardinality -- [options]
   --data DIR      folder with Fashion-MNIST (default: /usr/share/datasets/fashion-mnist)
   --out DIR       where runs.jsonl, report.md and chart.svg go (default: examples/results/cardinality); trainings that
                   runs.jsonl has are not repeated
-  --images N      training images, the first of the set (default 8000)
+  --images N      training images, the first of the set (default 10000)
   --epochs N      default 5
   --seeds N       trainings of each variant (default 3)
   --stop-after S  end with the training that runs after S seconds
@@ -39,7 +39,7 @@ const { values } = parseArgs({
   options: {
     data: { type: 'string', default: '/usr/share/datasets/fashion-mnist' },
     out: { type: 'string', default: fileURLToPath(new URL('results/cardinality', import.meta.url)) },
-    images: { type: 'string', default: '8000' },
+    images: { type: 'string', default: '10000' },
     epochs: { type: 'string', default: '5' },
     seeds: { type: 'string', default: '3' },
     'stop-after': { type: 'string', default: 'Infinity' },
@@ -59,7 +59,7 @@ const [images, epochs, seeds, stopAfter] = [
 ].map(Number) as [number, number, number, number];
 
 const BATCH = 64;
-const LR = 0.1;
+const LR = 0.05;
 const setting = `Fashion-MNIST, the first ${images.toLocaleString('en')} training images, ${epochs} epochs of batches of ${BATCH}, all
 10,000 test images; SGD (lr ${LR}, cosine, Nesterov 0.9, weight decay 5e-4), flips, no averaging.`;
 
@@ -88,7 +88,7 @@ async function train(variant: Variant, seed: number, data: ArrayDataset, test: A
   const warm = Math.ceil(loader.length / 2);
   const schedule = optim.warmup({
     steps: warm,
-    after: optim.cosine({ total: epochs * loader.length - warm }),
+    after: optim.cosine({ total: epochs * loader.length - warm + 1 }),
   });
   const history = await fit(model, { train: loader, epochs, optimizer, schedule });
   const { accuracy = Number.NaN } = await evaluate(model, testLoader(test));
