@@ -25,8 +25,7 @@ bool accepts(const Conv2dProblem& p, Conv2dPass pass) {
   const bool fits = pass == Conv2dPass::Forward ? is_padded_at_most(p, 2)
                                                 : p.pad_top >= 2 && p.pad_right >= 2 && p.pad_bottom >= 2 &&
                                                       p.pad_left >= 2 && is_padded_at_most(p, 4);
-  return p.pass == pass && spans_five(p) && fits && p.stride_h == 1 && p.stride_w == 1 &&
-         join_of(p) != Join::None;
+  return p.pass == pass && is_grouped5x5(p) && fits && p.stride_h == 1 && p.stride_w == 1;
 }
 
 constexpr Conv2dSolver solvers[] = {
