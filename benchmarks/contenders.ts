@@ -98,7 +98,5 @@ export function contendersFor(kind: Kind, peers: boolean): Contender[] {
   return [ours, ...(peers ? others() : [])];
 }
 
-/** Who can write a network as an ONNX file. */
-export function exporter(): Program | null {
-  return findTorch();
-}
+/** Who writes a network as an ONNX file. */
+export const exporter: Program = typescript('groupconv');

@@ -2,6 +2,7 @@
 import {
   conv2d,
   crossEntropy,
+  exportOnnx,
   noGrad,
   optim,
   type Shape,
@@ -131,6 +132,17 @@ await serve(async (request: Request): Promise<Answer> => {
     case 'run':
       if (!prepared) throw new Error('nothing is prepared');
       return { samples: await prepared.time(request) };
+    case 'export': {
+      const { n, size, file } = request;
+      using model = build(request);
+      model.eval();
+      await exportOnnx(model, file, {
+        inputShape: [n, 3, size, size],
+        dynamicBatch: false,
+        foldBatchNorm: true,
+      });
+      return {};
+    }
     default:
       throw new Error(`unknown command ${JSON.stringify(request)}`);
   }

@@ -73,11 +73,6 @@ def training(request: Request) -> Work:
     return work
 
 
-def export(request: Request) -> None:
-    """The network as an ONNX file; its input is called x, its output logits."""
-    torch.onnx.export(build(request).eval(), inputs(request), request["file"], input_names=["x"], output_names=["logits"])
-
-
 def timed(work: Work, seconds: float, at_least: int) -> Iterator[float]:
     begin, count = time.perf_counter(), 0
     while count < at_least or time.perf_counter() - begin < seconds:
@@ -114,9 +109,6 @@ def main() -> None:
         if command == "run":
             assert work is not None, "nothing is prepared"
             return {"samples": list(timed(work, request["seconds"], request["atLeast"]))}
-        if command == "export":
-            export(request)
-            return {}
         raise ValueError(f"unknown command {command}")
 
     for line in sys.stdin:

@@ -50,9 +50,7 @@ interface Plan {
 
 /** Writes the network's ONNX file, for contenders that read one. */
 async function exportNetwork(work: NetworkWork): Promise<void> {
-  const program = exporter();
-  if (!program) return; // they will say that there is no such file
-  const peer = new Peer(program);
+  const peer = new Peer(exporter);
   try {
     await peer.ask({ command: 'export', variant: '', ...work });
   } finally {
