@@ -45,27 +45,30 @@ void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const Ex
   const Cover cover(phase_rows(layout.join), pairs, kMostSums / 2, 1, false, column + pairs == p.q + 1);
   const int64_t dy_row = int64_t{p.q} * W, dx_row = int64_t{p.w} * W;
   Strip strip{};
+  strip.x_tap = -dy_row;
   strip.x_block = dy_row * p.p;
+  strip.weight_tap = 2 * layout.kernel_row();
   strip.column = column;
   strip.width = p.q;
   strip.outside_left = outside;
   strip.outside_right = (p.w + outside) % 2;
   for_rows(context, p.n, layout.out_blocks(), p.h, [&](int64_t n, int64_t block, Range rows) {
     const float* plane = b.dy + (n * layout.in_blocks() + layout.first_input(block)) * strip.x_block;
-    Strip plane_strip = strip;
-    layout.place(plane_strip, b.weight, block);
+    Strip s = strip;
+    layout.place(s, b.weight, block);
+    const float* weight = s.weight;
     for (int64_t row = rows.begin; row < rows.end; ++row) {
-      Strip s = plane_strip;
       const int64_t up = row + p.pad_top, odd = up % 2;
       int64_t dy = up / 2, tap = odd;  // the first row taken and its kernel row; the second: dy - 1, tap + 2
       s.taps = 2 - static_cast<int>(odd);
       if (dy >= p.p) --dy, tap += 2, --s.taps;
       if (s.taps == 2 && dy == 0) s.taps = 1;
       if (dy < 0 || dy >= p.p || s.taps < 0) s.taps = 0;
-      s.x = plane + dy * dy_row + int64_t{s.column} * W;
-      s.x_tap = -dy_row;
-      s.weight += tap * layout.kernel_row();
-      s.weight_tap = 2 * layout.kernel_row();
+      s.x = plane + dy * dy_row + int64_t{strip.column} * W;
+      s.column = strip.column;
+      s.outside_left = strip.outside_left;
+      s.outside_right = strip.outside_right;
+      s.weight = weight + tap * layout.kernel_row();
       s.y = b.dx + ((n * layout.out_blocks() + block) * p.h + row) * dx_row - outside * W;
       s.residual = p.accumulate ? s.y : nullptr;
       cover.run(s, 1, 2);
