@@ -145,7 +145,7 @@ bool is_narrow(const Conv2dProblem& p) {
 }
 
 Source source_of(const Conv2dProblem& p, const float* x, int64_t h, Range rows, float* patch) {
-  const bool touches = p.pad_left > 0 || patch_width(p, p.q + kTilePixels) - p.pad_left > p.w;
+  const bool touches = p.pad_left > 0 || patch_width(p, p.q) - p.pad_left > p.w;
   if (!touches || !is_narrow(p))
     return {x + h * p.w - p.pad_left, int64_t{p.h} * p.w, int64_t{p.w} * p.dilation_h, false};
   const int64_t row = patch_row(p, p.q + kTilePixels);
