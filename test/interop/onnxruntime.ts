@@ -20,7 +20,7 @@ interface Session {
 export const onnxRuntime = whereThere(() => createRequire(import.meta.url)('onnxruntime-node') as Ort);
 
 /** For a test that lacks it. */
-export const installation = 'onnxruntime-node, from `npm install --prefix test/interop --ignore-scripts`';
+export const installation = 'onnxruntime-node, from `npm install --ignore-scripts` in test/interop';
 
 /** Runs a file's model on one input. */
 export async function runOnnx(ort: Ort, path: string, data: Float32Array, shape: readonly number[]) {
