@@ -47,7 +47,7 @@ test.serial('a thousand training steps stay flat', (t) => {
     globalThis.gc?.();
     return process.memoryUsage().rss / megabyte;
   };
-  residentAfter(200);
+  const start = residentAfter(200);
   const before = memory();
   // A leak grows in every round; the heap of JavaScript settles in some of them.
   const resident = [0, 1, 2, 3, 4].map(() => residentAfter(200));
@@ -58,6 +58,8 @@ test.serial('a thousand training steps stay flat', (t) => {
   t.is(after.derivedBytes, before.derivedBytes);
   t.is(after.reservedBytes, before.reservedBytes);
   t.log(growth.map((mib) => mib.toFixed(2)).join(' '));
+  const whole = (resident.at(-1) as number) - start;
+  t.true(whole < 40, `${whole} MiB more after a thousand steps`);
   t.true(Math.min(...growth) < 2, `MiB more in each round: ${growth.map((mib) => mib.toFixed(1))}`);
   labels.dispose();
   model.dispose();
