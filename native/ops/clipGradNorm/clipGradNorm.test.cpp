@@ -3,9 +3,7 @@
 #include "ops/clipGradNorm/clipGradNorm.h"
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
-#include "cpu/pool.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -28,35 +26,15 @@ Values clip(const char* solver, const std::vector<Shape>& shapes, double max_nor
     gradients.push_back(owned.back().get());
   }
   owned.insert(owned.begin(), clip_grad_norm(gradients, max_norm));
-  Values all;
-  for (const TensorPtr& tensor : owned) {
-    const float* values = tensor->in_layout(1);
-    stream->synchronize();
-    all.insert(all.end(), values, values + tensor->size());
-  }
   clip_grad_norm_registry().force("");
-  return all;
+  return test::values_of(owned);
 }
 
 void check_solvers() {
   const std::vector<Shape> shapes{{3}, {16, 7, 3, 3}, {40000}, {1}, {257}};
-  for (double max_norm : {0.5, 1e9}) {
-    const Values expected = clip("reference", shapes, max_norm);
-    for (Isa isa : available_isas()) {
-      force_isa(isa);
-      Values first;
-      for (int threads : {1, 2, 3}) {
-        set_thread_count(threads);
-        const std::string note = std::string(isa_name(isa)) + " x" + std::to_string(threads);
-        const Values actual = clip("vectorised", shapes, max_norm);
-        CHECK_NOTE(test::relative_error(actual, expected) <= 1e-7, note);
-        if (threads == 1)
-          first = actual;
-        else
-          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
-      }
-    }
-  }
+  for (double max_norm : {0.5, 1e9})
+    test::check_everywhere(clip("reference", shapes, max_norm), 1e-7, "norm " + std::to_string(max_norm),
+                           [&] { return clip("vectorised", shapes, max_norm); });
 }
 
 void check_guards() {

@@ -3,9 +3,7 @@
 #include "ops/lerp/lerp.h"
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
-#include "cpu/pool.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -37,36 +35,15 @@ Values moved(const char* solver, const std::vector<Shape>& shapes, double weight
     from.push_back(sources[i].get());
   }
   lerp(to, from, weight);
-  Values all;
-  for (const TensorPtr& tensor : targets) {
-    const float* values = tensor->in_layout(1);
-    stream->synchronize();
-    all.insert(all.end(), values, values + tensor->size());
-  }
   lerp_registry().force("");
-  return all;
+  return test::values_of(targets);
 }
 
 void check_solvers() {
   const std::vector<Shape> shapes{{3}, {16, 7, 3, 3}, {40000}, {1}};
-  for (double weight : {0.0, 0.001, 0.3, 0.9, 1.0}) {
-    const Values expected = moved("reference", shapes, weight);
-    for (Isa isa : available_isas()) {
-      force_isa(isa);
-      Values first;
-      for (int threads : {1, 2, 3}) {
-        set_thread_count(threads);
-        const std::string note =
-            std::to_string(weight) + ' ' + isa_name(isa) + " x" + std::to_string(threads);
-        const Values actual = moved("vectorised", shapes, weight);
-        CHECK_NOTE(test::relative_error(actual, expected) <= 1e-7, note);
-        if (threads == 1)
-          first = actual;
-        else
-          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
-      }
-    }
-  }
+  for (double weight : {0.0, 0.001, 0.3, 0.9, 1.0})
+    test::check_everywhere(moved("reference", shapes, weight), 1e-7, std::to_string(weight),
+                           [&] { return moved("vectorised", shapes, weight); });
   const auto ends = [&](double weight, uint32_t seed) {
     return test::same_bits(moved("vectorised", {{300}}, weight), test::hashed_values(seed, 300));
   };

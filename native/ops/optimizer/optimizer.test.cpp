@@ -3,9 +3,7 @@
 #include "ops/optimizer/optimizer.h"
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
-#include "cpu/pool.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -42,38 +40,22 @@ Values train(AnyRegistry& registry, const char* solver, const Step& step) {
     second.push_back(owned.back().get());
   }
   for (int i = 1; i <= 3; ++i) step(parameters, gradients, first, second, i);
-  Values all;
-  for (const TensorPtr& tensor : owned) {
-    if (!tensor->has_memory()) continue;
-    const float* values = tensor->in_layout(1);
-    stream->synchronize();
-    all.insert(all.end(), values, values + tensor->size());
-  }
+  std::erase_if(owned, [](const TensorPtr& tensor) { return !tensor->has_memory(); });
   registry.force("");
-  return all;
+  return test::values_of(owned);
 }
 
 template <class Step>
 void check_solvers(AnyRegistry& registry, const std::string& what, const Step& step) {
   const Values expected = train(registry, "reference", step);
-  for (Isa isa : available_isas()) {
-    force_isa(isa);
-    Values first;
-    for (int threads : {1, 2, 3}) {
-      set_thread_count(threads);
-      const std::string note = what + ' ' + isa_name(isa) + " x" + std::to_string(threads);
-      const Values actual = train(registry, "vectorised", step);
-      CHECK_NOTE(test::relative_error(actual, expected) <= 1e-7, note);
-      double worst = 0;
-      for (size_t i = 0; i < actual.size(); ++i)
-        worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]));
-      CHECK_NOTE(worst <= 1e-6, note + " error " + std::to_string(worst));
-      if (threads == 1)
-        first = actual;
-      else
-        CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
-    }
-  }
+  test::check_everywhere(
+      expected, 1e-7, what, [&] { return train(registry, "vectorised", step); },
+      [&](const Values& actual, const std::string& note) {
+        double worst = 0;
+        for (size_t i = 0; i < actual.size(); ++i)
+          worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]));
+        CHECK_NOTE(worst <= 1e-6, note + " error " + std::to_string(worst));
+      });
 }
 
 void check_guards() {
