@@ -1,5 +1,5 @@
-// Makes a JavaScript function of a C++ function: converts the arguments by their types, the result by its
-// type, and errors in one place.
+// Makes a JavaScript function of a C++ function, whose name is a literal: converts the arguments by their
+// types, the result by its type, and errors in one place.
 #pragma once
 #include <tuple>
 #include <type_traits>
@@ -26,7 +26,9 @@ template <auto Function>
 napi_value call(napi_env env, napi_callback_info info) {
   napi_value values[kMostArguments];
   Arguments arguments{env, values, kMostArguments};
-  napi_get_cb_info(env, info, &arguments.count, values, nullptr, nullptr);
+  void* name;
+  napi_get_cb_info(env, info, &arguments.count, values, nullptr, &name);
+  arguments.function = static_cast<const char*>(name);
   arguments.count = std::min(arguments.count, kMostArguments);
   try {
     return convert_and_call(arguments, +Function);
@@ -45,7 +47,7 @@ napi_value call(napi_env env, napi_callback_info info) {
 template <auto Function>
 void bind(Napi::Env env, Napi::Object exports, const char* name) {
   napi_value function;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<Function>, nullptr, &function);
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<Function>, const_cast<char*>(name), &function);
   exports.Set(name, Napi::Value(env, function));
 }
 

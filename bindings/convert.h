@@ -18,6 +18,8 @@ struct Arguments {
   napi_env env;
   const napi_value* values;
   size_t count, next = 0;
+  const char* function = "";
+  Stream* stream = nullptr;  // of the tensors so far
   napi_value take() {
     require(next < count, ErrorCode::InvalidArgument, "too few arguments");
     return values[next++];
@@ -91,15 +93,23 @@ struct From<Environment&> {  // takes no argument
   static Environment& read(Arguments& a) { return Environment::of(a.env); }
 };
 
+// All tensors of one call are on one device.
+inline Tensor& tensor_of(Arguments& a, napi_value value) {
+  Tensor& tensor = Environment::of(a.env).unwrap(value);
+  if (!a.stream) a.stream = &tensor.stream();
+  require(a.stream == &tensor.stream(), ErrorCode::InvalidArgument, a.function, ": tensors on ",
+          a.stream->device(), " and ", tensor.stream().device());
+  return tensor;
+}
 template <>
 struct From<Tensor&> {
-  static Tensor& read(Arguments& a) { return Environment::of(a.env).unwrap(a.take()); }
+  static Tensor& read(Arguments& a) { return tensor_of(a, a.take()); }
 };
 template <>
 struct From<Tensor*> {  // null and undefined are a null pointer
   static Tensor* read(Arguments& a) {
     const napi_value value = a.take();
-    return is_nullish(a.env, value) ? nullptr : &Environment::of(a.env).unwrap(value);
+    return is_nullish(a.env, value) ? nullptr : &tensor_of(a, value);
   }
 };
 template <>
@@ -119,9 +129,10 @@ template <class T>
 struct From<const std::vector<T>&> {
   static std::vector<T> read(Arguments& a) {
     const std::vector<napi_value> elements = elements_of(a.env, a.take());
-    Arguments inner{a.env, elements.data(), elements.size()};
+    Arguments inner{a.env, elements.data(), elements.size(), 0, a.function, a.stream};
     std::vector<T> values;
     while (inner.next < inner.count) values.push_back(From<T>::read(inner));
+    a.stream = inner.stream;
     return values;
   }
 };

@@ -6,6 +6,7 @@
 #include "cpu/measure.h"
 #include "cpu/pool.h"
 #include "cpu/stream.h"
+#include "cuda/library.h"
 #include "ops/conv2d/conv2d.measure.h"
 
 namespace groupconv {
@@ -72,6 +73,36 @@ void write(Tensor& tensor, HostArray host) {
 
 std::vector<double> shape_of(const Tensor& tensor) { return {tensor.shape().begin(), tensor.shape().end()}; }
 
+TensorPtr transfer(Environment& environment, const Tensor& x, Device device) {
+  TensorPtr y = empty(environment, device, x.shape(), x.dtype());
+  y->stream().receive(x, *y);
+  return y;
+}
+
+napi_value cuda_library(Environment& environment) {
+  const Napi::Env env = environment.env();
+  const cuda::Library& library = cuda::library();
+  const Napi::Object told = Napi::Object::New(env);
+  told.Set("library", library.path);
+  told.Set("kind", library.kind);
+  told.Set("reason", library.found.reason);
+  told.Set("runtime", library.found.runtime);
+  told.Set("driver", library.found.driver);
+  told.Set("cudnn", library.found.cudnn);
+  told.Set("cudnnPath", library.found.cudnn_path);
+  const Napi::Array devices = Napi::Array::New(env);
+  for (const cuda::DeviceProperties& device : library.found.devices) {
+    const Napi::Object row = Napi::Object::New(env);
+    row.Set("name", device.name);
+    row.Set("computeCapability", std::to_string(device.major) + '.' + std::to_string(device.minor));
+    row.Set("multiprocessors", device.multiprocessors);
+    row.Set("memoryBytes", static_cast<double>(device.memory_bytes));
+    devices.Set(devices.Length(), row);
+  }
+  told.Set("devices", devices);
+  return told;
+}
+
 napi_value synchronize(Environment& environment, Device device, napi_value nothing) {
   return environment.settle_after_queue(*environment.stream(device), nothing);
 }
@@ -79,10 +110,10 @@ napi_value synchronize(Environment& environment, Device device, napi_value nothi
 // tensors, bytes, peak bytes, derived bytes, bytes reserved from the system
 std::vector<double> memory(Environment& environment, Device device) {
   environment.sweep();
-  const auto& stream = static_cast<const CpuStream&>(*environment.stream(device));
+  const Stream& stream = *environment.stream(device);
   return {static_cast<double>(environment.live_handles()), static_cast<double>(stream.use.bytes),
           static_cast<double>(stream.use.peak_bytes), static_cast<double>(stream.use.derived_bytes),
-          static_cast<double>(stream.arena().reserved_bytes())};
+          static_cast<double>(stream.reserved_bytes())};
 }
 
 void reset_peak(Environment& environment, Device device) {
@@ -91,7 +122,7 @@ void reset_peak(Environment& environment, Device device) {
 }
 
 double busy_seconds(Environment& environment, Device device) {
-  return static_cast<const CpuStream&>(*environment.stream(device)).busy_seconds();
+  return environment.stream(device)->busy_seconds();
 }
 
 std::vector<std::string> available_isa_names() {
@@ -170,6 +201,10 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<[](Environment& e, napi_value handle) { e.release(handle); }>(env, exports, "release");
   // shapeOf(handle): number[]
   bind<shape_of>(env, exports, "shapeOf");
+  // transfer(handle, device): handle of a copy there
+  bind<transfer>(env, exports, "transfer");
+  // cudaLibrary(): what was found, or the reason why not
+  bind<cuda_library>(env, exports, "cudaLibrary");
   // reshape(handle, shape): handle on the same memory
   bind<[](const Tensor& x, const Shape& shape) { return x.view(shape); }>(env, exports, "reshape");
   // synchronize(device, undefined): Promise<undefined>

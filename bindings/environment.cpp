@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cpu/stream.h"
+#include "cuda/library.h"
 
 namespace groupconv {
 namespace {
@@ -45,15 +46,20 @@ Environment& Environment::of(napi_env env) {
 
 void Environment::stop() {
   if (std::exchange(stopped_, true)) return;
-  if (cpu_) static_cast<CpuStream&>(*cpu_).stop();
+  if (cpu_) cpu_->stop();
+  for (const auto& [index, stream] : cuda_)
+    if (stream) stream->stop();
   completions_.Abort();
 }
 
 const std::shared_ptr<Stream>& Environment::stream(Device device) {
-  require(device == Device{DeviceKind::Cpu, 0}, ErrorCode::DeviceUnavailable,
-          "cuda: this build of groupconv has no CUDA backend");
-  if (!cpu_) cpu_ = std::make_shared<CpuStream>();
-  return cpu_;
+  if (device.kind == DeviceKind::Cpu) {
+    if (!cpu_) cpu_ = std::make_shared<CpuStream>();
+    return cpu_;
+  }
+  std::shared_ptr<Stream>& stream = cuda_[device.index];
+  if (!stream) stream = cuda::open_stream(device.index);
+  return stream;
 }
 
 napi_value Environment::wrap(TensorPtr tensor) {
@@ -67,7 +73,12 @@ napi_value Environment::wrap(TensorPtr tensor) {
   return make_external(new Handle{std::move(tensor), nullptr, nullptr, handles_, nullptr});
 }
 
-int64_t Environment::bytes_in_use() const { return cpu_ ? cpu_->use.bytes.load() : 0; }
+int64_t Environment::bytes_in_use() const {
+  int64_t bytes = cpu_ ? cpu_->use.bytes.load() : 0;
+  for (const auto& [index, stream] : cuda_)
+    if (stream) bytes += stream->use.bytes;
+  return bytes;
+}
 
 void Environment::watch_growth(int64_t bytes) {
   most_bytes_ = std::max(most_bytes_, bytes_in_use());

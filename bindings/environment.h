@@ -2,6 +2,7 @@
 // that JavaScript holds, and the promises that wait.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -65,6 +66,7 @@ class Environment {
   Napi::Env env_;
   Napi::FunctionReference error_class_;
   std::shared_ptr<Stream> cpu_;
+  std::map<int, std::shared_ptr<Stream>> cuda_;  // by index
   Completions completions_;
   int waiting_ = 0;
   Handle* handles_ = nullptr;

@@ -14,21 +14,45 @@ export interface DeviceInfo {
   isa?: string;
   isas?: string[];
   threads?: number;
+  /** CUDA: the device's name, compute capability ("9.0") and memory. */
+  name?: string;
+  computeCapability?: string;
+  multiprocessors?: number;
+  memoryBytes?: number;
+  /** CUDA: groupconv's library for it, and the versions of the runtime in it, of the driver and of cuDNN. */
+  library?: string;
+  runtime?: string;
+  driver?: string;
+  cudnn?: string;
+  cudnnPath?: string;
 }
 
-const cudaReason = 'this build of groupconv has no CUDA backend';
-let defaultDevice: Device = 'cpu';
+let defaultDevice: Device | undefined;
 
-/** @internal The device that a name means now. */
-export function resolveDevice(device: Device = defaultDevice): Device {
+/** @internal The device that a name means now. @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT */
+export function resolveDevice(device: Device = currentDefault()): Device {
   if (device === 'cpu') return device;
-  if (device === 'auto') return 'cpu';
+  if (device === 'auto') return native.cudaLibrary().reason === '' ? 'cuda:0' : 'cpu';
   check(
     /^cuda(:\d+)?$/.test(String(device)),
     'INVALID_ARGUMENT',
     () => `device: expected 'cpu', 'cuda', 'cuda:<index>' or 'auto', found ${JSON.stringify(device)}`,
   );
-  throw new GroupConvError('DEVICE_UNAVAILABLE', `${device}: ${cudaReason}`);
+  const { reason, devices } = native.cudaLibrary();
+  const index = deviceIndex(device);
+  check(reason === '', 'DEVICE_UNAVAILABLE', () => `${device}: ${reason}`);
+  check(
+    index < devices.length,
+    'DEVICE_UNAVAILABLE',
+    () => `${device}: there ${devices.length === 1 ? 'is one device' : `are ${devices.length} devices`}`,
+  );
+  return `cuda:${index}`;
+}
+
+/** GROUPCONV_DEVICE, until `setDefaultDevice` says otherwise. */
+function currentDefault(): Device {
+  defaultDevice ??= resolveDevice((process.env.GROUPCONV_DEVICE as Device | undefined) ?? 'cpu');
+  return defaultDevice;
 }
 
 /** @internal */
@@ -38,14 +62,28 @@ export function deviceIndex(device: Device): DeviceIndex {
 
 /** Every device that groupconv knows of, with the reasons for those that can't be used. */
 export function devices(): DeviceInfo[] {
+  const cpu: DeviceInfo = {
+    device: 'cpu',
+    available: true,
+    isa: native.isa(),
+    isas: native.isas(),
+    threads: native.threads(),
+  };
+  const { devices: found, reason, ...versions } = native.cudaLibrary();
+  if (reason !== '') return [cpu, { device: 'cuda', available: false, reason, ...versions }];
   return [
-    { device: 'cpu', available: true, isa: native.isa(), isas: native.isas(), threads: native.threads() },
-    { device: 'cuda', available: false, reason: cudaReason },
+    cpu,
+    ...found.map((each, index) => ({
+      device: `cuda:${index}` as const,
+      available: true,
+      ...each,
+      ...versions,
+    })),
   ];
 }
 
 /**
- * Where tensors are made when no device is given; `'cpu'` at first.
+ * Where tensors are made when no device is given; at first, the environment variable GROUPCONV_DEVICE, or `'cpu'`.
  * @throws DEVICE_UNAVAILABLE when it can't be used, INVALID_ARGUMENT when it is no device.
  */
 export function setDefaultDevice(device: Device): void {

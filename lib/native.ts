@@ -14,6 +14,21 @@ export type DeviceIndex = number;
 export type ActivationCode = 0 | 1 | 2;
 type Nullable = Handle | null;
 
+/** The CUDA library, and what it found; texts are empty where there is nothing to say. */
+export interface CudaLibrary {
+  /** Its file. */
+  library: string;
+  /** 'CUDA', or 'emulated': on the host, for tests. */
+  kind: string;
+  /** Why no device can be used. */
+  reason: string;
+  runtime: string;
+  driver: string;
+  cudnn: string;
+  cudnnPath: string;
+  devices: { name: string; computeCapability: string; multiprocessors: number; memoryBytes: number }[];
+}
+
 /** The addon's whole contract: what bindings/addon.cpp and bindings/device_api.cpp export, in their order. */
 export interface Native {
   setErrorClass(errorClass: typeof GroupConvError): void;
@@ -24,6 +39,8 @@ export interface Native {
   write(x: Handle, data: HostArray): void;
   release(x: Handle): void;
   shapeOf(x: Handle): number[];
+  transfer(x: Handle, device: DeviceIndex): Handle;
+  cudaLibrary(): CudaLibrary;
   reshape(x: Handle, shape: readonly number[]): Handle;
   synchronize(device: DeviceIndex, value: undefined): Promise<undefined>;
   memory(device: DeviceIndex): [number, number, number, number, number];

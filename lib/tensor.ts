@@ -122,8 +122,15 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   to(device: Device): Tensor<S, D>;
   to(target: Device | DType): Tensor<S, DType> {
     if (!isDType(target)) {
-      resolveDevice(target); // the CPU is the only device of this build
-      return this.#alias();
+      const device = resolveDevice(target);
+      if (device === this.device) return this.#alias();
+      check(
+        !(this.requiresGrad && isRecording()),
+        'UNSUPPORTED',
+        `to: a move to ${device} is not differentiable; use detach() or noGrad`,
+      );
+      const moved = new Storage(native.transfer(this.handle, deviceIndex(device)));
+      return new Tensor<S, D>({ storage: moved, dtype: this.dtype, device, shape: this.#shape });
     }
     if (target === (this.dtype as DType)) return this.#alias();
     check(

@@ -74,15 +74,17 @@ function allowedRooms(file: string): RegExp[] {
   const op = /^native\/ops\/(\w+)\//.exec(file)?.[1];
   if (file.startsWith('native/core/')) return [/^core\//];
   if (file.startsWith('native/cpu/')) return [/^core\//, /^cpu\//];
-  if (!op) return [/^core\//, /^cpu\//, /^ops\/\w+\/[\w.]+\.h$/, /^\w+\.h$/]; // bindings, benchmarks
+  if (file.startsWith('native/cuda/')) return [/^core\//, /^cuda\//];
+  if (!op) return [/^core\//, /^cpu\//, /^cuda\/(library|stream)\.h$/, /^ops\/\w+\/[\w.]+\.h$/, /^\w+\.h$/]; // bindings, benchmarks
   const own = new RegExp(`^ops/${op}/`);
+  if (/\.cuda(\.\w+)?\.(cu|h)$/.test(file)) return [/^core\//, /^cuda\//, own];
   // The door and the contract know no device.
   if (file === `native/ops/${op}/${op}.h` || file === `native/ops/${op}/${op}.cpp`) return [/^core\//, own];
   return [/^core\//, /^cpu\//, own];
 }
 
 test('native includes point down; an operator includes no other operator', (t) => {
-  for (const file of [...files('native', /\.(h|cpp)$/), ...files('bindings', /\.(h|cpp)$/)]) {
+  for (const file of [...files('native', /\.(h|cpp|cu)$/), ...files('bindings', /\.(h|cpp|cu)$/)]) {
     const rooms = allowedRooms(file);
     for (const [, included] of read(file).matchAll(/^#include "([^"]+)"/gm)) {
       t.true(
@@ -95,7 +97,7 @@ test('native includes point down; an operator includes no other operator', (t) =
 });
 
 test('napi.h has one door, simd.h is for vectorised units', (t) => {
-  for (const file of [...files('native', /\.(h|cpp)$/), ...files('bindings', /\.(h|cpp)$/)]) {
+  for (const file of [...files('native', /\.(h|cpp|cu)$/), ...files('bindings', /\.(h|cpp|cu)$/)]) {
     const text = read(file);
     if (file !== 'bindings/napi_setup.h')
       t.false(/#include <(napi|node_api)\.h>/.test(text), `${file} includes napi.h`);
@@ -115,8 +117,8 @@ test('every operator has its header, its door, its reference and its test', (t) 
 
 test('files can be read in one sitting', (t) => {
   const sources = [
-    ...files('native', /\.(h|cpp)$/),
-    ...files('bindings', /\.(h|cpp)$/),
+    ...files('native', /\.(h|cpp|cu)$/),
+    ...files('bindings', /\.(h|cpp|cu)$/),
     ...files('lib', /\.ts$/),
     ...files('benchmarks', /\.(ts|cpp)$/),
     ...files('examples', /\.ts$/),

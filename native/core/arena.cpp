@@ -26,6 +26,8 @@ void* from_system(size_t bytes) {
 
 }  // namespace
 
+MemorySource host_memory() { return {from_system, std::free}; }
+
 Arena::~Arena() { trim(); }
 
 size_t Arena::class_bytes(size_t bytes) {
@@ -43,7 +45,7 @@ void* Arena::allocate(size_t bytes) {
     found->second.pop_back();
   } else {
     if (size > limit_ - std::min(limit_, reserved_)) return nullptr;
-    block = from_system(size);
+    block = source_.allocate(size);
     if (!block) return nullptr;
     reserved_ += size;
   }
@@ -62,7 +64,7 @@ void Arena::release(void* block, size_t bytes) noexcept {
 void Arena::trim() noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
   for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) std::free(block);
+    for (void* block : blocks) source_.release(block);
     reserved_ -= size * blocks.size();
     blocks.clear();
   }

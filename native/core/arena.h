@@ -1,29 +1,39 @@
-// Host memory in size classes, kept for reuse: fresh pages cost more than arithmetic. Blocks are 64-byte
-// aligned; from 2 MiB on they start at a huge-page boundary.
+// Memory in size classes, kept for reuse: fresh pages cost more than arithmetic.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace groupconv {
 
+// Where an arena's blocks come from: at least 64-byte aligned, or null.
+struct MemorySource {
+  std::function<void*(size_t bytes)> allocate;
+  std::function<void(void* block)> release;
+};
+// The host's; from 2 MiB on, blocks start at a huge-page boundary.
+MemorySource host_memory();
+
 class Arena {
  public:
-  // `limit`: bytes this arena may take from the system altogether.
-  explicit Arena(size_t limit) : limit_(limit) {}
+  // `limit`: bytes this arena may take from the source altogether.
+  explicit Arena(size_t limit, MemorySource source = host_memory())
+      : limit_(limit), source_(std::move(source)) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Null when the limit or the system refuses, after a look through the kept blocks.
+  // Null when the limit or the source refuses, after a look through the kept blocks.
   void* allocate(size_t bytes);
   void release(void* block, size_t bytes) noexcept;
-  // Gives the kept blocks back to the system. No queued work may still use them.
+  // Gives the kept blocks back to the source. No queued work may still use them.
   void trim() noexcept;
 
-  size_t reserved_bytes() const;  // taken from the system
+  size_t reserved_bytes() const;  // taken from the source
   size_t used_bytes() const;      // handed out now, as rounded to size classes
   size_t peak_bytes() const;      // the most ever handed out
 
@@ -33,7 +43,9 @@ class Arena {
  private:
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;
-  size_t limit_, reserved_ = 0, used_ = 0, peak_ = 0;
+  const size_t limit_;
+  const MemorySource source_;
+  size_t reserved_ = 0, used_ = 0, peak_ = 0;
 };
 
 }  // namespace groupconv

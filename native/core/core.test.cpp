@@ -91,6 +91,11 @@ class IdleStream final : public Stream {
   void notify(std::function<void(const Error*)>) override {}
   Ticket record() override { return 0; }
   void wait(Ticket) override {}
+  void stop() override {}
+  double busy_seconds() const override { return 0; }
+  size_t reserved_bytes() const override { return 0; }
+  bool computes_in(DType) const override { return true; }
+  void receive(const Tensor&, Tensor&) override {}
   void drain() override { ++drained; }
   void* allocate(size_t) override { return nullptr; }
   void release(void*, size_t) noexcept override {}

@@ -1,6 +1,7 @@
 // A device is a kind and an index: cpu, cuda, cuda:1.
 #pragma once
 #include <cstdint>
+#include <ostream>
 
 namespace groupconv {
 
@@ -10,6 +11,9 @@ struct Device {
   DeviceKind kind = DeviceKind::Cpu;
   int index = 0;
   friend bool operator==(Device a, Device b) { return a.kind == b.kind && a.index == b.index; }
+  friend std::ostream& operator<<(std::ostream& out, Device device) {
+    return device.kind == DeviceKind::Cpu ? out << "cpu" : out << "cuda:" << device.index;
+  }
 };
 
 }  // namespace groupconv

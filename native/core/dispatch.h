@@ -33,6 +33,10 @@ class AnyRegistry {
   virtual ~AnyRegistry() = default;
   const char* op() const { return op_; }
   virtual std::vector<std::string> solver_names(DeviceKind device) const = 0;
+  // Takes a device's list from a library that was opened at run time. INVALID_ARGUMENT where the sizes say
+  // that it was built from other headers.
+  virtual void adopt(DeviceKind device, const void* const* solvers, int count, size_t problem_bytes,
+                     size_t buffers_bytes) = 0;
   // Empty: choose freely. A name that no list has is an INVALID_ARGUMENT.
   void force(const std::string& solver);
   const std::string& forced() const { return forced_; }
@@ -58,14 +62,23 @@ class Registry final : public AnyRegistry {
     lists_[static_cast<size_t>(device)] = list;
     return true;
   }
+  void adopt(DeviceKind device, const void* const* solvers, int count, size_t problem_bytes,
+             size_t buffers_bytes) override {
+    require(problem_bytes == sizeof(Problem) && buffers_bytes == sizeof(Buffers), ErrorCode::InvalidArgument,
+            op(), ": the library's problem has ", problem_bytes, " bytes, the addon's ", sizeof(Problem));
+    List& list = adopted_[static_cast<size_t>(device)];
+    for (int i = 0; i < count; ++i) list.push_back(static_cast<const Solver<Problem, Buffers>*>(solvers[i]));
+  }
   const List& list(DeviceKind device) const {
+    const List& adopted = adopted_[static_cast<size_t>(device)];
+    if (!adopted.empty()) return adopted;
     const ListFunction list = lists_[static_cast<size_t>(device)];
     require(list, ErrorCode::Unsupported, op(), ": not built for this device");
     return list();
   }
   std::vector<std::string> solver_names(DeviceKind device) const override {
     std::vector<std::string> names;
-    if (lists_[static_cast<size_t>(device)])
+    if (lists_[static_cast<size_t>(device)] || !adopted_[static_cast<size_t>(device)].empty())
       for (const auto* solver : list(device)) names.push_back(solver->name);
     return names;
   }
@@ -107,6 +120,7 @@ class Registry final : public AnyRegistry {
   }
 
   std::array<ListFunction, 2> lists_{};
+  std::array<List, 2> adopted_{};
   std::array<Measure, 2> measures_{};
 };
 

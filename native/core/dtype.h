@@ -5,7 +5,8 @@
 
 namespace groupconv {
 
-enum class DType : uint8_t { Float32, BFloat16, Float16, Int32 };
+// 32 bits wide: a field of problems, whose bytes are keys.
+enum class DType : int32_t { Float32, BFloat16, Float16, Int32 };
 
 constexpr size_t size_of(DType dtype) { return dtype == DType::Float32 || dtype == DType::Int32 ? 4 : 2; }
 

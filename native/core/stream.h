@@ -12,6 +12,7 @@
 #include <string>
 
 #include "core/device.h"
+#include "core/dtype.h"
 #include "core/error.h"
 #include "core/task.h"
 
@@ -46,12 +47,21 @@ class Stream {
   void synchronize() { wait(record()); }
   // Blocks until nothing is queued; errors stay for the next wait.
   virtual void drain() = 0;
+  // Finishes what runs, drops the rest and ends the stream's threads. Later work is dropped, too.
+  virtual void stop() = 0;
+  // Time spent running tasks so far; the rest of a clock's time the queue was empty.
+  virtual double busy_seconds() const = 0;
 
   // At least `bytes`, 64-byte aligned, uninitialised. Throws OUT_OF_MEMORY.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* block, size_t bytes) noexcept = 0;
+  // Taken from the system, blocks that are kept for reuse included.
+  virtual size_t reserved_bytes() const = 0;
 
-  // Channel block B of the device's layout N C/B H W B for a 4-D activation; 1 means plain N C H W.
+  // Whether operators compute on activations of this dtype; parameters are float32 everywhere.
+  virtual bool computes_in(DType dtype) const = 0;
+  // Channel block B of the device's layout N C/B H W B for a 4-D activation; 1 means plain N C H W, B = C
+  // is N H W C.
   virtual int activation_block(int64_t channels) const = 0;
   // Copies the elements of `from` into `to`, whose block may differ; pad lanes of `to` become zero.
   virtual void relayout(const Tensor& from, Tensor& to) = 0;
@@ -59,8 +69,21 @@ class Stream {
   // download is written in stream order and must live until then.
   virtual void upload(const void* host, Tensor& to) = 0;
   virtual void download(const Tensor& from, void* host) = 0;
+  // Copies the elements of another stream's tensor, in the order of both streams.
+  virtual void receive(const Tensor& from, Tensor& to) = 0;
 
   MemoryUse use;
+
+ protected:
+  // A tensor's elements on their way from one stream to another, by way of the host.
+  struct Staged {
+    std::unique_ptr<char[]> data;
+    size_t bytes;
+    std::shared_ptr<Stream> from;
+    Ticket ticket;
+    void wait() const { from->wait(ticket); }  // until they are there; tells the other stream's error
+  };
+  static std::shared_ptr<Staged> stage(const Tensor& from);
 };
 
 // Scratch memory that work submitted during this object's life may use.

@@ -4,6 +4,17 @@
 
 namespace groupconv {
 
+std::shared_ptr<Stream::Staged> Stream::stage(const Tensor& from) {
+  Stream& source = from.stream();
+  auto staged = std::make_shared<Staged>();
+  staged->bytes = from.logical_bytes();
+  staged->data = std::make_unique_for_overwrite<char[]>(staged->bytes);
+  source.download(from, staged->data.get());
+  staged->from = from.shared_stream();
+  staged->ticket = source.record();
+  return staged;
+}
+
 Storage::Storage(std::shared_ptr<Stream> stream, size_t bytes, size_t logical_bytes, Kind kind)
     : stream_(std::move(stream)),
       data_(stream_->allocate(bytes)),
@@ -40,6 +51,11 @@ int64_t Tensor::physical_size(const Shape& shape, int block) {
 void Tensor::bring_into(int block) const {
   require(has_memory(), ErrorCode::DeviceFailure, "tensor ", shape_, " is read before it was written");
   if (block == block_) return;
+  // Channels alone, or whole blocks of them for one pixel each: every layout is the same one.
+  if (shape_[2] * shape_[3] == 1 && shape_[1] % block == 0 && shape_[1] % block_ == 0) {
+    block_ = block;
+    return;
+  }
   Tensor converted(stream_, shape_, dtype_);
   converted.prepare_to_overwrite(block);
   stream_->relayout(*this, converted);
@@ -97,6 +113,22 @@ const float* Tensor::derived(const std::string& key, const Stamp& stamp, size_t 
     entry.stamp = stamp;
   }
   return static_cast<const float*>(entry.storage->data());
+}
+
+void require_computable(const char* op, const char* name, const Tensor& activation) {
+  const DType dtype = activation.dtype();
+  require(activation.stream().computes_in(dtype), ErrorCode::Unsupported, op, ": ", name, " is ",
+          name_of(dtype), ", float32 is needed", dtype == DType::Int32 ? "" : " on this device");
+}
+
+void require_same_dtype(const char* op, const char* name, const Tensor& activation, DType expected) {
+  require(activation.dtype() == expected, ErrorCode::InvalidArgument, op, ": ", name, " is ",
+          name_of(activation.dtype()), " beside ", name_of(expected));
+}
+
+void require_float32(const char* op, const char* name, const Tensor& parameter) {
+  require(parameter.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ",
+          name_of(parameter.dtype()), ", float32 is needed");
 }
 
 TensorPtr make_tensor(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype, int block) {

@@ -135,10 +135,16 @@ class Tensor {
   mutable std::map<std::string, Derived> derived_;
 };
 
+// What operators ask of their arguments' dtypes: activations have one in which their device computes
+// (UNSUPPORTED), and one and the same (INVALID_ARGUMENT); parameters and their gradients are float32
+// (UNSUPPORTED).
+void require_computable(const char* op, const char* name, const Tensor& activation);
+void require_same_dtype(const char* op, const char* name, const Tensor& activation, DType expected);
+void require_float32(const char* op, const char* name, const Tensor& parameter);
+
 // The output of an operator: a fresh tensor with memory in the given layout.
 TensorPtr make_tensor(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype, int block = 1);
 // The same, in the device's layout for its shape.
-TensorPtr make_activation(const std::shared_ptr<Stream>& stream, const Shape& shape,
-                          DType dtype = DType::Float32);
+TensorPtr make_activation(const std::shared_ptr<Stream>& stream, const Shape& shape, DType dtype);
 
 }  // namespace groupconv

@@ -13,9 +13,9 @@ Registry<ActivationProblem, ActivationBuffers>& activation_registry() {
 }
 
 TensorPtr activation(const Tensor& x, Activation kind) {
-  require(x.dtype() == DType::Float32, ErrorCode::Unsupported, "relu: x is ", name_of(x.dtype()));
+  require_computable("relu", "x", x);
   const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), x.dtype(), x.block());
-  const ActivationProblem problem{false, kind, false, x.physical_size()};
+  const ActivationProblem problem{x.dtype(), false, kind, false, x.physical_size()};
   ActivationBuffers buffers{};
   buffers.x = x.in_layout(x.block());
   buffers.y = y->target_in_layout(x.block());
@@ -26,8 +26,11 @@ TensorPtr activation(const Tensor& x, Activation kind) {
 void activation_grad(const Tensor& y, const Tensor& dy, Activation kind, Tensor& dx, GradMode mode) {
   require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, "relu: gradient ",
           dy.shape(), " for ", y.shape());
+  require_computable("relu", "y", y);
+  require_same_dtype("relu", "dy", dy, y.dtype());
+  require_same_dtype("relu", "dx", dx, y.dtype());
   const int block = y.block();
-  const ActivationProblem problem{true, kind, mode == GradMode::Accumulate, y.physical_size()};
+  const ActivationProblem problem{y.dtype(), true, kind, mode == GradMode::Accumulate, y.physical_size()};
   ActivationBuffers buffers{};
   buffers.y = const_cast<float*>(y.in_layout(block));
   buffers.dy = dy.in_layout(block);

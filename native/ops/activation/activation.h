@@ -7,6 +7,7 @@
 namespace groupconv {
 
 struct ActivationProblem {
+  DType dtype;
   bool backward;
   Activation kind;
   bool accumulate;  // backward: dx += …

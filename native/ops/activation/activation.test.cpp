@@ -42,14 +42,14 @@ int main() {
     for (int64_t size : {1, 15, 16, 33, 4096, 5000, 9001})
       for (Activation kind : {Activation::Relu, Activation::Relu6})
         for (int mode = 0; mode < 3; ++mode) {
-          const ActivationProblem problem{mode > 0, kind, mode > 1, size};
+          const ActivationProblem problem{DType::Float32, mode > 0, kind, mode > 1, size};
           for (const ActivationSolver* solver : activation_registry().list(DeviceKind::Cpu))
             for (int threads : {1, 2, 3})
               if (solver->accepts(problem)) check(*solver, problem, threads);
         }
     // NaN in, NaN out.
     Guarded x(std::vector<float>(20, NAN)), y(20);
-    const ActivationProblem problem{false, Activation::Relu6, false, 20};
+    const ActivationProblem problem{DType::Float32, false, Activation::Relu6, false, 20};
     for (const ActivationSolver* solver : activation_registry().list(DeviceKind::Cpu)) {
       if (!solver->accepts(problem)) continue;
       solver->run(problem, {x.data(), y.data(), nullptr, nullptr}, CpuContext(1));

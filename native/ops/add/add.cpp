@@ -6,14 +6,13 @@ namespace {
 void check(const char* op, const char* first, const Tensor& a, const char* second, const Tensor& b) {
   require(a.shape() == b.shape(), ErrorCode::InvalidShape, op, ": ", first, " ", a.shape(), " and ", second,
           " ", b.shape(), " must have equal shapes");
-  for (const Tensor* tensor : {&a, &b})
-    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ",
-            tensor == &a ? first : second, " is ", name_of(tensor->dtype()), ", float32 is needed");
+  require_computable(op, first, a);
+  require_same_dtype(op, second, b, a.dtype());
 }
 
-void run(Stream& stream, Activation activation, int64_t size, const AddBuffers& buffers) {
-  const AddProblem problem{activation, size};
-  enqueue(stream, add_registry().choose(stream.device().kind, problem), problem, buffers);
+void run(const Tensor& y, Activation activation, const AddBuffers& buffers) {
+  const AddProblem problem{y.dtype(), activation, y.physical_size()};
+  enqueue(y.stream(), add_registry().choose(y.stream().device().kind, problem), problem, buffers);
 }
 
 }  // namespace
@@ -36,7 +35,7 @@ TensorPtr add(const Tensor& a, const Tensor& b, Activation activation) {
   buffers.b = b.in_layout(block);
   const TensorPtr y = make_tensor(a.shared_stream(), a.shape(), a.dtype(), block);
   buffers.y = y->target_in_layout(block);
-  run(a.stream(), activation, y->physical_size(), buffers);
+  run(*y, activation, buffers);
   return y;
 }
 
@@ -47,7 +46,7 @@ void accumulate(Tensor& target, const Tensor& addend) {
   buffers.b = addend.in_layout(block);
   buffers.y = target.update_in_layout(block);
   buffers.a = buffers.y;
-  run(target.stream(), Activation::None, target.physical_size(), buffers);
+  run(target, Activation::None, buffers);
 }
 
 }  // namespace groupconv

@@ -9,6 +9,7 @@
 namespace groupconv {
 
 struct AddProblem {
+  DType dtype;
   Activation activation;
   int64_t size;  // elements in memory, pad lanes included: activation(0 + 0) = 0 keeps them zero
 };

@@ -5,15 +5,19 @@
 namespace groupconv {
 namespace {
 
-void check_float32(const char* name, const Tensor& tensor) {
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, "batchNorm: ", name, " is ",
-          name_of(tensor.dtype()), ", float32 is needed");
-}
-
-void check_like(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
+void check_shape(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
   require(tensor.shape() == expected, ErrorCode::InvalidShape, "batchNorm: ", name, " ", tensor.shape(),
           " for x ", x, ", expected ", expected);
-  check_float32(name, tensor);
+}
+
+void check_parameter(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
+  check_shape(name, tensor, expected, x);
+  require_float32("batchNorm", name, tensor);
+}
+
+void check_like(const char* name, const Tensor& tensor, const Tensor& x) {
+  check_shape(name, tensor, x.shape(), x.shape());
+  require_same_dtype("batchNorm", name, tensor, x.dtype());
 }
 
 // Checks x; what every pass over it shares.
@@ -21,9 +25,10 @@ BatchNormProblem problem_of(BatchNormPass pass, const Tensor& x) {
   const Shape& shape = x.shape();
   require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "batchNorm: x ", shape,
           " has rank ", shape.rank(), ", expected [N, C, H, W] or [N, C]");
-  check_float32("x", x);
+  require_computable("batchNorm", "x", x);
   BatchNormProblem problem{};
   problem.pass = pass;
+  problem.dtype = x.dtype();
   problem.n = shape[0], problem.c = shape[1];
   problem.pixels = shape.rank() == 4 ? shape[2] * shape[3] : 1;
   // Row-major [N, C] is N C/B 1 B wherever B divides C.
@@ -57,9 +62,9 @@ BatchNormBuffers forward_buffers(BatchNormProblem& problem, const Tensor& x, con
                                  Activation activation) {
   check_eps(eps);
   const Shape per_channel{problem.c};
-  if (weight) check_like("weight", *weight, per_channel, x.shape());
-  if (bias) check_like("bias", *bias, per_channel, x.shape());
-  if (residual) check_like("residual", *residual, x.shape(), x.shape());
+  if (weight) check_parameter("weight", *weight, per_channel, x.shape());
+  if (bias) check_parameter("bias", *bias, per_channel, x.shape());
+  if (residual) check_like("residual", *residual, x);
   problem.eps = eps;
   problem.activation = activation;
   const int layout = x.activation_block();
@@ -96,11 +101,11 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
           "batchNorm: training needs more than one value per channel, x ", x.shape(), " has one");
   require(std::isfinite(momentum), ErrorCode::InvalidArgument, "batchNorm: momentum is finite, found ",
           momentum);
-  if (running_mean) check_like("runningMean", *running_mean, per_channel, x.shape());
-  if (running_var) check_like("runningVar", *running_var, per_channel, x.shape());
+  if (running_mean) check_parameter("runningMean", *running_mean, per_channel, x.shape());
+  if (running_var) check_parameter("runningVar", *running_var, per_channel, x.shape());
   BatchNormBuffers buffers = forward_buffers(problem, x, weight, bias, eps, residual, activation);
   problem.momentum = momentum;
-  const BatchNormForward result{make_activation(x.shared_stream(), x.shape()),
+  const BatchNormForward result{make_activation(x.shared_stream(), x.shape(), x.dtype()),
                                 make_tensor(x.shared_stream(), {kStatistics, problem.c}, DType::Float32)};
   buffers.y = result.y->target_in_layout(x.activation_block());
   set_statistics(buffers, result.statistics->target_in_layout(1), problem.c);
@@ -114,12 +119,12 @@ TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* b
                           const Tensor& running_mean, const Tensor& running_var, float eps,
                           const Tensor* residual, Activation activation) {
   BatchNormProblem problem = problem_of(BatchNormPass::Eval, x);
-  check_like("runningMean", running_mean, {problem.c}, x.shape());
-  check_like("runningVar", running_var, {problem.c}, x.shape());
+  check_parameter("runningMean", running_mean, {problem.c}, x.shape());
+  check_parameter("runningVar", running_var, {problem.c}, x.shape());
   BatchNormBuffers buffers = forward_buffers(problem, x, weight, bias, eps, residual, activation);
   buffers.running_mean = const_cast<float*>(running_mean.in_layout(1));
   buffers.running_var = const_cast<float*>(running_var.in_layout(1));
-  const TensorPtr y = make_activation(x.shared_stream(), x.shape());
+  const TensorPtr y = make_activation(x.shared_stream(), x.shape(), x.dtype());
   buffers.y = y->target_in_layout(x.activation_block());
   run(x.stream(), problem, buffers);
   return y;
@@ -129,10 +134,10 @@ TensorPtr batch_norm_statistics(const Tensor* weight, const Tensor* bias, const 
                                 const Tensor& running_var, float eps) {
   const Shape& shape = running_mean.shape();
   require(shape.rank() == 1, ErrorCode::InvalidShape, "batchNorm: runningMean ", shape, ", expected [C]");
-  check_float32("runningMean", running_mean);
-  check_like("runningVar", running_var, shape, shape);
-  if (weight) check_like("weight", *weight, shape, shape);
-  if (bias) check_like("bias", *bias, shape, shape);
+  require_float32("batchNorm", "runningMean", running_mean);
+  check_parameter("runningVar", running_var, shape, shape);
+  if (weight) check_parameter("weight", *weight, shape, shape);
+  if (bias) check_parameter("bias", *bias, shape, shape);
   check_eps(eps);
   BatchNormProblem problem{};
   problem.pass = BatchNormPass::Statistics;
@@ -155,15 +160,15 @@ void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const T
                      GradTarget dweight, GradTarget dbias) {
   BatchNormProblem problem = problem_of(BatchNormPass::Grad, x);
   const Shape per_channel{problem.c};
-  check_like("dy", dy, x.shape(), x.shape());
-  check_like("statistics", statistics, {kStatistics, problem.c}, x.shape());
+  check_like("dy", dy, x);
+  check_parameter("statistics", statistics, {kStatistics, problem.c}, x.shape());
   require(y || activation == Activation::None || !dresidual.tensor, ErrorCode::InvalidArgument,
           "batchNorm: a residual's gradient through an activation needs y");
-  if (y) check_like("y", *y, x.shape(), x.shape());
-  if (dx.tensor) check_like("dx", *dx.tensor, x.shape(), x.shape());
-  if (dresidual.tensor) check_like("dresidual", *dresidual.tensor, x.shape(), x.shape());
-  if (dweight.tensor) check_like("dweight", *dweight.tensor, per_channel, x.shape());
-  if (dbias.tensor) check_like("dbias", *dbias.tensor, per_channel, x.shape());
+  if (y) check_like("y", *y, x);
+  if (dx.tensor) check_like("dx", *dx.tensor, x);
+  if (dresidual.tensor) check_like("dresidual", *dresidual.tensor, x);
+  if (dweight.tensor) check_parameter("dweight", *dweight.tensor, per_channel, x.shape());
+  if (dbias.tensor) check_parameter("dbias", *dbias.tensor, per_channel, x.shape());
 
   problem.activation = activation;
   problem.training = training;

@@ -27,6 +27,7 @@ enum class BatchNormPass : int32_t { Train, Eval, Grad, Statistics };
 
 struct BatchNormProblem {
   BatchNormPass pass;
+  DType dtype;           // of everything shaped like x; the rest is float32
   int64_t n, c, pixels;  // pixels = H * W; Statistics uses c alone
   int32_t block;         // layout of everything shaped like x: N C/B pixels B; 1 is N C pixels
   Activation activation;

@@ -17,12 +17,11 @@ void bias_grad(const Tensor& dy, Tensor& dbias, GradMode mode) {
           " has rank ", shape.rank(), ", expected [N, C, H, W] or [N, C]");
   require(dbias.shape() == Shape{shape[1]}, ErrorCode::InvalidShape, "biasGrad: dbias ", dbias.shape(),
           " for dy ", shape, ", expected ", Shape{shape[1]});
-  for (const Tensor* tensor : {&dy, static_cast<const Tensor*>(&dbias)})
-    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported,
-            "biasGrad: ", tensor == &dy ? "dy" : "dbias", " is ", name_of(tensor->dtype()),
-            ", float32 is needed");
+  require_computable("biasGrad", "dy", dy);
+  require_float32("biasGrad", "dbias", dbias);
   const int layout = dy.activation_block();
   BiasGradProblem problem{};
+  problem.dtype = dy.dtype();
   problem.n = shape[0], problem.c = shape[1];
   problem.pixels = shape.rank() == 4 ? shape[2] * shape[3] : 1;
   problem.block = layout;

@@ -7,6 +7,7 @@
 namespace groupconv {
 
 struct BiasGradProblem {
+  DType dtype;           // of dy; dbias is float32
   int64_t n, c, pixels;  // dy [n, c, pixels]
   int32_t block;         // layout of dy: N C/B pixels B; 1 is N C pixels
   bool accumulate;       // dbias += …

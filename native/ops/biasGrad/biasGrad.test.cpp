@@ -24,7 +24,7 @@ void check_shape(const Shape& shape, bool accumulate, float offset) {
   for (Isa isa : available_isas()) {
     force_isa(isa);
     for (int block : {1, simd_width(isa)}) {
-      const BiasGradProblem p{shape[0], shape[1], shape[2] * shape[3], block, accumulate};
+      const BiasGradProblem p{DType::Float32, shape[0], shape[1], shape[2] * shape[3], block, accumulate};
       for (const BiasGradSolver* solver : bias_grad_registry().list(DeviceKind::Cpu)) {
         if (!solver->accepts(p)) continue;
         Values first;

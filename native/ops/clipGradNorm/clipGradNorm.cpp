@@ -16,9 +16,7 @@ Registry<ClipGradNormProblem, ClipGradNormBuffers>& clip_grad_norm_registry() {
 TensorPtr clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm) {
   require(!gradients.empty(), ErrorCode::InvalidArgument, "clipGradNorm: no gradients");
   require(max_norm > 0, ErrorCode::InvalidArgument, "clipGradNorm: maxNorm is above 0, found ", max_norm);
-  for (const Tensor* gradient : gradients)
-    require(gradient->dtype() == DType::Float32, ErrorCode::Unsupported, "clipGradNorm: a gradient is ",
-            name_of(gradient->dtype()), ", float32 is needed");
+  for (const Tensor* gradient : gradients) require_float32("clipGradNorm", "a gradient", *gradient);
   std::vector<GradientChunk> chunks;
   for (Tensor* gradient : gradients) {
     float* const memory = gradient->update_in_layout(1);

@@ -4,8 +4,7 @@ namespace groupconv {
 namespace {
 
 void check_dtype(const char* op, const Tensor& x) {
-  require(size_of(x.dtype()) == 4, ErrorCode::Unsupported, op, ": x is ", name_of(x.dtype()),
-          ", float32 or int32 is needed");
+  if (x.dtype() != DType::Int32) require_computable(op, "x", x);
 }
 
 int axis_from_start(const char* op, const Shape& shape, int axis) {
@@ -38,9 +37,9 @@ void use_runs_of_blocks(ConcatProblem& p) {
 }
 
 // The copy of x[from_begin, from_begin + count) to y[to_begin, …) along the axis, both in their blocks.
-ConcatProblem problem_of(const Shape& x, int x_block, int64_t from_begin, const Shape& y, int y_block,
-                         int64_t to_begin, int axis, int64_t count) {
-  ConcatProblem p{1, 1, count, x[axis], from_begin, y[axis], to_begin, x_block, y_block, false, false};
+ConcatProblem problem_of(DType dtype, const Shape& x, int x_block, int64_t from_begin, const Shape& y,
+                         int y_block, int64_t to_begin, int axis, int64_t count) {
+  ConcatProblem p{1, 1, count, x[axis], from_begin, y[axis], to_begin, x_block, y_block, dtype, false, false};
   for (int i = 0; i < axis; ++i) p.outer *= x[i];
   for (int i = axis + 1; i < x.rank(); ++i) p.inner *= x[i];
   if (axis == 1) {
@@ -100,7 +99,9 @@ TensorPtr concat(const std::vector<const Tensor*>& inputs, int axis) {
     const int block = source_block(*x, y->block(), along);
     const int64_t count = x->shape()[along];
     const float* from = x->in_layout(block);
-    queue(y->stream(), problem_of(x->shape(), block, 0, shape, y->block(), begin, along, count), {from, to});
+    queue(y->stream(),
+          problem_of(first.dtype(), x->shape(), block, 0, shape, y->block(), begin, along, count),
+          {from, to});
     begin += count;
   }
   return y;
@@ -117,7 +118,7 @@ TensorPtr slice(const Tensor& x, int axis, int64_t begin, int64_t size) {
   const TensorPtr y = make_activation(x.shared_stream(), shape, x.dtype());
   const int block = source_block(x, y->block(), along);
   const float* from = x.in_layout(block);
-  queue(x.stream(), problem_of(x.shape(), block, begin, shape, y->block(), 0, along, size),
+  queue(x.stream(), problem_of(x.dtype(), x.shape(), block, begin, shape, y->block(), 0, along, size),
         {from, y->target_in_layout(y->block())});
   return y;
 }
@@ -129,7 +130,9 @@ void slice_grad(const Tensor& dy, int axis, int64_t begin, Tensor& dx, GradMode 
   require(size > 0 && begin >= 0 && begin <= dx.shape()[along] - size, ErrorCode::InvalidShape,
           "slice: gradient ", dy.shape(), " from ", begin, " on for x ", dx.shape());
   const int block = dx.activation_block(), from_block = source_block(dy, block, along);
-  ConcatProblem problem = problem_of(dy.shape(), from_block, 0, dx.shape(), block, begin, along, size);
+  require_same_dtype("slice", "dx", dx, dy.dtype());
+  ConcatProblem problem =
+      problem_of(dy.dtype(), dy.shape(), from_block, 0, dx.shape(), block, begin, along, size);
   problem.accumulate = mode == GradMode::Accumulate;
   problem.clear = mode == GradMode::Overwrite;
   const float* from = dy.in_layout(from_block);

@@ -11,12 +11,13 @@
 namespace groupconv {
 
 // Both sides are [outer, extent, inner], or, blocked along the axis, [outer, extent / block, inner, block].
-// Elements are 4 bytes. Where the copy ends at the target's extent, the target's pad lanes become zero.
+// Where the copy ends at the target's extent, the target's pad lanes become zero.
 struct ConcatProblem {
   int64_t outer, inner, count;  // count: how much of the axis is copied
   int64_t from_extent, from_begin, to_extent, to_begin;
   int32_t from_block, to_block;  // where both are 1, the axis lies in plain runs
-  bool accumulate;               // float32: add to the target
+  DType dtype;
+  bool accumulate;               // float types: add to the target
   bool clear;                    // the target's other elements become zero
 };
 std::ostream& operator<<(std::ostream& out, const ConcatProblem& problem);
@@ -31,7 +32,7 @@ using ConcatSolver = Solver<ConcatProblem, ConcatBuffers>;
 using ConcatTable = SolverTable<ConcatProblem, ConcatBuffers>;
 Registry<ConcatProblem, ConcatBuffers>& concat_registry();
 
-// float32 or int32; all of one dtype, and of one shape but for the axis. A negative axis counts from the end.
+// All of one dtype, and of one shape but for the axis. A negative axis counts from the end.
 TensorPtr concat(const std::vector<const Tensor*>& inputs, int axis);
 TensorPtr slice(const Tensor& x, int axis, int64_t begin, int64_t size);
 // The gradient of slice: adds dy to dx from `begin` on; overwriting, the rest of dx becomes zero.

@@ -5,15 +5,21 @@
 namespace groupconv {
 namespace {
 
-void check_float32(const char* op, const char* name, const Tensor& tensor) {
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ",
-          name_of(tensor.dtype()), ", float32 is needed");
+void check_shape(const char* name, const Tensor& tensor, const Shape& expected) {
+  require(tensor.shape() == expected, ErrorCode::InvalidShape, "conv2d: ", name, " ", tensor.shape(),
+          ", expected ", expected);
 }
 
-void check_like(const char* op, const char* name, const Tensor& tensor, const Shape& expected) {
-  require(tensor.shape() == expected, ErrorCode::InvalidShape, op, ": ", name, " ", tensor.shape(),
-          ", expected ", expected);
-  check_float32(op, name, tensor);
+// Of bias and norm.
+void check_parameter(const char* name, const Tensor& tensor, const Shape& expected) {
+  check_shape(name, tensor, expected);
+  require_float32("conv2d", name, tensor);
+}
+
+// Of residual and gradients.
+void check_activation(const char* name, const Tensor& tensor, const Shape& expected, DType dtype) {
+  check_shape(name, tensor, expected);
+  require_same_dtype("conv2d", name, tensor, dtype);
 }
 
 // Derived forms depend on the weight's shape, the solver and the arithmetic's geometry, not on the image
@@ -158,14 +164,15 @@ void conv2d_set_blocks(Conv2dProblem& problem, const Stream& stream) {
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
                  Residual residual, Activation activation, const Conv2dGeometry& geometry) {
   Conv2dProblem problem = conv2d_problem(x.shape(), weight.shape(), geometry);
-  check_float32("conv2d", "x", x);
-  check_float32("conv2d", "weight", weight);
-  if (bias) check_like("conv2d", "bias", *bias, {problem.k});
+  require_computable("conv2d", "x", x);
+  require_float32("conv2d", "weight", weight);
+  problem.dtype = x.dtype();
+  if (bias) check_parameter("bias", *bias, {problem.k});
   if (norm)
     for (const Tensor* tensor : {norm->weight, norm->bias, norm->mean, norm->variance})
-      if (tensor) check_like("conv2d", "norm", *tensor, {problem.k});
+      if (tensor) check_parameter("norm", *tensor, {problem.k});
   const Shape y_shape{problem.n, problem.k, problem.p, problem.q};
-  if (residual.tensor) check_like("conv2d", "residual", *residual.tensor, y_shape);
+  if (residual.tensor) check_activation("residual", *residual.tensor, y_shape, x.dtype());
 
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::Forward;
@@ -181,7 +188,7 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
   buffers.bias = prepared.bias;
   buffers.residual = residual.tensor ? residual.tensor->in_layout(problem.y_block) : nullptr;
   TensorPtr y = residual.expendable ? residual.tensor->give_memory(problem.y_block) : nullptr;
-  if (!y) y = make_tensor(x.shared_stream(), y_shape, DType::Float32, problem.y_block);
+  if (!y) y = make_tensor(x.shared_stream(), y_shape, x.dtype(), problem.y_block);
   buffers.y = y->target_in_layout(problem.y_block);
   enqueue(stream, solver, problem, buffers);
   return y;
@@ -190,7 +197,10 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
 void conv2d_grad_input(const Tensor& dy, const Tensor& weight, const Conv2dGeometry& geometry, Tensor& dx,
                        GradMode mode) {
   Conv2dProblem problem = conv2d_problem(dx.shape(), weight.shape(), geometry);
-  check_like("conv2d", "dy", dy, {problem.n, problem.k, problem.p, problem.q});
+  require_computable("conv2d", "dx", dx);
+  require_float32("conv2d", "weight", weight);
+  problem.dtype = dx.dtype();
+  check_activation("dy", dy, {problem.n, problem.k, problem.p, problem.q}, dx.dtype());
   Stream& stream = dy.stream();
   problem.pass = Conv2dPass::GradInput;
   conv2d_set_blocks(problem, stream);
@@ -206,7 +216,10 @@ void conv2d_grad_input(const Tensor& dy, const Tensor& weight, const Conv2dGeome
 void conv2d_grad_weight(const Tensor& x, const Tensor& dy, const Conv2dGeometry& geometry, Tensor& dweight,
                         GradMode mode) {
   Conv2dProblem problem = conv2d_problem(x.shape(), dweight.shape(), geometry);
-  check_like("conv2d", "dy", dy, {problem.n, problem.k, problem.p, problem.q});
+  require_computable("conv2d", "x", x);
+  require_float32("conv2d", "dweight", dweight);
+  problem.dtype = x.dtype();
+  check_activation("dy", dy, {problem.n, problem.k, problem.p, problem.q}, x.dtype());
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::GradWeight;
   conv2d_set_blocks(problem, stream);

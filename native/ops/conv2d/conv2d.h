@@ -17,6 +17,7 @@ enum class Conv2dPass : int32_t { Forward, GradInput, GradWeight };
 // Plain 32-bit fields without padding: its bytes are a cache key.
 struct Conv2dProblem {
   Conv2dPass pass;
+  DType dtype;         // of x, y and their gradients; weight, bias and dweight are float32
   int32_t n, c, h, w;  // x
   int32_t k, r, s;     // weight; c / groups input channels each
   int32_t p, q;        // y

@@ -9,13 +9,12 @@ CrossEntropyProblem problem_of(const Tensor& logits, const Tensor& labels, float
   const int64_t n = logits.shape()[0], classes = logits.shape()[1];
   require(labels.shape() == Shape{n}, ErrorCode::InvalidShape, "crossEntropy: labels ", labels.shape(),
           ", logits ", logits.shape(), " need [", n, "]");
-  require(logits.dtype() == DType::Float32, ErrorCode::Unsupported, "crossEntropy: logits is ",
-          name_of(logits.dtype()), ", float32 is needed");
+  require_computable("crossEntropy", "logits", logits);
   require(labels.dtype() == DType::Int32, ErrorCode::Unsupported, "crossEntropy: labels is ",
           name_of(labels.dtype()), ", int32 is needed");
   require(label_smoothing >= 0 && label_smoothing <= 1, ErrorCode::InvalidArgument,
           "crossEntropy: label smoothing is a number from 0 to 1, found ", label_smoothing);
-  return {false, false, label_smoothing, n, classes};
+  return {logits.dtype(), false, false, label_smoothing, n, classes};
 }
 
 }  // namespace
@@ -48,6 +47,8 @@ void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor&
   require(dloss.size() == 1 && dlogits.shape() == logits.shape(), ErrorCode::InvalidShape,
           "crossEntropy: gradient ", dloss.shape(), " into ", dlogits.shape(), " for logits ",
           logits.shape());
+  require_float32("crossEntropy", "dloss", dloss);
+  require_same_dtype("crossEntropy", "dlogits", dlogits, logits.dtype());
   problem.backward = true;
   problem.accumulate = mode == GradMode::Accumulate;
   CrossEntropyBuffers buffers{};

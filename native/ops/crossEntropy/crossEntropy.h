@@ -10,6 +10,7 @@
 namespace groupconv {
 
 struct CrossEntropyProblem {
+  DType dtype;                // of the logits and their gradient; the loss is float32
   bool backward, accumulate;  // accumulate: dlogits += …
   float label_smoothing;      // 0 to 1
   int64_t n, classes;

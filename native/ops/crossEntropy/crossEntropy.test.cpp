@@ -104,9 +104,9 @@ int main() {
             Values x =
                 test::hashed_values(static_cast<uint32_t>(n + classes), static_cast<size_t>(n * classes));
             for (float& value : x) value = 5 * value + offset;
-            check_problem({variant > 0, variant > 1, smoothing, n, classes}, x);
+            check_problem({DType::Float32, variant > 0, variant > 1, smoothing, n, classes}, x);
           }
-  check_problem({false, false, 0, 1, 3},
+  check_problem({DType::Float32, false, false, 0, 1, 3},
                 {2, -INFINITY, 1});  // minus infinity costs nothing where it is no label
   check_doors();
   return test::report();

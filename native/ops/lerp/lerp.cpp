@@ -8,9 +8,8 @@ namespace {
 void check_pair(const Tensor& target, const Tensor& source) {
   require(target.shape() == source.shape(), ErrorCode::InvalidShape, "lerp: target ", target.shape(),
           ", source ", source.shape());
-  for (const Tensor* tensor : {&target, &source})
-    require(tensor->dtype() == DType::Float32, ErrorCode::Unsupported, "lerp: a tensor is ",
-            name_of(tensor->dtype()), ", float32 is needed");
+  require_float32("lerp", "target", target);
+  require_float32("lerp", "source", source);
 }
 
 }  // namespace

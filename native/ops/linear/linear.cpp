@@ -3,11 +3,6 @@
 namespace groupconv {
 namespace {
 
-void check_float32(const char* name, const Tensor& tensor) {
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, "linear: ", name, " is ",
-          name_of(tensor.dtype()), ", float32 is needed");
-}
-
 // Shape of y; checks x against weight.
 Shape output_shape(const Shape& x, const Shape& weight) {
   require(weight.rank() == 2, ErrorCode::InvalidShape, "linear: weight ", weight, " must be [out, in]");
@@ -22,16 +17,16 @@ Shape output_shape(const Shape& x, const Shape& weight) {
   return y;
 }
 
-LinearProblem problem_of(LinearPass pass, const Shape& x, const Shape& weight,
+LinearProblem problem_of(LinearPass pass, DType dtype, const Shape& x, const Shape& weight,
                          GradMode mode = GradMode::Overwrite) {
-  return {pass, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate};
+  return {pass, dtype, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate};
 }
 
 void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
   const Shape expected = output_shape(x, weight);
   require(dy.shape() == expected, ErrorCode::InvalidShape, "linear: dy ", dy.shape(), ", expected ",
           expected);
-  check_float32("dy", dy);
+  require_computable("linear", "dy", dy);
 }
 
 void queue(Stream& stream, const LinearProblem& problem, const LinearBuffers& buffers) {
@@ -54,16 +49,16 @@ Registry<LinearProblem, LinearBuffers>& linear_registry() {
 
 TensorPtr linear(const Tensor& x, const Tensor& weight, const Tensor* bias) {
   const Shape y_shape = output_shape(x.shape(), weight.shape());
-  check_float32("x", x);
-  check_float32("weight", weight);
+  require_computable("linear", "x", x);
+  require_float32("linear", "weight", weight);
   if (bias) {
     require(bias->shape() == Shape{weight.shape()[0]}, ErrorCode::InvalidShape, "linear: bias ",
             bias->shape(), ", weight ", weight.shape(), " needs [", weight.shape()[0], "]");
-    check_float32("bias", *bias);
+    require_float32("linear", "bias", *bias);
   }
-  LinearProblem problem = problem_of(LinearPass::Forward, x.shape(), weight.shape());
+  LinearProblem problem = problem_of(LinearPass::Forward, x.dtype(), x.shape(), weight.shape());
   problem.has_bias = bias != nullptr;
-  const TensorPtr y = make_tensor(x.shared_stream(), y_shape, DType::Float32);
+  const TensorPtr y = make_tensor(x.shared_stream(), y_shape, x.dtype());
   LinearBuffers buffers{};
   buffers.x = x.in_layout(1);
   buffers.weight = weight.in_layout(1);
@@ -75,20 +70,26 @@ TensorPtr linear(const Tensor& x, const Tensor& weight, const Tensor* bias) {
 
 void linear_grad_input(const Tensor& dy, const Tensor& weight, Tensor& dx, GradMode mode) {
   check_gradient(dy, dx.shape(), weight.shape());
+  require_same_dtype("linear", "dx", dx, dy.dtype());
+  require_float32("linear", "weight", weight);
   LinearBuffers buffers{};
   buffers.dy = dy.in_layout(1);
   buffers.weight = weight.in_layout(1);
   buffers.dx = dx.target_in_layout(1, mode);
-  queue(dy.stream(), problem_of(LinearPass::GradInput, dx.shape(), weight.shape(), mode), buffers);
+  queue(dy.stream(), problem_of(LinearPass::GradInput, dy.dtype(), dx.shape(), weight.shape(), mode),
+        buffers);
 }
 
 void linear_grad_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, GradMode mode) {
   check_gradient(dy, x.shape(), dweight.shape());
+  require_same_dtype("linear", "x", x, dy.dtype());
+  require_float32("linear", "dweight", dweight);
   LinearBuffers buffers{};
   buffers.x = x.in_layout(1);
   buffers.dy = dy.in_layout(1);
   buffers.dweight = dweight.target_in_layout(1, mode);
-  queue(dy.stream(), problem_of(LinearPass::GradWeight, x.shape(), dweight.shape(), mode), buffers);
+  queue(dy.stream(), problem_of(LinearPass::GradWeight, dy.dtype(), x.shape(), dweight.shape(), mode),
+        buffers);
 }
 
 }  // namespace groupconv

@@ -10,6 +10,7 @@ enum class LinearPass : int32_t { Forward, GradInput, GradWeight };
 
 struct LinearProblem {
   LinearPass pass;
+  DType dtype;  // of x, y, dy, dx; weight, bias and dweight are float32
   int64_t rows, in, out;
   bool has_bias;    // forward
   bool accumulate;  // gradients: add to the target

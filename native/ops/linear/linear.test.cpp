@@ -100,7 +100,7 @@ int main() {
       for (int64_t out : {1, 10, 37})
         for (LinearPass pass : {LinearPass::Forward, LinearPass::GradInput, LinearPass::GradWeight})
           for (bool variant : {false, true})
-            check_problem({pass, rows, in, out, variant && pass == LinearPass::Forward,
+            check_problem({pass, DType::Float32, rows, in, out, variant && pass == LinearPass::Forward,
                            variant && pass != LinearPass::Forward});
   check_doors();
   return test::report();

@@ -15,8 +15,7 @@ void check_list(const char* op, const char* name, size_t count, size_t parameter
 void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& parameter) {
   require(tensor.shape() == parameter.shape(), ErrorCode::InvalidShape, op, ": ", name, ' ', tensor.shape(),
           " of parameter ", parameter.shape());
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ",
-          name_of(tensor.dtype()), ", float32 is needed");
+  require_float32(op, name, tensor);
 }
 
 struct Lists {

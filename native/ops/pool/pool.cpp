@@ -12,8 +12,7 @@ void check(const char* op, const char* name, const Tensor& tensor, const Shape* 
           tensor.shape(), ", expected ", expected ? *expected : tensor.shape());
   require(tensor.shape().rank() == 4, ErrorCode::InvalidShape, op, ": ", name, " ", tensor.shape(),
           " must have four dimensions, [N, C, H, W]");
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": ", name, " is ",
-          name_of(tensor.dtype()), ", float32 is needed");
+  require_computable(op, name, tensor);
 }
 
 int64_t output_extent(const char* op, const char* axis, int64_t input, int32_t kernel, int32_t stride,
@@ -33,6 +32,7 @@ int64_t output_extent(const char* op, const char* axis, int64_t input, int32_t k
 PoolProblem problem_of(PoolKind kind, const Tensor& x) {
   PoolProblem problem{};
   problem.kind = kind;
+  problem.dtype = x.dtype();
   problem.n = x.shape()[0], problem.c = x.shape()[1], problem.h = x.shape()[2], problem.w = x.shape()[3];
   problem.block = x.activation_block();
   return problem;
@@ -66,7 +66,7 @@ void run(Stream& stream, const PoolProblem& problem, const PoolBuffers& buffers)
 
 TensorPtr forward(const Tensor& x, const PoolProblem& problem) {
   const TensorPtr y = make_tensor(x.shared_stream(), {problem.n, problem.c, problem.p, problem.q},
-                                  DType::Float32, problem.block);
+                                  problem.dtype, problem.block);
   PoolBuffers buffers{};
   buffers.x = x.in_layout(problem.block);
   buffers.y = y->target_in_layout(problem.block);
@@ -82,6 +82,9 @@ void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tenso
   check(op, "dy", dy, &y_shape);
   if (x) check(op, "dx", dx, &x->shape());
   if (y) check(op, "y", *y, &y_shape);
+  require_same_dtype(op, "dy", dy, dx.dtype());
+  if (x) require_same_dtype(op, "x", *x, dx.dtype());
+  if (y) require_same_dtype(op, "y", *y, dx.dtype());
   problem.backward = true;
   problem.accumulate = mode == GradMode::Accumulate;
   PoolBuffers buffers{};

@@ -18,6 +18,7 @@ enum class PoolKind : int32_t { Max, Avg, AdaptiveAvg };
 
 struct PoolProblem {
   PoolKind kind;
+  DType dtype;
   bool backward;
   int64_t n, c, h, w, p, q;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;  // not adaptive

@@ -5,18 +5,13 @@
 namespace groupconv {
 namespace {
 
-void check_float32(const char* op, const Tensor& tensor) {
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": x is ", name_of(tensor.dtype()),
-          ", float32 is needed");
-}
-
 void queue(Stream& stream, const RandomProblem& problem, const RandomBuffers& buffers) {
   enqueue(stream, random_registry().choose(stream.device().kind, problem), problem, buffers);
 }
 
 void fill_random(RandomKind kind, Tensor& target, uint64_t seed, uint64_t offset, float a, float b) {
-  check_float32(kind == RandomKind::Normal ? "randn" : "rand", target);
-  const RandomProblem problem{kind, seed, offset, a, b, 1, 1, target.size(), 1};
+  require_float32(kind == RandomKind::Normal ? "randn" : "rand", "x", target);
+  const RandomProblem problem{kind, DType::Float32, seed, offset, a, b, 1, 1, target.size(), 1};
   queue(target.stream(), problem, {nullptr, target.target_in_layout(1)});
 }
 
@@ -46,15 +41,15 @@ void random_normal(Tensor& target, uint64_t seed, uint64_t offset, float mean, f
 }
 
 TensorPtr dropout(const Tensor& x, float p, uint64_t seed, uint64_t offset) {
-  check_float32("dropout", x);
+  require_computable("dropout", "x", x);
   require(p >= 0 && p <= 1, ErrorCode::InvalidArgument,
           "dropout: the probability is a number from 0 to 1, found ", p);
   const int block = x.block();
   const double scale = p < 1 ? 1 / (1 - double{p}) : 0;
-  RandomProblem problem{RandomKind::Dropout, seed, offset, p, scale, 1, 1, x.size(), block};
+  RandomProblem problem{RandomKind::Dropout, x.dtype(), seed, offset, p, scale, 1, 1, x.size(), block};
   if (block > 1)
     problem.n = x.shape()[0], problem.c = x.shape()[1], problem.pixels = x.shape()[2] * x.shape()[3];
-  const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), DType::Float32, block);
+  const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), x.dtype(), block);
   const float* from = x.in_layout(block);
   queue(x.stream(), problem, {from, y->target_in_layout(block)});
   return y;

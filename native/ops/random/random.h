@@ -19,6 +19,7 @@ enum class RandomKind : int32_t { Uniform, Normal, Dropout };
 
 struct RandomProblem {
   RandomKind kind;
+  DType dtype;  // dropout: of x and y; else float32
   uint64_t seed, offset;
   double a, b;           // low and high; mean and deviation; probability and scale
   int64_t n, c, pixels;  // the elements in logical order; row-major shapes are 1, 1, size

@@ -37,7 +37,7 @@ void check_threads_and_guards() {
   for (RandomKind kind : {RandomKind::Uniform, RandomKind::Normal, RandomKind::Dropout})
     for (int block : {1, 8}) {
       if (block > 1 && kind != RandomKind::Dropout) continue;
-      const RandomProblem p{kind, 7, 3, 0.25, 0.5, 2, 13, 5000, block};
+      const RandomProblem p{kind, DType::Float32, 7, 3, 0.25, 0.5, 2, 13, 5000, block};
       RandomProblem flat = p;
       if (kind != RandomKind::Dropout) flat.n = flat.c = 1, flat.pixels = 130000;
       Values first;

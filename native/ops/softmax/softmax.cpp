@@ -5,12 +5,11 @@ namespace {
 
 SoftmaxProblem problem_of(const char* op, const Tensor& tensor, int axis, bool log) {
   const Shape& shape = tensor.shape();
-  require(tensor.dtype() == DType::Float32, ErrorCode::Unsupported, op, ": x is ", name_of(tensor.dtype()),
-          ", float32 is needed");
+  require_computable(op, "x", tensor);
   const int rank = shape.rank(), from_start = axis < 0 ? axis + rank : axis;
   require(from_start >= 0 && from_start < rank, ErrorCode::InvalidArgument, op, ": axis ", axis, " of x ",
           shape, ", which has ", rank, rank == 1 ? " dimension" : " dimensions");
-  SoftmaxProblem problem{false, log, false, 1, shape[from_start], 1};
+  SoftmaxProblem problem{tensor.dtype(), false, log, false, 1, shape[from_start], 1};
   for (int i = 0; i < rank; ++i)
     if (i != from_start) (i < from_start ? problem.outer : problem.inner) *= shape[i];
   return problem;
@@ -32,7 +31,7 @@ Registry<SoftmaxProblem, SoftmaxBuffers>& softmax_registry() {
 
 TensorPtr softmax(const Tensor& x, int axis, bool log) {
   const SoftmaxProblem problem = problem_of(op_name(log), x, axis, log);
-  const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), DType::Float32);
+  const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), x.dtype());
   SoftmaxBuffers buffers{};
   buffers.x = x.in_layout(1);
   buffers.y = y->target_in_layout(1);
@@ -44,6 +43,8 @@ void softmax_grad(const Tensor& y, const Tensor& dy, int axis, bool log, Tensor&
   require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, op_name(log),
           ": gradient ", dy.shape(), " for ", y.shape());
   SoftmaxProblem problem = problem_of(op_name(log), y, axis, log);
+  require_same_dtype(op_name(log), "dy", dy, y.dtype());
+  require_same_dtype(op_name(log), "dx", dx, y.dtype());
   problem.backward = true;
   problem.accumulate = mode == GradMode::Accumulate;
   SoftmaxBuffers buffers{};

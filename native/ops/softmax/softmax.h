@@ -9,6 +9,7 @@
 namespace groupconv {
 
 struct SoftmaxProblem {
+  DType dtype;
   bool backward, log;
   bool accumulate;              // backward: dx += …
   int64_t outer, count, inner;  // row-major [outer, count, inner]; count is the axis' extent

@@ -78,10 +78,10 @@ void check_shapes() {
               Values x = test::hashed_values(static_cast<uint32_t>(count + inner),
                                              static_cast<size_t>(outer * count * inner));
               for (float& value : x) value = variant ? 20 * value + 1000 : 3 * value;
-              check_problem({backward, log, variant == 2, outer, count, inner}, x);
+              check_problem({DType::Float32, backward, log, variant == 2, outer, count, inner}, x);
             }
   // 100,000 equal values: a sum that float32 alone would get wrong in the last digits.
-  check_problem({false, true, false, 1, 100000, 1}, Values(100000, 0.25f));
+  check_problem({DType::Float32, false, true, false, 1, 100000, 1}, Values(100000, 0.25f));
 }
 
 void check_extremes() {
@@ -90,7 +90,7 @@ void check_extremes() {
     for (const Values& x :
          {Values{0, -inf, 1}, Values{-1e30f, 1e30f, 0}, Values{NAN, 1, 2}, Values{1, NAN, 2},
           Values{inf, 0, 1}, Values{-inf, -inf, -inf}, Values{-90, 0, -100}, Values{-103.5f, 0, -87.5f}})
-      check_problem({false, log, false, 1, 3, 1}, x);
+      check_problem({DType::Float32, false, log, false, 1, 3, 1}, x);
 }
 
 void check_doors() {

@@ -1,0 +1,39 @@
+// The library's door.
+#include "cuda/backend.h"
+
+#include "cuda/discover.h"
+#include "cuda/engine.h"
+#include "cuda/offer.h"
+
+namespace groupconv::cuda {
+
+std::vector<SolverOffer>& offers() {
+  static std::vector<SolverOffer> offers;
+  return offers;
+}
+
+namespace {
+
+std::unique_ptr<Engine> open(int device) {
+  const Discovery& found = discover();
+  require(found.reason.empty(), ErrorCode::DeviceUnavailable, "cuda: ", found.reason);
+  require(device >= 0 && device < static_cast<int>(found.devices.size()), ErrorCode::DeviceUnavailable,
+          "cuda:", device, ": there are ", found.devices.size(), " devices");
+  return open_engine(device);
+}
+
+#ifdef GROUPCONV_EMULATED
+constexpr const char* kKind = "emulated";
+#else
+constexpr const char* kKind = "CUDA";
+#endif
+
+const Backend backend{kBackendVersion, kKind, []() -> const std::vector<SolverOffer>& { return offers(); },
+                      discover, open};
+
+}  // namespace
+}  // namespace groupconv::cuda
+
+extern "C" __attribute__((visibility("default"))) const groupconv::cuda::Backend* groupconv_cuda_backend() {
+  return &groupconv::cuda::backend;
+}

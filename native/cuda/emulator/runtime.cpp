@@ -1,0 +1,144 @@
+// The emulated runtime: memory is the host's, poisoned when it is new; a stream runs its work when it gets
+// it.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <vector>
+
+struct EmulatedStream {
+  bool capturing = false;
+  std::vector<std::function<void()>> captured;
+};
+struct EmulatedEvent {};
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
+
+namespace {
+
+// As on a GPU, a failure stays: every later call tells it, on every thread.
+std::mutex failure_mutex;
+std::string failure;
+cudaError_t status() {
+  const std::lock_guard<std::mutex> lock(failure_mutex);
+  return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+}
+
+cudaError_t allocate(void** block, size_t bytes) {
+  *block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (!*block) return cudaErrorMemoryAllocation;
+  std::memset(*block, 0xcd, bytes);
+  return status();
+}
+cudaError_t release(void* block) {
+  std::free(block);
+  return status();
+}
+
+}  // namespace
+
+void emulator::submit(void* stream, std::function<void()> work) {
+  auto* target = static_cast<EmulatedStream*>(stream);
+  if (target && target->capturing) return target->captured.push_back(std::move(work));
+  if (status() != cudaSuccess) return;
+  try {
+    work();
+  } catch (const std::exception& error) {
+    const std::lock_guard<std::mutex> lock(failure_mutex);
+    failure = error.what();
+  }
+}
+
+void emulator::forget_failure() {
+  const std::lock_guard<std::mutex> lock(failure_mutex);
+  failure.clear();
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess                 ? "no error"
+         : error == cudaErrorMemoryAllocation ? "out of memory"
+                                              : failure.c_str();
+}
+cudaError_t cudaGetLastError() { return status(); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 0;
+  return status();
+}
+cudaError_t cudaSetDevice(int) { return status(); }
+cudaError_t cudaGetDeviceCount(int* count) {
+  const char* devices = std::getenv("GROUPCONV_EMULATED_DEVICES");
+  *count = devices ? std::atoi(devices) : 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "emulated device");
+  properties->major = 9;
+  properties->multiProcessorCount = 2;
+  properties->totalGlobalMem = size_t{4} << 30;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** block, size_t bytes) { return allocate(block, bytes); }
+cudaError_t cudaFree(void* block) { return release(block); }
+cudaError_t cudaMallocHost(void** block, size_t bytes) { return allocate(block, bytes); }
+cudaError_t cudaFreeHost(void* block) { return release(block); }
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  emulator::submit(stream, [=] { std::memcpy(to, from, bytes); });
+  return status();
+}
+cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t stream) {
+  emulator::submit(stream, [=] { std::memset(target, value, bytes); });
+  return status();
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new EmulatedStream;
+  return status();
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return status();
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return status(); }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new EmulatedEvent;
+  return status();
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return status();
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return status(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return status(); }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->capturing = true;
+  return status();
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  stream->capturing = false;
+  *graph = new EmulatedGraph{std::move(stream->captured)};
+  stream->captured.clear();
+  return status();
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new EmulatedGraph(*graph);
+  return status();
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  for (const auto& work : executable->work) emulator::submit(stream, work);
+  return status();
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return status();
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return status();
+}

@@ -1,0 +1,76 @@
+// What every CUDA file of an operator starts from: the context a solver runs with, and launching a kernel.
+// The same source compiles for the GPU and, on the emulator's headers, for the host.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/error.h"
+#include "core/solver.h"
+
+namespace groupconv::cuda {
+
+// Throws DEVICE_FAILURE with the runtime's words.
+inline void check(cudaError_t status, const char* what) {
+  require(status == cudaSuccess, ErrorCode::DeviceFailure, "cuda: ", what, ": ", cudaGetErrorString(status));
+}
+
+struct CudaContext : ExecutionContext {
+  cudaStream_t stream = nullptr;
+  int multiprocessors = 1;
+  int capability = 0;  // 10 * major + minor
+  virtual ~CudaContext() = default;
+  // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
+  virtual void* scratch(size_t bytes) const = 0;
+};
+
+inline const CudaContext& cuda_context(const ExecutionContext& context) {
+  return static_cast<const CudaContext&>(context);
+}
+
+// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream.
+template <class... Parameters, class... Arguments>
+void launch(const ExecutionContext& context, dim3 grid, dim3 block, size_t shared_bytes,
+            void (*kernel)(Parameters...), const Arguments&... arguments) {
+  cudaStream_t stream = cuda_context(context).stream;
+#ifdef GROUPCONV_EMULATED
+  emulator::launch(stream, grid, block, shared_bytes, kernel, static_cast<Parameters>(arguments)...);
+#else
+  if (shared_bytes > 48 * 1024)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+          "shared memory");
+  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
+#endif
+  check(cudaGetLastError(), "launch");
+}
+
+constexpr int kThreads = 256;  // of a block, where nothing says otherwise
+
+// Blocks for `count` items in a grid-stride loop: enough to fill the device, never more than there is work.
+inline dim3 grid_for(const ExecutionContext& context, int64_t count, int threads = kThreads) {
+  const int64_t most = int64_t{cuda_context(context).multiprocessors} * (2048 / threads);
+  return dim3(static_cast<unsigned>(std::clamp<int64_t>((count + threads - 1) / threads, 1, most)));
+}
+
+// for (int64_t i : every index of [0, count) that is this thread's)
+#define GROUPCONV_GRID_STRIDE(i, count)                                         \
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < (count); \
+       i += int64_t{gridDim.x} * blockDim.x)
+
+// The block's dynamic shared memory.
+#ifdef GROUPCONV_EMULATED
+template <class T>
+T* shared_memory() {
+  return static_cast<T*>(emulator::dynamic_shared());
+}
+#else
+template <class T>
+__device__ __forceinline__ T* shared_memory() {
+  extern __shared__ __align__(128) unsigned char groupconv_shared[];
+  return reinterpret_cast<T*>(groupconv_shared);
+}
+#endif
+
+}  // namespace groupconv::cuda

@@ -1,0 +1,157 @@
+#include "cuda/stream.h"
+
+#include <cstring>
+#include <future>
+
+#include "core/tensor.h"
+
+namespace groupconv::cuda {
+namespace {
+
+constexpr size_t kMostPinnedBytes = size_t{1} << 30;
+
+MemorySource device_memory(Engine& engine) {
+  return {[&engine](size_t bytes) { return engine.allocate(bytes); },
+          [&engine](void* block) { engine.release(block); }};
+}
+MemorySource pinned_memory(Engine& engine) {
+  return {[&engine](size_t bytes) { return engine.allocate_host(bytes); },
+          [&engine](void* block) { engine.release_host(block); }};
+}
+
+}  // namespace
+
+// Page-locked host memory on loan, by way of which data come and go.
+class CudaStream::Pinned {
+ public:
+  Pinned(Arena& arena, void* data, size_t bytes) : arena_(arena), data_(data), bytes_(bytes) {}
+  ~Pinned() { arena_.release(data_, bytes_); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  Arena& arena_;
+  void* data_;
+  size_t bytes_;
+};
+
+CudaStream::CudaStream(int index, std::unique_ptr<Engine> engine)
+    : index_(index),
+      engine_(std::move(engine)),
+      arena_(engine_->properties().memory_bytes, device_memory(*engine_)),
+      pinned_arena_(kMostPinnedBytes, pinned_memory(*engine_)),
+      completions_([](Task& task) { task(ExecutionContext()); }),
+      launches_([this](Task& task) { task(engine_->context()); }) {}
+
+std::string CudaStream::place() const { return "cuda " + engine_->properties().name; }
+
+void CudaStream::stop() {
+  launches_.stop();
+  completions_.stop();
+}
+
+void CudaStream::when_reached(std::function<void()> then) {
+  void* event = engine_->record();
+  completions_.submit([this, event, then = std::move(then)](const ExecutionContext&) {
+    engine_->wait(event);
+    then();
+  });
+}
+
+void CudaStream::notify(std::function<void(const Error*)> done) {
+  launches_.notify([this, done = std::move(done)](const Error* failed) {
+    std::shared_ptr<const Error> launch_error = failed ? std::make_shared<Error>(*failed) : nullptr;
+    try {
+      when_reached([] {});
+    } catch (const Error& error) {
+      if (!launch_error) launch_error = std::make_shared<Error>(error);
+    }
+    completions_.notify(
+        [done, launch_error](const Error* error) { done(launch_error ? launch_error.get() : error); });
+  });
+}
+
+void CudaStream::wait(Ticket) {
+  auto told = std::make_shared<std::promise<std::unique_ptr<Error>>>();
+  notify([told](const Error* error) { told->set_value(error ? std::make_unique<Error>(*error) : nullptr); });
+  auto future = told->get_future();
+  told.reset();
+  try {
+    if (const std::unique_ptr<Error> error = future.get()) throw *error;
+  } catch (const std::future_error&) {  // the stream was stopped: nothing will come
+  }
+}
+
+void CudaStream::drain() {
+  launches_.submit([this](const ExecutionContext&) { when_reached([] {}); });
+  launches_.drain();
+  completions_.drain();
+}
+
+void* CudaStream::allocate(size_t bytes) {
+  void* block = arena_.allocate(bytes);
+  if (!block) {
+    drain();  // kept blocks may be in use by queued work
+    arena_.trim();
+    block = arena_.allocate(bytes);
+  }
+  require(block, ErrorCode::OutOfMemory, device(), ": no memory for ", bytes, " bytes; ", arena_.used_bytes(),
+          " are in use");
+  return block;
+}
+
+std::shared_ptr<CudaStream::Pinned> CudaStream::pinned(size_t bytes) {
+  void* block = pinned_arena_.allocate(bytes);
+  if (!block) {
+    drain();
+    pinned_arena_.trim();
+    block = pinned_arena_.allocate(bytes);
+  }
+  require(block, ErrorCode::OutOfMemory, device(), ": no page-locked host memory for ", bytes, " bytes");
+  return std::make_shared<Pinned>(pinned_arena_, block, bytes);
+}
+
+void CudaStream::relayout(const Tensor& from, Tensor& to) {
+  const int from_block = from.block(), to_block = to.block();
+  submit([=, this, shape = from.shape(), bytes = size_of(from.dtype()),
+          source = from.in_layout<void>(from_block),
+          target = to.target_in_layout<void>(to_block)](const ExecutionContext&) {
+    engine_->relayout(shape, bytes, source, from_block, target, to_block);
+  });
+}
+
+void CudaStream::upload(const void* host, Tensor& to) {
+  const std::shared_ptr<Pinned> staged = pinned(to.logical_bytes());
+  std::memcpy(staged->data(), host, staged->bytes());
+  submit([this, staged, target = to.target_in_layout<void>(1)](const ExecutionContext&) {
+    engine_->to_device(target, staged->data(), staged->bytes());
+    when_reached([staged] {});
+  });
+}
+
+void CudaStream::download(const Tensor& from, void* host) {
+  const int block = from.block();
+  const std::shared_ptr<Pinned> staged = pinned(from.logical_bytes());
+  const Workspace plain(*this, block > 1 ? staged->bytes() : 0);
+  submit([=, this, shape = from.shape(), bytes = size_of(from.dtype()), source = from.in_layout<void>(block),
+          row_major = plain.data()](const ExecutionContext&) {
+    if (row_major) engine_->relayout(shape, bytes, source, block, row_major, 1);
+    engine_->to_host(staged->data(), row_major ? row_major : source, staged->bytes());
+    when_reached([staged, host] { std::memcpy(host, staged->data(), staged->bytes()); });
+  });
+}
+
+void CudaStream::receive(const Tensor& from, Tensor& to) {
+  const std::shared_ptr<Staged> arriving = stage(from);
+  const std::shared_ptr<Pinned> staged = pinned(arriving->bytes);
+  submit([=, this, target = to.target_in_layout<void>(1)](const ExecutionContext&) {
+    arriving->wait();
+    std::memcpy(staged->data(), arriving->data.get(), staged->bytes());
+    engine_->to_device(target, staged->data(), staged->bytes());
+    when_reached([staged] {});
+  });
+}
+
+}  // namespace groupconv::cuda

@@ -1,0 +1,53 @@
+// A CUDA device as a stream. One thread launches what is queued, in order; a second one waits for the device
+// and passes on what has come: so neither JavaScript nor the launching thread ever waits for the GPU.
+#pragma once
+#include "core/arena.h"
+#include "core/queue.h"
+#include "core/stream.h"
+#include "cuda/backend.h"
+
+namespace groupconv::cuda {
+
+class CudaStream final : public Stream {
+ public:
+  CudaStream(int index, std::unique_ptr<Engine> engine);
+  ~CudaStream() override { stop(); }
+
+  Device device() const override { return {DeviceKind::Cuda, index_}; }
+  std::string place() const override;  // e.g. "cuda NVIDIA H100 80GB HBM3"
+  void submit(Task task, size_t host_bytes = 0) override { launches_.submit(std::move(task), host_bytes); }
+  void notify(std::function<void(const Error*)> done) override;
+  Ticket record() override { return launches_.record(); }
+  void wait(Ticket ticket) override;
+  void drain() override;
+  void stop() override;
+  // Of the launching thread.
+  double busy_seconds() const override { return launches_.busy_seconds(); }
+
+  void* allocate(size_t bytes) override;
+  void release(void* block, size_t bytes) noexcept override { arena_.release(block, bytes); }
+  size_t reserved_bytes() const override { return arena_.reserved_bytes(); }
+
+  bool computes_in(DType dtype) const override { return dtype != DType::Int32; }
+  // N H W C.
+  int activation_block(int64_t channels) const override { return static_cast<int>(channels); }
+  void relayout(const Tensor& from, Tensor& to) override;
+  void upload(const void* host, Tensor& to) override;
+  void download(const Tensor& from, void* host) override;
+  void receive(const Tensor& from, Tensor& to) override;
+
+ private:
+  class Pinned;
+  std::shared_ptr<Pinned> pinned(size_t bytes);
+  // On the launching thread: `then` runs on the other one when the device has come this far.
+  void when_reached(std::function<void()> then);
+
+  const int index_;
+  const std::unique_ptr<Engine> engine_;
+  Arena arena_, pinned_arena_;
+  // Threads end before what they use: the launching one first.
+  TaskQueue completions_;
+  TaskQueue launches_;
+};
+
+}  // namespace groupconv::cuda
