@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -58,15 +59,21 @@ void CpuStream::stop() {
 
 void CpuStream::push(Entry entry) {
   std::unique_lock<std::mutex> lock(mutex_);
-  progress_.wait(lock, [&] {
-    return stopping_ || queue_.empty() || (queue_.size() < kMostQueued && host_bytes_ < kMostHostBytes);
-  });
+  while (!stopping_ && !queue_.empty() && (queue_.size() >= kMostQueued || host_bytes_ >= kMostHostBytes))
+    await(lock, finished_ + 1);
   if (stopping_) return;
   if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
   host_bytes_ += entry.host_bytes;
   ++submitted_;
   queue_.push_back(std::move(entry));
   if (queue_.size() == 1) work_.notify_one();
+}
+
+void CpuStream::await(std::unique_lock<std::mutex>& lock, Ticket ticket) {
+  while (!stopping_ && finished_ < ticket) {
+    awaited_ = std::min(awaited_, ticket);
+    progress_.wait(lock);
+  }
 }
 
 void CpuStream::submit(Task task, size_t host_bytes) { push({std::move(task), host_bytes, nullptr}); }
@@ -80,7 +87,7 @@ Stream::Ticket CpuStream::record() {
 
 void CpuStream::wait(Ticket ticket) {
   std::unique_lock<std::mutex> lock(mutex_);
-  progress_.wait(lock, [&] { return stopping_ || finished_ >= ticket; });
+  await(lock, ticket);
   if (error_) {
     const Error error = *error_;
     error_.reset();
@@ -90,7 +97,7 @@ void CpuStream::wait(Ticket ticket) {
 
 void CpuStream::drain() {
   std::unique_lock<std::mutex> lock(mutex_);
-  progress_.wait(lock, [&] { return stopping_ || finished_ >= submitted_; });
+  while (!stopping_ && finished_ < submitted_) await(lock, submitted_);
 }
 
 std::string CpuStream::place() const {
@@ -111,7 +118,8 @@ void CpuStream::loop() {
     // The entry leaves the queue only now, so that an idle queue means an idle thread.
     if (!queue_.empty()) queue_.pop_front();
     host_bytes_ -= host_bytes;
-    ++finished_;
+    if (++finished_ < awaited_) continue;
+    awaited_ = kNobody;
     progress_.notify_all();
   }
 }
