@@ -60,9 +60,18 @@ std::shared_ptr<Stream::Staged> Stream::stage(const Tensor& from) {
   staged->bytes = from.logical_bytes();
   staged->data = std::make_unique_for_overwrite<char[]>(staged->bytes);
   source.download(from, staged->data.get());
-  staged->from = from.shared_stream();
-  staged->ticket = source.record();
+  // The notice follows the download at once: waiting for it is waiting for nothing that was queued later.
+  // The source alone holds the promise: if it is stopped, the promise breaks and nobody waits for ever.
+  auto promise = std::make_shared<std::promise<std::unique_ptr<Error>>>();
+  staged->arrived = promise->get_future();
+  source.notify([staged, promise = std::move(promise)](const Error* error) {
+    promise->set_value(error ? std::make_unique<Error>(*error) : nullptr);
+  });
   return staged;
+}
+
+void Stream::Staged::wait() {
+  if (const std::unique_ptr<Error> error = arrived.get()) throw *error;
 }
 
 }  // namespace groupconv

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -109,10 +110,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // A tensor's elements on their way from one stream to another, by way of the host.
   struct Staged {
     std::unique_ptr<char[]> data;
-    size_t bytes;
-    std::shared_ptr<Stream> from;
-    Ticket ticket;
-    void wait() const { from->wait(ticket); }  // until they are there; tells the other stream's error
+    size_t bytes = 0;
+    std::future<std::unique_ptr<Error>> arrived;
+    // Blocks until they are there; throws the other stream's error. To be called once.
+    void wait();
   };
   static std::shared_ptr<Staged> stage(const Tensor& from);
 
