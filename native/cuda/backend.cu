@@ -19,6 +19,8 @@ std::unique_ptr<Engine> open(int device) {
   require(found.reason.empty(), ErrorCode::DeviceUnavailable, "cuda: ", found.reason);
   require(device >= 0 && device < static_cast<int>(found.devices.size()), ErrorCode::DeviceUnavailable,
           "cuda:", device, ": there are ", found.devices.size(), " devices");
+  const std::string reason = unfit(found.devices[static_cast<size_t>(device)]);
+  require(reason.empty(), ErrorCode::DeviceUnavailable, "cuda:", device, ": ", reason);
   return open_engine(device);
 }
 

@@ -6,29 +6,27 @@
 namespace groupconv::cuda {
 namespace {
 
-// GROUPCONV_OLDEST_CAPABILITY is the least that the kernels were compiled for, 80 is 8.0; the build says it.
+// The least that kernels were compiled for; 80 is 8.0.
 #ifdef GROUPCONV_EMULATED
 constexpr int kOldestCapability = 0;
 #else
 constexpr int kOldestCapability = GROUPCONV_OLDEST_CAPABILITY;
 #endif
 
-bool runs_kernels(const DeviceProperties& device) {
-  return 10 * device.major + device.minor >= kOldestCapability;
+std::string capability_text(int capability) {
+  return std::to_string(capability / 10) + '.' + std::to_string(capability % 10);
 }
 
 // Why none of the devices can be used; empty where one can.
 std::string find_devices(std::vector<DeviceProperties>& devices) {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess)
-    return std::string("no devices: ") + cudaGetErrorString(status);
-  if (count == 0) return "no devices";
+    return std::string("no device: ") + cudaGetErrorString(status);
+  if (count == 0) return "no device";
   for (int device = 0; device < count; ++device) devices.push_back(properties_of(device));
   for (const DeviceProperties& device : devices)
-    if (runs_kernels(device)) return "";
-  return devices[0].name + " has compute capability " + std::to_string(devices[0].major) + '.' +
-         std::to_string(devices[0].minor) + ", the kernels of this build need " +
-         std::to_string(kOldestCapability / 10) + '.' + std::to_string(kOldestCapability % 10);
+    if (unfit(device).empty()) return "";
+  return unfit(devices[0]);
 }
 
 Discovery look() {
@@ -42,6 +40,13 @@ Discovery look() {
 }
 
 }  // namespace
+
+std::string unfit(const DeviceProperties& device) {
+  const int capability = 10 * device.major + device.minor;
+  if (capability >= kOldestCapability) return "";
+  return device.name + " has compute capability " + capability_text(capability) +
+         ", the kernels of this build need " + capability_text(kOldestCapability);
+}
 
 const Discovery& discover() {
   static const Discovery found = look();

@@ -11,9 +11,11 @@
 
 namespace groupconv::cuda {
 
-// Throws DEVICE_FAILURE with the runtime's words.
+// Throws DEVICE_FAILURE, or OUT_OF_MEMORY, with the runtime's words.
 inline void check(cudaError_t status, const char* what) {
-  require(status == cudaSuccess, ErrorCode::DeviceFailure, "cuda: ", what, ": ", cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  fail(status == cudaErrorMemoryAllocation ? ErrorCode::OutOfMemory : ErrorCode::DeviceFailure,
+       "cuda: ", what, ": ", cudaGetErrorString(status));
 }
 
 struct CudaContext : ExecutionContext {
