@@ -58,11 +58,16 @@ enable_language(CUDA)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc 13 has it
 
 execute_process(COMMAND "${nvcc}" --list-gpu-code OUTPUT_VARIABLE known)
+list(SORT GROUPCONV_CUDA_ARCHITECTURES COMPARE NATURAL)
 set(architectures)
+set(oldest)
 foreach(architecture ${GROUPCONV_CUDA_ARCHITECTURES})
   if(known MATCHES "sm_${architecture}[^0-9a-z]")
     list(APPEND architectures "--generate-code=arch=compute_${architecture},code=sm_${architecture}")
     set(newest ${architecture})
+    if(NOT oldest)
+      set(oldest ${architecture})
+    endif()
   endif()
 endforeach()
 if(NOT architectures)
@@ -72,12 +77,21 @@ list(APPEND architectures "--generate-code=arch=compute_${newest},code=compute_$
 
 # Objects, because solvers make themselves known, which an archive would drop.
 add_library(groupconv_cuda_units OBJECT ${GROUPCONV_CUDA_UNITS})
+# nvcc takes ten times as long as the host's compiler: units without kernels are left to that.
+foreach(unit ${GROUPCONV_CUDA_UNITS})
+  file(STRINGS ${unit} kernels REGEX "__global__" LIMIT_COUNT 1)
+  if(unit MATCHES "^native/cuda/" AND NOT kernels)
+    set_source_files_properties(${unit} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
+  endif()
+endforeach()
 set_target_properties(groupconv_cuda_units PROPERTIES
   CUDA_VISIBILITY_PRESET hidden CUDA_COMPILER_LAUNCHER "${CMAKE_SOURCE_DIR}/cmake/keepUsage.sh")
 target_include_directories(groupconv_cuda_units PUBLIC native)
-target_compile_options(groupconv_cuda_units PUBLIC
-  $<$<COMPILE_LANGUAGE:CUDA>:${architectures} --expt-relaxed-constexpr --extended-lambda -Xptxas=-v
-  -Xcompiler=-Wall,-Wextra>)
+target_include_directories(groupconv_cuda_units SYSTEM PUBLIC "${toolkit}/include")
+target_compile_definitions(groupconv_cuda_units PRIVATE GROUPCONV_OLDEST_CAPABILITY=${oldest})
+target_compile_options(groupconv_cuda_units
+  PUBLIC "$<$<COMPILE_LANGUAGE:CUDA>:${architectures};--expt-relaxed-constexpr;--extended-lambda;-Xptxas=-v>"
+  PRIVATE "$<IF:$<COMPILE_LANGUAGE:CUDA>,-Xcompiler=-Wall$<COMMA>-Wextra,-Wall;-Wextra>")
 target_link_directories(groupconv_cuda_units PUBLIC "${toolkit}/lib" "${toolkit}/lib64")
 target_link_libraries(groupconv_cuda_units PUBLIC CUDNN::headers cudart_static Threads::Threads rt ${CMAKE_DL_LIBS})
 
