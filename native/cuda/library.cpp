@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/dispatch.h"
+#include "cuda/settings.h"
 #include "cuda/stream.h"
 
 namespace groupconv::cuda {
@@ -51,6 +52,7 @@ Library open() {
     opened.found.reason = opened.path + ": " + error.message();
     return opened;
   }
+  backend.attach(addon_settings());
   opened.backend = &backend;
   return opened;
 }
