@@ -11,6 +11,10 @@
 
 namespace groupconv::cuda {
 
+namespace cudnn {
+class Session;
+}
+
 // Throws DEVICE_FAILURE with the runtime's words.
 inline void check(cudaError_t status, const char* what) {
   require(status == cudaSuccess, ErrorCode::DeviceFailure, "cuda: ", what, ": ", cudaGetErrorString(status));
@@ -23,6 +27,8 @@ struct CudaContext : ExecutionContext {
   virtual ~CudaContext() = default;
   // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
   virtual void* scratch(size_t bytes) const = 0;
+  // The device's cuDNN, opened when it is first asked for; null where there is none.
+  virtual cudnn::Session* cudnn() const = 0;
 };
 
 inline const CudaContext& cuda_context(const ExecutionContext& context) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/dispatch.h"
+#include "cuda/settings.h"
 #include "cuda/stream.h"
 
 namespace groupconv::cuda {
@@ -55,6 +56,7 @@ Library open() {
     adopt_solvers(backend);
     opened.kind = backend.kind;
     opened.found = backend.discover();
+    backend.attach(addon_settings());
     opened.backend = &backend;
   } catch (const std::exception& error) {
     opened.found.reason = error.what();
