@@ -42,6 +42,7 @@ void check_bytes(const Tensor& tensor, const HostArray& array) {
 }
 
 TensorPtr empty(Environment& environment, Device device, const Shape& shape, DType dtype) {
+  environment.check_recorded(*environment.stream(device));
   return std::make_shared<Tensor>(environment.stream(device), shape, dtype);
 }
 
@@ -219,8 +220,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<available_isa_names>(env, exports, "isas");
   bind<[] { return double(thread_count()); }>(env, exports, "threads");
   bind<set_thread_count>(env, exports, "setThreads");
-  // solvers(op): string[], in order of preference; forceSolver(op, name | '')
-  bind<[](const std::string& op) { return AnyRegistry::find(op).solver_names(DeviceKind::Cpu); }>(
+  // solvers(op, device): string[], in order of preference; forceSolver(op, name | '')
+  bind<[](const std::string& op, Device device) { return AnyRegistry::find(op).solver_names(device.kind); }>(
       env, exports, "solvers");
   bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(
       env, exports, "forceSolver");

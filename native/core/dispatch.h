@@ -113,6 +113,7 @@ class Registry final : public AnyRegistry {
     choice.solver = tuning.find(choice.place, choice.problem);
     const Measure measure = measures_[static_cast<size_t>(stream.device().kind)];
     if (!choice.solver.empty() || !autotune_enabled || !measure) return choice.solver;
+    const PausedRecording paused(stream);
     stream.drain();
     choice.solver = measure(stream, problem);
     tuning.put(choice);

@@ -1,6 +1,7 @@
 #include "cuda/engine.h"
 
-#include <mutex>
+#include <utility>
+#include <vector>
 
 namespace groupconv::cuda {
 namespace {
@@ -8,11 +9,21 @@ namespace {
 // Memory for the kernels in flight; all of them are in order, so one block serves all.
 class Scratch {
  public:
-  ~Scratch() { cudaFree(block_); }
+  ~Scratch() {
+    cudaFree(block_);
+    for (void* block : captured_blocks_) cudaFree(block);
+  }
+  // Graphs that are captured now use the present block as long as they live.
+  void capture() { captured_ = true; }
   void* at_least(size_t bytes, cudaStream_t stream) {
     if (bytes > bytes_) {
-      check(cudaStreamSynchronize(stream), "scratch memory");
-      cudaFree(std::exchange(block_, nullptr));
+      if (std::exchange(captured_, false)) {
+        captured_blocks_.push_back(block_);
+      } else {
+        check(cudaStreamSynchronize(stream), "scratch memory");
+        cudaFree(block_);
+      }
+      block_ = nullptr;
       bytes_ = 0;
       require(cudaMalloc(&block_, bytes) == cudaSuccess, ErrorCode::OutOfMemory, "cuda: no memory for ",
               bytes, " bytes of scratch");
@@ -24,6 +35,8 @@ class Scratch {
  private:
   void* block_ = nullptr;
   size_t bytes_ = 0;
+  bool captured_ = false;
+  std::vector<void*> captured_blocks_;
 };
 
 struct EngineContext final : CudaContext {
@@ -101,6 +114,7 @@ class CudaEngine final : public Engine {
 
   void begin_capture() override {
     use_device();
+    context_.memory.capture();
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeRelaxed), "capture");
   }
   std::unique_ptr<Graph> end_capture() override {
