@@ -1,11 +1,24 @@
+import { type DType, dtypeCode } from './dtype.js';
 import { check } from './errors.js';
-import { type Handle, native } from './native.js';
+import { type DeviceIndex, type Handle, native } from './native.js';
 import { Storage } from './storage.js';
 
 /**
  * Reverse-mode differentiation over a graph that its outputs hold: a node lives as long as its tensor or a later
  * node needs it, and holds what its operator saved. There is no global tape.
  */
+
+/** What a tensor's gradient is like: it has its shape and its dtype, and lies on its device. */
+export interface Like {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly deviceIndex: DeviceIndex;
+}
+
+/** @internal Storage without contents yet. */
+export function emptyLike({ deviceIndex, shape, dtype }: Like): Storage {
+  return new Storage(native.empty(deviceIndex, shape, dtypeCode(dtype)));
+}
 
 /** Gathers the gradient of one input while backward runs. */
 export class GradSlot {
@@ -14,8 +27,7 @@ export class GradSlot {
   #borrowed = false;
 
   constructor(
-    readonly shape: readonly number[],
-    readonly device: number,
+    readonly like: Like,
     initial: Storage | null = null,
   ) {
     this.#storage = initial;
@@ -28,7 +40,7 @@ export class GradSlot {
   /** Where a backward operator writes: `[target, accumulate]`, to be spread into its arguments. */
   target(): [Handle, boolean] {
     if (!this.#storage) {
-      this.#storage = new Storage(native.empty(this.device, this.shape, 0));
+      this.#storage = emptyLike(this.like);
       return [this.#storage.handle, false];
     }
     this.#own();
@@ -73,16 +85,15 @@ export class GradSlot {
 export type Backward = (dy: Storage, slots: readonly (GradSlot | null)[]) => void;
 
 /** A tensor that gathers a gradient in `.grad`. */
-export interface Leaf {
-  readonly shape: readonly number[];
-  readonly deviceIndex: number;
+export interface Leaf extends Like {
   readonly disposed: boolean;
   /** Storage of the present `.grad`, to be added to. */
   gradStorage(): Storage | null;
   setGrad(storage: Storage): void;
 }
 
-type Edge = { node: GradNode } | { leaf: Leaf } | null;
+/** To what takes an input's gradient; null where none is wanted. */
+export type Edge = { node: GradNode } | { leaf: Leaf } | null;
 
 interface Saved {
   storage: Storage;
@@ -94,12 +105,15 @@ export class GradNode {
   #saved: Saved[] | null = [];
   backward: Backward | null = null;
 
+  /** Its output's, without the output: that must be free to go. */
+  readonly like: Like;
+
   constructor(
     readonly name: string,
-    readonly shape: readonly number[],
-    readonly device: number,
+    { shape, dtype, deviceIndex }: Like,
     readonly edges: readonly Edge[],
   ) {
+    this.like = { shape, dtype, deviceIndex };
     for (const edge of edges) if (edge && 'node' in edge) edge.node.retain();
   }
 
@@ -180,7 +194,7 @@ function countConsumers(root: GradNode): Map<GradNode, number> {
 export function runBackward(root: GradNode, dy: Storage): void {
   const consumers = countConsumers(root);
   for (const node of consumers.keys()) node.checkSaved();
-  const slots = new Map<GradNode, GradSlot>([[root, new GradSlot(root.shape, root.device, dy.retain())]]);
+  const slots = new Map<GradNode, GradSlot>([[root, new GradSlot(root.like, dy.retain())]]);
   const leaves = new Map<Leaf, GradSlot>();
   const slotOf = (edge: Edge): GradSlot | null => {
     if (!edge) return null;
@@ -189,13 +203,13 @@ export function runBackward(root: GradNode, dy: Storage): void {
       if (leaf.disposed) return null;
       const known = leaves.get(leaf);
       if (known) return known;
-      const slot = new GradSlot(leaf.shape, leaf.deviceIndex, leaf.gradStorage()?.retain() ?? null);
+      const slot = new GradSlot(leaf, leaf.gradStorage()?.retain() ?? null);
       leaves.set(leaf, slot);
       return slot;
     }
     const known = slots.get(edge.node);
     if (known) return known;
-    const slot = new GradSlot(edge.node.shape, edge.node.device);
+    const slot = new GradSlot(edge.node.like);
     slots.set(edge.node, slot);
     return slot;
   };

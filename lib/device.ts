@@ -1,4 +1,4 @@
-import { check, GroupConvError } from './errors.js';
+import { check } from './errors.js';
 import { type DeviceIndex, native } from './native.js';
 
 /** `'auto'` is the first CUDA device, or the CPU where there is none; `devices()` says why. */

@@ -1,6 +1,6 @@
-import { type GradNode, isRecording, type Leaf, runBackward } from './autograd.js';
+import { type Edge, GradNode, isRecording, type Leaf, runBackward } from './autograd.js';
 import { type Device, deviceIndex, resolveDevice } from './device.js';
-import { type DType, dtypeCode, isDType, type TypedArrayOf } from './dtype.js';
+import { type DType, dtypeCode, isDType, isFloatDType, type TypedArrayOf } from './dtype.js';
 import { check } from './errors.js';
 import { type Handle, native } from './native.js';
 import { keep, track, untrack } from './scope.js';
@@ -73,7 +73,11 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
       'INVALID_ARGUMENT',
       'requiresGrad: only of a leaf can it be unset; use detach()',
     );
-    check(this.dtype === 'float32' || !value, 'UNSUPPORTED', `requiresGrad: not for ${this.dtype}`);
+    check(
+      this.dtype === 'float32' || this.#node || !value,
+      'UNSUPPORTED',
+      () => `requiresGrad: a leaf is float32, this one is ${this.dtype}; convert a float32 leaf with to()`,
+    );
     this.#requiresGrad = value && this.#node === null;
   }
   /** The gradient gathered by `backward`; null before and after `zeroGrad`. */
@@ -117,29 +121,42 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
     return this.dataSync()[0] as number;
   }
 
-  /** A tensor of another dtype or on another device; a new handle on the same memory where nothing changes. */
+  /**
+   * A tensor of another dtype or on another device; a new handle on the same memory where nothing changes. Recorded
+   * for backward: the gradient comes back in this tensor's dtype and to its device.
+   * @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT (neither a device nor a dtype), UNSUPPORTED (no gradient passes through
+   *   int32), DISPOSED, OUT_OF_MEMORY
+   */
   to<T extends DType>(dtype: T): Tensor<S, T>;
   to(device: Device): Tensor<S, D>;
   to(target: Device | DType): Tensor<S, DType> {
-    if (!isDType(target)) {
-      const device = resolveDevice(target);
-      if (device === this.device) return this.#alias();
-      check(
-        !(this.requiresGrad && isRecording()),
-        'UNSUPPORTED',
-        `to: a move to ${device} is not differentiable; use detach() or noGrad`,
-      );
-      const moved = new Storage(native.transfer(this.handle, deviceIndex(device)));
-      return new Tensor<S, D>({ storage: moved, dtype: this.dtype, device, shape: this.#shape });
-    }
-    if (target === (this.dtype as DType)) return this.#alias();
+    const there = isDType(target)
+      ? { dtype: target, device: this.device }
+      : { dtype: this.dtype, device: resolveDevice(target) };
+    if (there.dtype === (this.dtype as DType) && there.device === this.device) return this.#alias();
+    const recorded = this.requiresGrad && isRecording();
     check(
-      !(this.requiresGrad && isRecording()),
+      !recorded || isFloatDType(there.dtype),
       'UNSUPPORTED',
-      `to: a cast to ${target} is not differentiable; use detach() or noGrad`,
+      'to: no gradient passes through int32; use detach() or noGrad',
     );
-    const storage = new Storage(native.cast(this.handle, dtypeCode(target)));
-    return new Tensor<S, DType>({ storage, dtype: target, device: this.device, shape: this.#shape });
+    const convert = (from: Storage, { dtype, device }: { dtype: DType; device: Device }) =>
+      new Storage(
+        isDType(target)
+          ? native.cast(from.handle, dtypeCode(dtype))
+          : native.transfer(from.handle, deviceIndex(device)),
+      );
+    const storage = convert(this.storage, there);
+    const converted = new Tensor<S, DType>({ ...there, storage, shape: this.#shape });
+    if (!recorded) return converted;
+    const { dtype, device } = this;
+    const node = new GradNode('to', converted, [this.edge]);
+    node.backward = (dy, [dx]) => {
+      using back = convert(dy, { dtype, device });
+      dx?.pass(back);
+    };
+    converted.attach(node);
+    return converted;
   }
   #alias(): Tensor<S, D> {
     this.#node?.retain();
@@ -176,10 +193,12 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
 
   /**
    * Adds the gradient of this tensor's graph to `.grad` of every leaf that requires one, then frees the graph.
-   * @param grad the gradient of this tensor; 1 by default, for a one-element tensor.
-   * @throws INVALID_ARGUMENT without a graph, for one that is freed, or when a saved tensor was changed in place.
+   * @param grad the gradient of this tensor, of its shape and dtype and on its device; 1 by default, for a one-element
+   *   tensor.
+   * @throws INVALID_ARGUMENT without a graph, for one that is freed, when a saved tensor was changed in place, for a
+   *   gradient of another dtype or on another device; INVALID_SHAPE; DISPOSED
    */
-  backward(grad?: Tensor<S, 'float32'>): void {
+  backward(grad?: Tensor<S, D>): void {
     check(!this.#disposed, 'DISPOSED', 'backward: the tensor has been disposed');
     const node = this.#node;
     check(node, 'INVALID_ARGUMENT', 'backward: the tensor has no graph; no input required a gradient');
@@ -194,14 +213,21 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
       'INVALID_SHAPE',
       () => `backward: gradient [${grad?.shape}] for a tensor [${this.shape}]`,
     );
-    const dy = grad
-      ? grad.storage.retain()
-      : new Storage(native.upload(this.deviceIndex, this.shape, 0, Float32Array.of(1)));
-    try {
-      runBackward(node, dy);
-    } finally {
-      dy.release();
-    }
+    check(
+      !grad || (grad.dtype === this.dtype && grad.device === this.device),
+      'INVALID_ARGUMENT',
+      () =>
+        `backward: gradient of ${grad?.dtype} on ${grad?.device} for a tensor of ${this.dtype} on ${this.device}`,
+    );
+    using dy = grad ? grad.storage.retain() : this.#one();
+    runBackward(node, dy);
+  }
+
+  #one(): Storage {
+    const one = new Storage(native.upload(this.deviceIndex, this.shape, 0, Float32Array.of(1)));
+    if (this.dtype === 'float32') return one;
+    using wide = one;
+    return new Storage(native.cast(wide.handle, dtypeCode(this.dtype)));
   }
 
   /** Frees what this tensor holds: its memory, unless autograd still needs it, and its part of the graph. */
@@ -234,6 +260,11 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   /** @internal */
   get node(): GradNode | null {
     return this.#node;
+  }
+  /** @internal Where the gradient of this tensor goes. */
+  get edge(): Edge {
+    if (this.#node) return { node: this.#node };
+    return this.#requiresGrad ? { leaf: this } : null;
   }
   /** @internal Of an operator's fresh result: the node that made it. */
   attach(node: GradNode): void {

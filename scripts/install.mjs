@@ -2,6 +2,9 @@
 //   GROUPCONV_SKIP_BUILD=1            do nothing
 //   GROUPCONV_BUILD_FROM_SOURCE=1     ignore shipped binaries (npm's --build-from-source does the same)
 //   GROUPCONV_BUILD_TOOL=cmake|gyp    use this tool only
+//   GROUPCONV_CUDA=auto|on|off        the CUDA library: where nvcc and cuDNN are found (the default), insist, don't look
+//   GROUPCONV_CUDA_ARCHITECTURES=90   compute capabilities, separated by semicolons, instead of all
+// `install.mjs --cuda` is GROUPCONV_CUDA=on, and says what the library then finds on this machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,6 +16,8 @@ import { nodeGypArguments } from './nodeGyp.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(join(root, 'package.json'));
 const build = join(root, 'build');
+const insistsOnCuda = process.argv.includes('--cuda');
+const cuda = insistsOnCuda ? 'on' : process.env.GROUPCONV_CUDA;
 const say = (text) => console.log(`groupconv: ${text}`);
 
 function run(script, args, environment = {}) {
@@ -51,10 +56,23 @@ function dropForeignBuild() {
   if (!ours) rmSync(build, { recursive: true, force: true });
 }
 
-function buildWithCMake() {
-  dropForeignBuild();
+function cmakeJs(command, ...options) {
   const parallel = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(Math.min(8, availableParallelism()));
-  return run(require.resolve('cmake-js/bin/cmake-js'), ['build'], { CMAKE_BUILD_PARALLEL_LEVEL: parallel });
+  return run(require.resolve('cmake-js/bin/cmake-js'), [command, ...options], {
+    CMAKE_BUILD_PARALLEL_LEVEL: parallel,
+  });
+}
+
+/** @param choice auto, on, off, or undefined: as before, at first auto. */
+function buildWithCMake(choice) {
+  dropForeignBuild();
+  const architectures = process.env.GROUPCONV_CUDA_ARCHITECTURES;
+  const options = [
+    ...(choice ? [`--CDGROUPCONV_CUDA=${choice}`] : []),
+    ...(architectures ? [`--CDGROUPCONV_CUDA_ARCHITECTURES=${architectures}`] : []),
+  ];
+  // `build` alone configures only where nothing is configured yet.
+  return (options.length === 0 || cmakeJs('configure', ...options)) && cmakeJs('build');
 }
 
 function buildWithGyp() {
@@ -66,14 +84,36 @@ function buildWithGyp() {
 function buildFromSource() {
   const tool = process.env.GROUPCONV_BUILD_TOOL ?? (hasCMake() ? 'cmake' : 'gyp');
   say(`building with ${tool === 'cmake' ? 'cmake-js' : 'node-gyp'}`);
+  if (tool !== 'cmake' && cuda === 'on') {
+    say('the CUDA library is built with CMake 3.21 or newer, not with node-gyp');
+    return false;
+  }
   if (tool !== 'cmake') return buildWithGyp();
-  if (buildWithCMake()) return true;
+  if (buildWithCMake(cuda)) return true;
+  if (cuda === 'on') return false;
+  if (hasCudaCompiler()) {
+    say('CMake failed; trying without CUDA');
+    if (buildWithCMake('off')) return true;
+  }
   if (process.env.GROUPCONV_BUILD_TOOL) return false;
   say('CMake failed; trying node-gyp');
   return buildWithGyp();
 }
 
-if (!process.env.GROUPCONV_SKIP_BUILD && !hasPrebuilt()) {
+function hasCudaCompiler() {
+  const cache = join(build, 'CMakeCache.txt');
+  return existsSync(cache) && /^CMAKE_CUDA_COMPILER:/m.test(readFileSync(cache, 'utf8'));
+}
+
+/** What the new library says of this machine, in a child process. */
+function sayWhatCudaFinds(addon) {
+  const ask = `process.stdout.write(require(${JSON.stringify(addon)}).cudaLibrary().reason)`;
+  const { status, stdout } = spawnSync(process.execPath, ['-e', ask], { encoding: 'utf8' });
+  const library = join(dirname(addon), 'libgroupconv_cuda.so');
+  say(`${library} ${status === 0 ? `is built; here: ${stdout || 'a GPU can be used'}` : 'does not load'}`);
+}
+
+if (!process.env.GROUPCONV_SKIP_BUILD && (cuda === 'on' || !hasPrebuilt())) {
   const built = join(build, 'Release', 'groupconv.node');
   if (!buildFromSource()) {
     say(
@@ -83,5 +123,7 @@ if (!process.env.GROUPCONV_SKIP_BUILD && !hasPrebuilt()) {
   } else if (!loads(built)) {
     say(`${built} was built but does not load`);
     process.exitCode = 1;
+  } else if (insistsOnCuda) {
+    sayWhatCudaFinds(built);
   }
 }

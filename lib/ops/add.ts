@@ -1,24 +1,28 @@
 import { type ActivationName, activationCodes } from '../activation.js';
+import { emptyLike } from '../autograd.js';
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkInputs, record } from '../record.js';
-import { Storage } from '../storage.js';
 import type { Shape, Tensor } from '../tensor.js';
 
 /**
  * a + b, element by element, for equal shapes. As torch.add, without broadcasting.
  * @throws INVALID_SHAPE (shapes differ), DISPOSED, UNSUPPORTED (dtype)
  */
-export function add<S extends Shape>(a: Tensor<S>, b: Tensor<S>): Tensor<S> {
+export function add<S extends Shape, D extends FloatDType = 'float32'>(
+  a: Tensor<S, D>,
+  b: Tensor<S, D>,
+): Tensor<S, D> {
   return addActivated(a, b, 'none');
 }
 
 /** activation(a + b) in one pass: the end of a residual block. @internal */
-export function addActivated<S extends Shape>(
-  a: Tensor<S>,
-  b: Tensor<S>,
+export function addActivated<S extends Shape, D extends FloatDType = 'float32'>(
+  a: Tensor<S, D>,
+  b: Tensor<S, D>,
   activation: ActivationName,
-): Tensor<S> {
+): Tensor<S, D> {
   checkInputs('add', { a, b });
   check(
     String(a.shape) === String(b.shape),
@@ -26,18 +30,17 @@ export function addActivated<S extends Shape>(
     () => `add: a [${a.shape.join(', ')}] and b [${b.shape.join(', ')}] must have equal shapes`,
   );
   const kind = activationCodes[activation];
-  return record<S>('add', native.add(a.handle, b.handle, kind), [a, b], (save, output) => {
+  return record<S, D>('add', native.add(a.handle, b.handle, kind), [a, b], (save, output) => {
     if (activation === 'none')
       return (dy, slots) => {
         for (const slot of slots) slot?.pass(dy);
       };
     const y = save(output);
-    const { shape, deviceIndex } = output;
+    const { shape, dtype, deviceIndex } = output;
     return (dy, slots) => {
-      const passed = new Storage(native.empty(deviceIndex, shape, 0));
+      using passed = emptyLike({ shape, dtype, deviceIndex });
       native.activationGrad(y.handle, dy.handle, kind, passed.handle, false);
       for (const slot of slots) slot?.pass(passed);
-      passed.release();
     };
   });
 }

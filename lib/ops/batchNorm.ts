@@ -1,11 +1,12 @@
 import { type ActivationName, activationCodes } from '../activation.js';
 import type { Backward, GradSlot } from '../autograd.js';
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { checkInputs, record } from '../record.js';
 import { Storage } from '../storage.js';
-import type { Shape2D, Shape4D, Tensor, Tensor1D } from '../tensor.js';
+import type { Shape, Shape2D, Shape4D, Tensor, Tensor1D } from '../tensor.js';
 
 export interface BatchNormOptions {
   /** [C], 1 by default */
@@ -34,28 +35,28 @@ const known = ['weight', 'bias', 'runningMean', 'runningVar', 'training', 'momen
  * @throws INVALID_SHAPE (a parameter that is not [C], a single value per channel in training), INVALID_ARGUMENT (an
  *   option, no running statistics in evaluation), DISPOSED, UNSUPPORTED (dtype)
  */
-export function batchNorm<S extends Shape4D | Shape2D>(
-  x: Tensor<S>,
+export function batchNorm<S extends Shape4D | Shape2D, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
   options: BatchNormOptions = {},
-): Tensor<S> {
+): Tensor<S, D> {
   return batchNormActivated(x, options, null, 'none');
 }
 
-const handleOf = (tensor: Tensor | null) => tensor?.handle ?? null;
+const handleOf = (tensor: { handle: Handle } | null) => tensor?.handle ?? null;
 const targetOf = (slot: GradSlot | null | undefined): [Handle | null, boolean] =>
   slot?.target() ?? [null, false];
 
 /** activation(batchNorm(x) + residual) in the same passes over memory. @internal */
-export function batchNormActivated<S extends Shape4D | Shape2D>(
-  x: Tensor<S>,
+export function batchNormActivated<S extends Shape4D | Shape2D, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
   options: BatchNormOptions,
-  residual: Tensor<S> | null,
+  residual: Tensor<S, D> | null,
   activation: ActivationName,
-): Tensor<S> {
+): Tensor<S, D> {
   checkOptions('batchNorm', options, known);
   const { training = false, momentum = 0.1, eps = 1e-5 } = options;
   const { weight = null, bias = null, runningMean = null, runningVar = null } = options;
-  checkInputs('batchNorm', { x, weight, bias, runningMean, runningVar, residual });
+  checkInputs('batchNorm', { x, residual }, { weight, bias, runningMean, runningVar });
   check(
     typeof training === 'boolean',
     'INVALID_ARGUMENT',
@@ -75,7 +76,7 @@ export function batchNormActivated<S extends Shape4D | Shape2D>(
 
   const kind = activationCodes[activation];
   const [w, b, r] = [handleOf(weight), handleOf(bias), handleOf(residual)];
-  const inputs = [x, weight, bias, residual];
+  const inputs = [x, weight, bias, residual] as const;
   if (!training) {
     check(
       runningMean && runningVar,
@@ -84,7 +85,7 @@ export function batchNormActivated<S extends Shape4D | Shape2D>(
     );
     const [mean, variance] = [runningMean.handle, runningVar.handle];
     const y = native.batchNormEval(x.handle, w, b, mean, variance, eps, r, kind);
-    return record<S>('batchNorm', y, inputs, (save, output) => {
+    return record<S, D>('batchNorm', y, inputs, (save, output) => {
       using statistics = new Storage(native.batchNormStatistics(w, b, mean, variance, eps));
       return gradient(save, output, statistics, { x, residual, activation, training });
     });
@@ -102,22 +103,24 @@ export function batchNormActivated<S extends Shape4D | Shape2D>(
   );
   for (const running of [runningMean, runningVar]) if (running) running.storage.version++;
   using held = new Storage(statistics);
-  return record<S>('batchNorm', y, inputs, (save, output) =>
+  return record<S, D>('batchNorm', y, inputs, (save, output) =>
     gradient(save, output, held, { x, residual, activation, training }),
   );
 }
 
+type Activation = Tensor<Shape, FloatDType>;
+
 interface Forward {
-  x: Tensor;
-  residual: Tensor | null;
+  x: Activation;
+  residual: Activation | null;
   activation: ActivationName;
   training: boolean;
 }
 
 /** Saves what backward needs; slots are x, weight, bias, residual. */
 function gradient(
-  save: (value: Tensor | Storage) => Storage,
-  output: Tensor,
+  save: (value: Activation | Storage) => Storage,
+  output: Activation,
   statistics: Storage,
   { x, residual, activation, training }: Forward,
 ): Backward {

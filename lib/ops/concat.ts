@@ -1,3 +1,4 @@
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { count } from '../options.js';
@@ -24,20 +25,24 @@ type SameRank<S extends Shape> = { readonly [Axis in keyof S]: number };
  * @param axis 1 (channels) by default; counted from the end when negative
  * @throws INVALID_ARGUMENT (no tensors, axis), INVALID_SHAPE, DISPOSED, UNSUPPORTED (dtype)
  */
-export function concat<S extends Shape>(tensors: readonly Tensor<S>[], axis = 1): Tensor<SameRank<S>> {
+export function concat<S extends Shape, D extends FloatDType = 'float32'>(
+  tensors: readonly Tensor<S, D>[],
+  axis = 1,
+): Tensor<SameRank<S>, D> {
   check(
     Array.isArray(tensors) && tensors.length > 0,
     'INVALID_ARGUMENT',
     'concat: expected a list of at least one tensor',
   );
   checkInputs('concat', Object.fromEntries(tensors.map((x, i) => [`tensor ${i}`, x])));
-  const along = axisOf('concat', axis, (tensors[0] as Tensor<S>).rank);
+  const inputs = tensors as unknown as readonly [Tensor<S, D>, ...Tensor<S, D>[]];
+  const along = axisOf('concat', axis, inputs[0].rank);
   const extents = tensors.map((x) => x.shape[along] ?? 0);
   const joined = native.concat(
     tensors.map((x) => x.handle),
     along,
   );
-  return record<SameRank<S>>('concat', joined, tensors, () => (dy, slots) => {
+  return record<SameRank<S>, D>('concat', joined, inputs, () => (dy, slots) => {
     let begin = 0;
     for (const [i, extent] of extents.entries()) {
       const slot = slots[i];
@@ -58,11 +63,11 @@ export function concat<S extends Shape>(tensors: readonly Tensor<S>[], axis = 1)
  * @param axis 1 (channels) by default; counted from the end when negative
  * @throws INVALID_ARGUMENT (axis, sizes), INVALID_SHAPE (sizes don't add up), DISPOSED, UNSUPPORTED (dtype)
  */
-export function split<S extends Shape>(
-  x: Tensor<S>,
+export function split<S extends Shape, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
   sizes: number | readonly number[],
   axis = 1,
-): Tensor<SameRank<S>>[] {
+): Tensor<SameRank<S>, D>[] {
   checkInputs('split', { x });
   const along = axisOf('split', axis, x.rank);
   const extent = x.shape[along] ?? 0;
@@ -78,7 +83,8 @@ export function split<S extends Shape>(
   return extents.map((size) => {
     const from = begin;
     begin += size;
-    return record<SameRank<S>>('split', native.slice(x.handle, along, from, size), [x], () => (dy, [dx]) => {
+    const part = native.slice(x.handle, along, from, size);
+    return record<SameRank<S>, D>('split', part, [x], () => (dy, [dx]) => {
       if (dx) native.sliceGrad(dy.handle, along, from, ...dx.target());
     });
   });

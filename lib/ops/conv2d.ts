@@ -1,8 +1,9 @@
 import { type ActivationName, activationCodes } from '../activation.js';
-import { native } from '../native.js';
+import type { FloatDType } from '../dtype.js';
+import { type Handle, native } from '../native.js';
 import { checkOptions, count, type Padding, type Pair, pair, sides } from '../options.js';
-import { checkInputs, record } from '../record.js';
-import type { Tensor, Tensor1D, Tensor4D } from '../tensor.js';
+import { checkInputs, record, resultLike } from '../record.js';
+import type { Shape4D, Tensor1D, Tensor4D } from '../tensor.js';
 
 export interface Conv2dOptions {
   /** [K] */
@@ -35,21 +36,25 @@ export function conv2dGeometry(name: string, options: Omit<Conv2dOptions, 'bias'
  * @throws INVALID_SHAPE (channels, groups, kernel larger than the padded x), INVALID_ARGUMENT (an option), DISPOSED,
  *   UNSUPPORTED (dtype)
  */
-export function conv2d(x: Tensor4D, weight: Tensor4D, options: Conv2dOptions = {}): Tensor4D {
+export function conv2d<D extends FloatDType = 'float32'>(
+  x: Tensor4D<D>,
+  weight: Tensor4D,
+  options: Conv2dOptions = {},
+): Tensor4D<D> {
   checkOptions('conv2d', options, ['bias', 'stride', 'padding', 'dilation', 'groups']);
   return conv2dWith(x, weight, options.bias ?? null, conv2dGeometry('conv2d', options));
 }
 
 /** @internal conv2d with its geometry already read. */
-export function conv2dWith(
-  x: Tensor4D,
+export function conv2dWith<D extends FloatDType = 'float32'>(
+  x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
   geometry: Int32Array,
-): Tensor4D {
-  checkInputs('conv2d', { x, weight, bias });
+): Tensor4D<D> {
+  checkInputs('conv2d', { x }, { weight, bias });
   const y = native.conv2d(x.handle, weight.handle, bias?.handle ?? null, geometry);
-  return record('conv2d', y, [x, weight, bias], (save) => {
+  return record<Shape4D, D>('conv2d', y, [x, weight, bias], (save) => {
     const savedX = weight.requiresGrad ? save(x) : null;
     const savedWeight = x.requiresGrad ? save(weight) : null;
     return (dy, [dx, dweight, dbias]) => {
@@ -70,8 +75,8 @@ export interface NormToFold {
 }
 
 /** @internal What is added before the activation. */
-export interface Residual {
-  tensor: Tensor4D;
+export interface Residual<D extends FloatDType = 'float32'> {
+  tensor: Tensor4D<D>;
   /** Nobody reads it again: the output may take over its memory. */
   expendable: boolean;
 }
@@ -81,18 +86,22 @@ export interface Residual {
  * until one of the parameters changes.
  * @internal
  */
-export function conv2dInference(
-  x: Tensor4D,
+export function conv2dInference<D extends FloatDType = 'float32'>(
+  x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
   geometry: Int32Array,
   norm: NormToFold | null,
-  residual: Residual | null,
+  residual: Residual<D> | null,
   activation: ActivationName,
-): Tensor4D {
+): Tensor4D<D> {
   const added = residual?.tensor ?? null;
-  const handle = (tensor: Tensor | null | undefined) => tensor?.handle ?? null;
-  checkInputs('conv2d', { x, weight, bias, residual: added });
+  const handle = (tensor: { handle: Handle } | null | undefined) => tensor?.handle ?? null;
+  checkInputs('conv2d', { x, residual: added }, { weight, bias });
+  if (norm) {
+    const { weight: normWeight, bias: normBias, runningMean, runningVar } = norm;
+    checkInputs('batchNorm', { x }, { weight: normWeight, bias: normBias, runningMean, runningVar });
+  }
   const y = native.conv2dFused(
     x.handle,
     weight.handle,
@@ -107,5 +116,5 @@ export function conv2dInference(
     activationCodes[activation],
     geometry,
   );
-  return record('conv2d', y, [], () => () => {});
+  return resultLike<Shape4D, D>(x, y);
 }

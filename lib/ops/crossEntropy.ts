@@ -1,7 +1,10 @@
+import type { Backward } from '../autograd.js';
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
-import { checkInputs, record } from '../record.js';
+import { checkInputs, checkOneDevice, record } from '../record.js';
+import type { Storage } from '../storage.js';
 import { type Scalar, Tensor, type Tensor0D, type Tensor1D, type Tensor2D } from '../tensor.js';
 
 export interface CrossEntropyOptions {
@@ -10,17 +13,18 @@ export interface CrossEntropyOptions {
 }
 
 /**
- * The mean over samples of -log softmax(logits)[label], with label smoothing. As torch.nn.functional.cross_entropy.
+ * The mean over samples of -log softmax(logits)[label], with label smoothing, in float32 whatever the logits are. As
+ * torch.nn.functional.cross_entropy.
  *
  * A label outside of [0, C) is found while running: the next wait rejects with INVALID_ARGUMENT.
  *
  * @param logits [N, C]
  * @param labels [N], int32
- * @returns a scalar, in nats
+ * @returns a scalar of float32, in nats
  * @throws INVALID_SHAPE, INVALID_ARGUMENT (an option), UNSUPPORTED (dtype), DISPOSED
  */
-export function crossEntropy(
-  logits: Tensor2D,
+export function crossEntropy<D extends FloatDType = 'float32'>(
+  logits: Tensor2D<D>,
   labels: Tensor1D<'int32'>,
   options: CrossEntropyOptions = {},
 ): Tensor0D {
@@ -33,8 +37,9 @@ export function crossEntropy(
   );
   checkInputs('crossEntropy', { logits });
   check(labels instanceof Tensor, 'INVALID_ARGUMENT', 'crossEntropy: labels is not a tensor');
+  checkOneDevice('crossEntropy', { logits, labels });
   const loss = native.crossEntropy(logits.handle, labels.handle, labelSmoothing);
-  return record<Scalar>('crossEntropy', loss, [logits], (save) => {
+  const backward = (save: (value: Tensor2D<D> | Storage) => Storage): Backward => {
     const [savedLogits, savedLabels] = [save(logits), save(labels.storage)];
     return (dloss, [dlogits]) => {
       if (dlogits)
@@ -46,5 +51,6 @@ export function crossEntropy(
           ...dlogits.target(),
         );
     };
-  });
+  };
+  return record<Scalar>('crossEntropy', loss, [logits], backward, 'float32');
 }

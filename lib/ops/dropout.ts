@@ -1,3 +1,4 @@
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
@@ -20,17 +21,19 @@ export interface DropoutOptions {
  * @returns a tensor of x's shape; x itself when not training
  * @throws INVALID_ARGUMENT (an option), DISPOSED, UNSUPPORTED (dtype)
  */
-export function dropout<S extends Shape>(x: Tensor<S>, options: DropoutOptions = {}): Tensor<S> {
+export function dropout<S extends Shape, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
+  options: DropoutOptions = {},
+): Tensor<S, D> {
   checkOptions('dropout', options, ['p', 'training']);
   const { p = 0.5, training = true } = options;
   check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `dropout: p is a probability, from 0 to 1, found ${p}`);
   checkInputs('dropout', { x });
   if (!training) return x;
   const at = takeRandom(x.size);
-  return record<S>('dropout', native.dropout(x.handle, p, ...at), [x], () => (dy, [dx]) => {
+  return record<S, D>('dropout', native.dropout(x.handle, p, ...at), [x], () => (dy, [dx]) => {
     if (!dx) return;
-    const masked = new Storage(native.dropout(dy.handle, p, ...at));
+    using masked = new Storage(native.dropout(dy.handle, p, ...at));
     dx.pass(masked);
-    masked.release();
   });
 }

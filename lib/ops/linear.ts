@@ -1,3 +1,4 @@
+import type { FloatDType } from '../dtype.js';
 import { native } from '../native.js';
 import { checkInputs, record } from '../record.js';
 import type { Shape, Tensor, Tensor1D, Tensor2D } from '../tensor.js';
@@ -11,12 +12,24 @@ import type { Shape, Tensor, Tensor1D, Tensor2D } from '../tensor.js';
  * @returns [..., out]
  * @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED (dtype)
  */
-export function linear(x: Tensor2D, weight: Tensor2D, bias?: Tensor1D | null): Tensor2D;
-export function linear(x: Tensor, weight: Tensor2D, bias?: Tensor1D | null): Tensor;
-export function linear(x: Tensor, weight: Tensor2D, bias: Tensor1D | null = null): Tensor {
-  checkInputs('linear', { x, weight, bias });
+export function linear<D extends FloatDType = 'float32'>(
+  x: Tensor2D<D>,
+  weight: Tensor2D,
+  bias?: Tensor1D | null,
+): Tensor2D<D>;
+export function linear<D extends FloatDType = 'float32'>(
+  x: Tensor<Shape, D>,
+  weight: Tensor2D,
+  bias?: Tensor1D | null,
+): Tensor<Shape, D>;
+export function linear<D extends FloatDType = 'float32'>(
+  x: Tensor<Shape, D>,
+  weight: Tensor2D,
+  bias: Tensor1D | null = null,
+): Tensor<Shape, D> {
+  checkInputs('linear', { x }, { weight, bias });
   const y = native.linear(x.handle, weight.handle, bias?.handle ?? null);
-  return record<Shape>('linear', y, [x, weight, bias], (save) => {
+  return record<Shape, D>('linear', y, [x, weight, bias], (save) => {
     const savedX = weight.requiresGrad ? save(x) : null;
     const savedWeight = x.requiresGrad ? save(weight) : null;
     const outputs = weight.shape[0];

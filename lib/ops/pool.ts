@@ -1,8 +1,9 @@
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions, type Padding, type Pair, pair, sides } from '../options.js';
 import { checkInputs, record } from '../record.js';
-import type { Tensor4D } from '../tensor.js';
+import type { Shape4D, Tensor4D } from '../tensor.js';
 
 export interface MaxPool2dOptions {
   /** The kernel's size by default: windows side by side. */
@@ -35,14 +36,19 @@ function poolGeometry(name: string, kernelSize: Pair, options: MaxPool2dOptions)
  * @throws INVALID_SHAPE (a kernel larger than the padded x), INVALID_ARGUMENT (an option, padding above half the
  *   kernel), DISPOSED, UNSUPPORTED (dtype)
  */
-export function maxPool2d(x: Tensor4D, kernelSize: Pair, options: MaxPool2dOptions = {}): Tensor4D {
+export function maxPool2d<D extends FloatDType = 'float32'>(
+  x: Tensor4D<D>,
+  kernelSize: Pair,
+  options: MaxPool2dOptions = {},
+): Tensor4D<D> {
   checkOptions('maxPool2d', options, ['stride', 'padding']);
   const geometry = poolGeometry('maxPool2d', kernelSize, options);
   checkInputs('maxPool2d', { x });
-  return record('maxPool2d', native.maxPool2d(x.handle, geometry), [x], (save, output) => {
-    const [savedX, y] = [save(x), save(output)];
+  const y = native.maxPool2d(x.handle, geometry);
+  return record<Shape4D, D>('maxPool2d', y, [x], (save, output) => {
+    const [savedX, savedY] = [save(x), save(output)];
     return (dy, [dx]) => {
-      if (dx) native.maxPool2dGrad(savedX.handle, y.handle, dy.handle, geometry, ...dx.target());
+      if (dx) native.maxPool2dGrad(savedX.handle, savedY.handle, dy.handle, geometry, ...dx.target());
     };
   });
 }
@@ -55,7 +61,11 @@ export function maxPool2d(x: Tensor4D, kernelSize: Pair, options: MaxPool2dOptio
  * @throws INVALID_SHAPE (a kernel larger than the padded x), INVALID_ARGUMENT (an option, padding above half the
  *   kernel), DISPOSED, UNSUPPORTED (dtype)
  */
-export function avgPool2d(x: Tensor4D, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor4D {
+export function avgPool2d<D extends FloatDType = 'float32'>(
+  x: Tensor4D<D>,
+  kernelSize: Pair,
+  options: AvgPool2dOptions = {},
+): Tensor4D<D> {
   checkOptions('avgPool2d', options, ['stride', 'padding', 'countIncludePad']);
   const { countIncludePad = true } = options;
   check(
@@ -65,7 +75,8 @@ export function avgPool2d(x: Tensor4D, kernelSize: Pair, options: AvgPool2dOptio
   );
   const geometry = poolGeometry('avgPool2d', kernelSize, options);
   checkInputs('avgPool2d', { x });
-  return record('avgPool2d', native.avgPool2d(x.handle, geometry, countIncludePad), [x], () => (dy, [dx]) => {
+  const y = native.avgPool2d(x.handle, geometry, countIncludePad);
+  return record<Shape4D, D>('avgPool2d', y, [x], () => (dy, [dx]) => {
     if (dx) native.avgPool2dGrad(dy.handle, geometry, countIncludePad, ...dx.target());
   });
 }
@@ -79,16 +90,14 @@ export function avgPool2d(x: Tensor4D, kernelSize: Pair, options: AvgPool2dOptio
  * @returns [N, C, P, Q]
  * @throws INVALID_SHAPE (rank), INVALID_ARGUMENT (outputSize), DISPOSED, UNSUPPORTED (dtype)
  */
-export function adaptiveAvgPool2d(x: Tensor4D, outputSize: Pair): Tensor4D {
+export function adaptiveAvgPool2d<D extends FloatDType = 'float32'>(
+  x: Tensor4D<D>,
+  outputSize: Pair,
+): Tensor4D<D> {
   const [height, width] = pair('adaptiveAvgPool2d', 'outputSize', outputSize, 1);
   checkInputs('adaptiveAvgPool2d', { x });
-  return record(
-    'adaptiveAvgPool2d',
-    native.adaptiveAvgPool2d(x.handle, height, width),
-    [x],
-    () =>
-      (dy, [dx]) => {
-        if (dx) native.adaptiveAvgPool2dGrad(dy.handle, ...dx.target());
-      },
-  );
+  const y = native.adaptiveAvgPool2d(x.handle, height, width);
+  return record<Shape4D, D>('adaptiveAvgPool2d', y, [x], () => (dy, [dx]) => {
+    if (dx) native.adaptiveAvgPool2dGrad(dy.handle, ...dx.target());
+  });
 }

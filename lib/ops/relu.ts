@@ -1,12 +1,16 @@
 import { activationCodes } from '../activation.js';
+import type { FloatDType } from '../dtype.js';
 import { native } from '../native.js';
 import { checkInputs, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
 
-function activation<S extends Shape>(name: 'relu' | 'relu6', x: Tensor<S>): Tensor<S> {
+function activation<S extends Shape, D extends FloatDType = 'float32'>(
+  name: 'relu' | 'relu6',
+  x: Tensor<S, D>,
+): Tensor<S, D> {
   checkInputs(name, { x });
   const kind = activationCodes[name];
-  return record<S>(name, native.activation(x.handle, kind), [x], (save, output) => {
+  return record<S, D>(name, native.activation(x.handle, kind), [x], (save, output) => {
     const y = save(output);
     return (dy, [dx]) => {
       if (dx) native.activationGrad(y.handle, dy.handle, kind, ...dx.target());
@@ -18,7 +22,7 @@ function activation<S extends Shape>(name: 'relu' | 'relu6', x: Tensor<S>): Tens
  * max(x, 0), element by element. As torch.nn.functional.relu.
  * @throws DISPOSED, UNSUPPORTED (dtype)
  */
-export function relu<S extends Shape>(x: Tensor<S>): Tensor<S> {
+export function relu<S extends Shape, D extends FloatDType = 'float32'>(x: Tensor<S, D>): Tensor<S, D> {
   return activation('relu', x);
 }
 
@@ -26,6 +30,6 @@ export function relu<S extends Shape>(x: Tensor<S>): Tensor<S> {
  * min(max(x, 0), 6), element by element. As torch.nn.functional.relu6.
  * @throws DISPOSED, UNSUPPORTED (dtype)
  */
-export function relu6<S extends Shape>(x: Tensor<S>): Tensor<S> {
+export function relu6<S extends Shape, D extends FloatDType = 'float32'>(x: Tensor<S, D>): Tensor<S, D> {
   return activation('relu6', x);
 }

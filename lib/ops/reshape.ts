@@ -1,3 +1,4 @@
+import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkInputs, record } from '../record.js';
@@ -10,10 +11,10 @@ import type { Shape, Tensor, Tensor2D } from '../tensor.js';
  * @param shape one extent may be -1: it follows from the others
  * @throws INVALID_SHAPE when the sizes differ, DISPOSED, UNSUPPORTED (dtype)
  */
-export function reshape<const T extends Shape>(
-  x: Tensor,
+export function reshape<const T extends Shape, D extends FloatDType = 'float32'>(
+  x: Tensor<Shape, D>,
   shape: T,
-): Tensor<{ readonly [Axis in keyof T]: number }> {
+): Tensor<{ readonly [Axis in keyof T]: number }, D> {
   checkInputs('reshape', { x });
   const known = shape.filter((extent) => extent !== -1).reduce((product, extent) => product * extent, 1);
   check(
@@ -30,11 +31,10 @@ export function reshape<const T extends Shape>(
   );
   const original = x.shape;
   const result = native.reshape(x.handle, extents);
-  return record<{ readonly [Axis in keyof T]: number }>('reshape', result, [x], () => (dy, [dx]) => {
+  return record<{ readonly [Axis in keyof T]: number }, D>('reshape', result, [x], () => (dy, [dx]) => {
     if (!dx) return;
-    const back = new Storage(native.reshape(dy.handle, original));
+    using back = new Storage(native.reshape(dy.handle, original));
     dx.pass(back);
-    back.release();
   });
 }
 
@@ -45,9 +45,15 @@ export function reshape<const T extends Shape>(
  * @returns [N, the product of the rest], for startAxis 1
  * @throws INVALID_ARGUMENT (startAxis), DISPOSED, UNSUPPORTED (dtype)
  */
-export function flatten(x: Tensor, startAxis?: 1): Tensor2D;
-export function flatten(x: Tensor, startAxis: number): Tensor;
-export function flatten(x: Tensor, startAxis = 1): Tensor {
+export function flatten<D extends FloatDType = 'float32'>(x: Tensor<Shape, D>, startAxis?: 1): Tensor2D<D>;
+export function flatten<D extends FloatDType = 'float32'>(
+  x: Tensor<Shape, D>,
+  startAxis: number,
+): Tensor<Shape, D>;
+export function flatten<D extends FloatDType = 'float32'>(
+  x: Tensor<Shape, D>,
+  startAxis = 1,
+): Tensor<Shape, D> {
   checkInputs('flatten', { x });
   check(
     Number.isInteger(startAxis) && startAxis >= 0 && startAxis < Math.max(1, x.rank),

@@ -1,10 +1,16 @@
+import type { FloatDType } from '../dtype.js';
 import { native } from '../native.js';
 import { checkInputs, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
 
-function softmaxAlong<S extends Shape>(name: string, x: Tensor<S>, axis: number, log: boolean): Tensor<S> {
+function softmaxAlong<S extends Shape, D extends FloatDType = 'float32'>(
+  name: string,
+  x: Tensor<S, D>,
+  axis: number,
+  log: boolean,
+): Tensor<S, D> {
   checkInputs(name, { x });
-  return record<S>(name, native.softmax(x.handle, axis, log), [x], (save, output) => {
+  return record<S, D>(name, native.softmax(x.handle, axis, log), [x], (save, output) => {
     const y = save(output);
     return (dy, [dx]) => {
       if (dx) native.softmaxGrad(y.handle, dy.handle, axis, log, ...dx.target());
@@ -18,7 +24,10 @@ function softmaxAlong<S extends Shape>(name: string, x: Tensor<S>, axis: number,
  * @param axis counted from the end when negative
  * @throws INVALID_ARGUMENT (axis), DISPOSED, UNSUPPORTED (dtype)
  */
-export function softmax<S extends Shape>(x: Tensor<S>, axis = -1): Tensor<S> {
+export function softmax<S extends Shape, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
+  axis = -1,
+): Tensor<S, D> {
   return softmaxAlong('softmax', x, axis, false);
 }
 
@@ -28,6 +37,9 @@ export function softmax<S extends Shape>(x: Tensor<S>, axis = -1): Tensor<S> {
  * @param axis counted from the end when negative
  * @throws INVALID_ARGUMENT (axis), DISPOSED, UNSUPPORTED (dtype)
  */
-export function logSoftmax<S extends Shape>(x: Tensor<S>, axis = -1): Tensor<S> {
+export function logSoftmax<S extends Shape, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
+  axis = -1,
+): Tensor<S, D> {
   return softmaxAlong('logSoftmax', x, axis, true);
 }

@@ -1,5 +1,6 @@
 #include "core/queue.h"
 
+#include <algorithm>
 #include <chrono>
 #include <new>
 
@@ -36,15 +37,21 @@ void TaskQueue::stop() {
 
 void TaskQueue::push(Entry entry) {
   std::unique_lock<std::mutex> lock(mutex_);
-  progress_.wait(lock, [&] {
-    return stopping_ || queue_.empty() || (queue_.size() < kMostQueued && host_bytes_ < kMostHostBytes);
-  });
+  while (!stopping_ && !queue_.empty() && (queue_.size() >= kMostQueued || host_bytes_ >= kMostHostBytes))
+    await(lock, finished_ + 1);
   if (stopping_) return;
   if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
   host_bytes_ += entry.host_bytes;
   ++submitted_;
   queue_.push_back(std::move(entry));
   if (queue_.size() == 1) work_.notify_one();
+}
+
+void TaskQueue::await(std::unique_lock<std::mutex>& lock, Ticket ticket) {
+  while (!stopping_ && finished_ < ticket) {
+    awaited_ = std::min(awaited_, ticket);
+    progress_.wait(lock);
+  }
 }
 
 TaskQueue::Ticket TaskQueue::record() {
@@ -54,7 +61,7 @@ TaskQueue::Ticket TaskQueue::record() {
 
 void TaskQueue::wait(Ticket ticket) {
   std::unique_lock<std::mutex> lock(mutex_);
-  progress_.wait(lock, [&] { return stopping_ || finished_ >= ticket; });
+  await(lock, ticket);
   if (error_) {
     const Error error = *error_;
     error_.reset();
@@ -64,7 +71,7 @@ void TaskQueue::wait(Ticket ticket) {
 
 void TaskQueue::drain() {
   std::unique_lock<std::mutex> lock(mutex_);
-  progress_.wait(lock, [&] { return stopping_ || finished_ >= submitted_; });
+  while (!stopping_ && finished_ < submitted_) await(lock, submitted_);
 }
 
 void TaskQueue::loop() {
@@ -81,7 +88,8 @@ void TaskQueue::loop() {
     // The entry leaves the queue only now, so that an idle queue means an idle thread.
     if (!queue_.empty()) queue_.pop_front();
     host_bytes_ -= host_bytes;
-    ++finished_;
+    if (++finished_ < awaited_) continue;
+    awaited_ = kNobody;
     progress_.notify_all();
   }
 }

@@ -48,6 +48,8 @@ class TaskQueue {
     std::function<void(const Error*)> notify;
   };
   void push(Entry entry);
+  // Sleeps until all before the ticket is done; `lock` holds mutex_.
+  void await(std::unique_lock<std::mutex>& lock, Ticket ticket);
   void loop();
   void run(Entry& entry);
 
@@ -55,7 +57,9 @@ class TaskQueue {
   std::mutex mutex_;
   std::condition_variable work_, progress_;
   std::deque<Entry> queue_;
+  static constexpr Ticket kNobody = ~Ticket{0};
   Ticket submitted_ = 0, finished_ = 0;
+  Ticket awaited_ = kNobody;  // the first that somebody waits for: waking costs more than many a task
   size_t host_bytes_ = 0;
   bool stopping_ = false;
   std::unique_ptr<Error> error_;  // the first since it was last told; guarded by mutex_

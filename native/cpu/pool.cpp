@@ -60,6 +60,9 @@ std::atomic<int> wanted_threads{0};
 
 // One region at a time; a second stream that comes meanwhile runs its region on its own thread alone, which
 // gives the same results. Never destroyed: workers may still sleep in it when the process ends.
+//
+// A region ends when its parts are done, not when every worker came: one that is late, because something else
+// has its processor, finds the gate closed, and the others have done its parts.
 class Pool {
  public:
   static Pool& shared() {
@@ -74,15 +77,32 @@ class Pool {
     call_ = call;
     body_ = body;
     threads_ = threads;
-    // Every worker answers, with or without a share: none can lag behind into the next region.
-    pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    for (int part = 0; part < threads; ++part) taken_[part].store(false, std::memory_order_relaxed);
+    open();
+    take_parts(0);
+    close();
+  }
+
+ private:
+  // The gate's word: the region's number in the high half, whether it is open, how many workers are inside.
+  static constexpr uint64_t kRegion = uint64_t{1} << 32, kOpen = uint64_t{1} << 31, kInside = kOpen - 1;
+  static uint64_t number(uint64_t gate) { return gate / kRegion; }
+
+  void open() {
     {
       std::lock_guard<std::mutex> lock(sleep_);
-      generation_.fetch_add(1, std::memory_order_release);
+      const uint64_t last = number(gate_.load(std::memory_order_relaxed));
+      gate_.store((last + 1) * kRegion + kOpen, std::memory_order_release);
     }
     if (sleepers_.load(std::memory_order_acquire) > 0) wake_.notify_all();
-    call(body, 0, threads);
-    for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+  }
+
+  void close() {
+    for (int spins = 0;; ++spins) {
+      uint64_t gate = gate_.load(std::memory_order_relaxed);
+      if ((gate & kInside) == 0 &&
+          gate_.compare_exchange_weak(gate, gate & ~kOpen, std::memory_order_acquire))
+        return;
       if (spins < kSpins)
         relax();
       else
@@ -90,45 +110,61 @@ class Pool {
     }
   }
 
- private:
+  // A worker's own part first: what it wrote in the region before is still in its caches.
+  void take_parts(int worker) {
+    for (int i = 0; i < threads_; ++i) {
+      const int part = (worker + i) % threads_;
+      if (!taken_[part].load(std::memory_order_relaxed) &&
+          !taken_[part].exchange(true, std::memory_order_relaxed))
+        call_(body_, part, threads_);
+    }
+  }
+
   void grow(int workers) {
     while (static_cast<int>(workers_.size()) < workers) {
       const int index = static_cast<int>(workers_.size()) + 1;
-      const uint64_t seen = generation_.load(std::memory_order_acquire);
-      workers_.emplace_back([this, index, seen] { work(index, seen); });
+      const uint64_t seen = number(gate_.load(std::memory_order_relaxed));
+      workers_.emplace_back([this, index, seen] { serve(index, seen); });
       workers_.back().detach();
     }
   }
 
-  void work(int index, uint64_t seen) {
+  void serve(int index, uint64_t seen) {
     for (;;) {
-      seen = await_next(seen);
-      if (index < threads_) call_(body_, index, threads_);
-      pending_.fetch_sub(1, std::memory_order_release);
+      await_next(seen);
+      uint64_t gate = gate_.load(std::memory_order_relaxed);
+      bool inside = false;
+      while ((gate & kOpen) && !inside)
+        inside = gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire);
+      seen = number(gate);
+      if (!inside) continue;
+      if (index < threads_) take_parts(index);
+      gate_.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  uint64_t await_next(uint64_t seen) {
+  void await_next(uint64_t seen) {
+    const auto is_new = [&] { return number(gate_.load(std::memory_order_relaxed)) != seen; };
     for (int spins = 0; spins < kSpins; ++spins) {
-      const uint64_t now = generation_.load(std::memory_order_acquire);
-      if (now != seen) return now;
+      if (is_new()) return;
       relax();
     }
     std::unique_lock<std::mutex> lock(sleep_);
     sleepers_.fetch_add(1, std::memory_order_release);
-    wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+    wake_.wait(lock, is_new);
     sleepers_.fetch_sub(1, std::memory_order_release);
-    return generation_.load(std::memory_order_acquire);
   }
 
   std::mutex region_, sleep_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int> pending_{0}, sleepers_{0};
+  std::atomic<uint64_t> gate_{0};
+  std::atomic<int> sleepers_{0};
+  // Written before the gate opens, read inside.
   ParallelBody call_ = nullptr;
   const void* body_ = nullptr;
   int threads_ = 0;
+  std::atomic<bool> taken_[kMostThreads];
 };
 
 }  // namespace

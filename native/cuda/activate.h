@@ -1,4 +1,4 @@
-// The activation of a kernel's store, and its gradient's mask.
+// Activations on the GPU, for kernels that apply one at their store, and where their gradients stop.
 #pragma once
 #include <cuda_runtime.h>
 

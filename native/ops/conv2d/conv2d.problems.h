@@ -124,6 +124,27 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({2, 16, 28, 28, 16, 7, 7, one, one, {3, 3, 3, 3}, 16});
   rows.push_back({1, 16, 11, 14, 16, 3, 3, {3, 2}, {1, 2}, {2, 1, 0, 3}, 16});
   rows.push_back({1, 16, 5, 40, 16, 1, 1, one, one, none, 16});
+  // Depthwise and dilated: phases of unequal size, one after the other, or empty.
+  for (int kernel : {3, 5, 7})
+    for (int stride : {1, 2})
+      for (auto [dilation, h, w] : {std::array{2, 14, 14}, std::array{2, 7, 12}, std::array{3, 10, 8},
+                                    std::array{4, 3, 2}, std::array{6, 17, 1}}) {
+        const int reach = dilation * (kernel - 1), before = reach / 2;
+        rows.push_back({2,
+                        20,
+                        h,
+                        w,
+                        20,
+                        kernel,
+                        kernel,
+                        {stride, stride},
+                        {dilation, dilation},
+                        {before, before, before, before},
+                        20});
+      }
+  for (Quad padding : {none, Quad{5, 0, 2, 9}, Quad{1, 4, 0, 3}})
+    rows.push_back({1, 16, 11, 12, 16, 3, 3, one, {2, 3}, padding, 16});
+  rows.push_back({5, 8, 37, 41, 8, 3, 3, one, {3, 2}, {3, 2, 3, 2}, 8});  // several ranges of rows
   // Stems: thin images.
   for (int c : {1, 2, 3, 4})
     for (int k : {8, 33, 64}) rows.push_back({1 + c % 2, c, 23, 31, k, 7, 7, two, one, {3, 3, 3, 3}, 1});

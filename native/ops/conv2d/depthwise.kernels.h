@@ -5,16 +5,25 @@
 // still open, which live in registers and move on by one column per step. So left and right borders are
 // columns that are skipped, and no width needs a remainder. Top and bottom borders are rows that are skipped,
 // by bit tests in the `Edge` form.
+//
+// A dilated kernel is one without dilation, for each phase of outputs: those that lie a dilation apart meet
+// only inputs that lie a dilation apart. So every step from pixel to pixel is a variable.
 #pragma once
 #include "ops/conv2d/tiling.kernels.h"
 
 namespace groupconv {
 namespace {
 
+// Floats from one plane, row or column to the next.
+struct Steps {
+  int64_t plane, row, column;
+};
+
 // What forward and gradInput have in common: out = correlation(in), plane by plane.
 struct Planes {
   int64_t count, blocks;  // planes; every `blocks` planes the weights repeat
   int64_t in_h, in_w, out_h, out_w;
+  Steps in_steps, out_steps;
   int64_t pad_top, pad_left;     // of in when gathering, of out when scattering; negative ones crop
   int64_t taps;                  // R * S
   const float *in, *weights;     // weights: [blocks, R, S, lanes]
@@ -32,10 +41,10 @@ struct Plane {
   bool plain;  // the sum, with bias, is the result
 
   Plane(const Planes& p, int64_t i)
-      : in(p.in + i * p.in_h * p.in_w * W),
+      : in(p.in + i * p.in_steps.plane),
         weights(p.weights + i % p.blocks * p.taps * W),
-        residual(p.residual ? p.residual + i * p.out_h * p.out_w * W : nullptr),
-        out(p.out + i * p.out_h * p.out_w * W),
+        residual(p.residual ? p.residual + i * p.out_steps.plane : nullptr),
+        out(p.out + i * p.out_steps.plane),
         bias(p.bias ? load(p.bias + i % p.blocks * W) : zero()),
         activation(p.activation),
         plain(!p.residual && p.activation == Activation::None) {}
@@ -45,6 +54,36 @@ struct Plane {
     store(out + offset, activate(v, activation));
   }
 };
+
+// One axis of one phase: its outputs, and the inputs that they read.
+struct Phase {
+  int64_t first_in, ins, first_out, outs, pad;
+};
+inline Phase phase_of(int64_t in, int64_t out, int64_t stride, int64_t dilation, int64_t pad, int64_t phase) {
+  const int64_t reach = phase * stride - pad;  // what the first output's first tap reads
+  const int64_t first = (reach % dilation + dilation) % dilation;
+  return {first, ceil_div(in - first, dilation), phase, ceil_div(out - phase, dilation),
+          (first - reach) / dilation};
+}
+
+inline Planes phase_of(Planes planes, int64_t stride, const int32_t (&dilation)[2], int64_t phase_h,
+                       int64_t phase_w) {
+  const Phase h = phase_of(planes.in_h, planes.out_h, stride, dilation[0], planes.pad_top, phase_h);
+  const Phase w = phase_of(planes.in_w, planes.out_w, stride, dilation[1], planes.pad_left, phase_w);
+  const auto start = [&](const Steps& steps, int64_t row, int64_t column) {
+    return row * steps.row + column * steps.column;
+  };
+  planes.in += start(planes.in_steps, h.first_in, w.first_in);
+  planes.out += start(planes.out_steps, h.first_out, w.first_out);
+  if (planes.residual) planes.residual += start(planes.out_steps, h.first_out, w.first_out);
+  planes.in_h = h.ins, planes.in_w = w.ins, planes.out_h = h.outs, planes.out_w = w.outs;
+  planes.pad_top = h.pad, planes.pad_left = w.pad;
+  for (Steps* steps : {&planes.in_steps, &planes.out_steps}) {
+    steps->row *= dilation[0];
+    steps->column *= dilation[1];
+  }
+  return planes;
+}
 
 // Bits [begin, end) of a word.
 inline uint32_t bits(int64_t begin, int64_t end) {
@@ -64,7 +103,9 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
   constexpr int Inputs = (kRows - 1) * Stride + K, Open = (K + Stride - 1) / Stride;
   const Plane plane(planes, index);
   const int64_t in_h = planes.in_h, in_w = planes.in_w, out_h = planes.out_h, pad_left = planes.pad_left;
-  const int64_t in_row = in_w * W, out_row = planes.out_w * W, steps = planes.out_w + Open - 1;
+  const int64_t in_row = planes.in_steps.row, in_column = planes.in_steps.column;
+  const int64_t out_row = planes.out_steps.row, out_column = planes.out_steps.column;
+  const int64_t steps = planes.out_w + Open - 1;
   Vec weight[K][K];
   each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA {
     weight[i.value / K][i.value % K] = load(plane.weights + i.value * W);
@@ -81,7 +122,7 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
           const int64_t column = t * Stride + e.value - pad_left;
           if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(in_w)) return;
-          const float* in = plane.in + h * in_row + column * W;
+          const float* in = plane.in + h * in_row + column * in_column;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(in + i.value * in_row);
@@ -93,7 +134,7 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
           });
         });
         if (t >= Open - 1) {
-          const int64_t offset = p * out_row + (t - Open + 1) * W;
+          const int64_t offset = p * out_row + (t - Open + 1) * out_column;
           if (plane.plain)
             each<kRows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
               if (!Edge || row.value < outputs)
@@ -132,7 +173,7 @@ GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_
   static_assert(kRows % Stride == 0 && K >= Stride);
   const Plane plane(planes, index);
   const int64_t in_h = planes.in_h, in_w = planes.in_w, out_h = planes.out_h, out_w = planes.out_w;
-  const int64_t pad_left = planes.pad_left, in_row = in_w * W, out_row = out_w * W;
+  const int64_t pad_left = planes.pad_left, in_row = planes.in_steps.row, out_row = planes.out_steps.row;
   const int64_t steps = ceil_div(pad_left + out_w, Stride);
   Vec weight[K][K];
   each<K * K>([&](auto i) GROUPCONV_INLINE_LAMBDA {

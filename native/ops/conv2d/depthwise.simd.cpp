@@ -1,8 +1,8 @@
 // Depthwise convolution, forward and gradInput: groups == C, every output channel reads one input channel.
 //   x [N, C/W, H, W, lanes]   weight [K/W, R, S, lanes]   y [N, K/W, P, Q, lanes]
-// Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 and 7x7 at stride 1 have kernels
-// that keep everything in registers; gradInput at stride 1 is forward on flipped weights. All other geometry
-// walks lists of taps.
+// Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 and 7x7 at stride 1, dilated or not,
+// have kernels that keep everything in registers; gradInput at stride 1 is forward on flipped weights. All
+// other geometry, and gradInput dilated at stride 2, walks lists of taps.
 #include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/depthwise.kernels.h"
 #include "ops/conv2d/depthwise.multiplier.kernels.h"
@@ -11,9 +11,9 @@ namespace groupconv {
 namespace {
 
 bool is_square(const Conv2dProblem& p, int kernel, int stride) {
-  return p.r == kernel && p.s == kernel && p.stride_h == stride && p.stride_w == stride &&
-         p.dilation_h == 1 && p.dilation_w == 1;
+  return p.r == kernel && p.s == kernel && p.stride_h == stride && p.stride_w == stride;
 }
+bool is_dilated(const Conv2dProblem& p) { return p.dilation_h > 1 || p.dilation_w > 1; }
 bool is_forward(const Conv2dProblem& p) { return p.pass == Conv2dPass::Forward; }
 // gradInput that runs as forward.
 bool is_flipped(const Conv2dProblem& p) {
@@ -22,40 +22,51 @@ bool is_flipped(const Conv2dProblem& p) {
 
 Planes planes_of(const Conv2dProblem& p, const Conv2dBuffers& b) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s;
+  const Steps x{int64_t{p.h} * p.w * W, int64_t{p.w} * W, W}, y{int64_t{p.p} * p.q * W, int64_t{p.q} * W, W};
   if (is_forward(p))
-    return {p.n * blocks, blocks, p.h,      p.w,    p.p,        p.q, p.pad_top,   p.pad_left,
-            taps,         b.x,    b.weight, b.bias, b.residual, b.y, p.activation};
+    return {p.n * blocks, blocks, p.h, p.w,      p.p,    p.q,        x,   y,           p.pad_top,
+            p.pad_left,   taps,   b.x, b.weight, b.bias, b.residual, b.y, p.activation};
   const float* sum_onto = p.accumulate ? b.dx : nullptr;
-  return {p.n * blocks, blocks, p.p,      p.q,     p.h,      p.w,  p.pad_top,       p.pad_left,
-          taps,         b.dy,   b.weight, nullptr, sum_onto, b.dx, Activation::None};
+  return {p.n * blocks,    blocks,     p.p,  p.q,  p.h,      p.w,     y,        x,
+          p.pad_top,       p.pad_left, taps, b.dy, b.weight, nullptr, sum_onto, b.dx,
+          Activation::None};
 }
 
-using Strips = void (*)(const Planes&, int64_t plane, int64_t first_strip, int64_t last_strip);
-
-void run_strips(const Planes& planes, int64_t strips, Strips run, const ExecutionContext& context) {
+// body(item, first strip, last strip) for every strip of every item, contiguous per thread.
+template <class Body>
+void run_strips(int64_t items, int64_t strips, const ExecutionContext& context, const Body& body) {
   parallel(context, [&](int thread, int threads) {
-    const Range range = share(planes.count * strips, thread, threads);
+    const Range range = share(items * strips, thread, threads);
     for (int64_t i = range.begin; i < range.end;) {
-      const int64_t plane = i / strips, end = min_of(range.end, (plane + 1) * strips);
-      run(planes, plane, i - plane * strips, end - plane * strips);
+      const int64_t item = i / strips, end = min_of(range.end, (item + 1) * strips);
+      body(item, i - item * strips, end - item * strips);
       i = end;
     }
   });
 }
 
 template <int K, int Stride>
-void gather(const Planes& planes, const ExecutionContext& context) {
-  run_strips(planes, ceil_div(planes.out_h, kRows), gather_strips<K, Stride>, context);
+void gather(const Planes& planes, const int32_t (&dilation)[2], const ExecutionContext& context) {
+  const int64_t phases = int64_t{dilation[0]} * dilation[1];
+  const int64_t strips = ceil_div(ceil_div(planes.out_h, dilation[0]), kRows);  // of the longest phase
+  run_strips(planes.count * phases, strips, context, [&](int64_t item, int64_t first, int64_t last) {
+    const int64_t plane = item / phases, phase = item % phases;
+    if (phases == 1) return gather_strips<K, Stride>(planes, plane, first, last);
+    const Planes part = phase_of(planes, Stride, dilation, phase / dilation[1], phase % dilation[1]);
+    gather_strips<K, Stride>(part, plane, first, min_of(last, ceil_div(part.out_h, kRows)));
+  });
 }
 template <int K>
-void gather_flipped(Planes planes, const ExecutionContext& context) {
-  planes.pad_top = K - 1 - planes.pad_top;
-  planes.pad_left = K - 1 - planes.pad_left;
-  gather<K, 1>(planes, context);
+void gather_flipped(Planes planes, const int32_t (&dilation)[2], const ExecutionContext& context) {
+  planes.pad_top = (K - 1) * dilation[0] - planes.pad_top;
+  planes.pad_left = (K - 1) * dilation[1] - planes.pad_left;
+  gather<K, 1>(planes, dilation, context);
 }
 template <int K>
 void scatter(const Planes& planes, const ExecutionContext& context) {
-  run_strips(planes, ceil_div(planes.pad_top + planes.out_h, kRows), scatter_strips<K, 2>, context);
+  run_strips(
+      planes.count, ceil_div(planes.pad_top + planes.out_h, kRows), context,
+      [&](int64_t plane, int64_t first, int64_t last) { scatter_strips<K, 2>(planes, plane, first, last); });
 }
 
 // How any geometry is walked: one row of one phase of outputs at a time, kPixels of them in registers.
@@ -121,18 +132,19 @@ void any_geometry(const Conv2dProblem& p, const Planes& planes, const ExecutionC
 
 void run_planes(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Planes planes = planes_of(p, b);
+  const int32_t dilation[2] = {p.dilation_h, p.dilation_w};
   if (is_forward(p)) {
-    if (is_square(p, 3, 1)) return gather<3, 1>(planes, context);
-    if (is_square(p, 3, 2)) return gather<3, 2>(planes, context);
-    if (is_square(p, 5, 1)) return gather<5, 1>(planes, context);
-    if (is_square(p, 5, 2)) return gather<5, 2>(planes, context);
-    if (is_square(p, 7, 1)) return gather<7, 1>(planes, context);
+    if (is_square(p, 3, 1)) return gather<3, 1>(planes, dilation, context);
+    if (is_square(p, 3, 2)) return gather<3, 2>(planes, dilation, context);
+    if (is_square(p, 5, 1)) return gather<5, 1>(planes, dilation, context);
+    if (is_square(p, 5, 2)) return gather<5, 2>(planes, dilation, context);
+    if (is_square(p, 7, 1)) return gather<7, 1>(planes, dilation, context);
   } else {
-    if (is_square(p, 3, 1)) return gather_flipped<3>(planes, context);
-    if (is_square(p, 3, 2)) return scatter<3>(planes, context);
-    if (is_square(p, 5, 1)) return gather_flipped<5>(planes, context);
-    if (is_square(p, 5, 2)) return scatter<5>(planes, context);
-    if (is_square(p, 7, 1)) return gather_flipped<7>(planes, context);
+    if (is_square(p, 3, 1)) return gather_flipped<3>(planes, dilation, context);
+    if (is_square(p, 5, 1)) return gather_flipped<5>(planes, dilation, context);
+    if (is_square(p, 7, 1)) return gather_flipped<7>(planes, dilation, context);
+    if (is_square(p, 3, 2) && !is_dilated(p)) return scatter<3>(planes, context);
+    if (is_square(p, 5, 2) && !is_dilated(p)) return scatter<5>(planes, context);
   }
   any_geometry(p, planes, context);
 }

@@ -6,8 +6,8 @@
 // Work is cut into channel blocks and a number of row ranges that follows from the problem alone. Their
 // partial sums [ranges, K/W, R, S, lanes] are added in order, so results do not depend on the number of
 // threads.
+#include "ops/conv2d/depthwise.kernels.h"
 #include "ops/conv2d/depthwise.multiplier.kernels.h"
-#include "ops/conv2d/tiling.kernels.h"
 
 namespace groupconv {
 namespace {
@@ -21,20 +21,24 @@ int64_t row_ranges(const Conv2dProblem& p) {
 }
 int64_t partial_size(const Conv2dProblem& p) { return row_ranges(p) * ceil_div(p.k, W) * p.r * p.s * W; }
 
-// Rows of one plane of x and dy, and where their sums go.
+// Rows of one plane of x and dy, or of one phase of them (see depthwise.kernels.h), and where their sums go.
 struct Rows {
   const float *x, *dy;
-  float* sums;         // [R, S, lanes]
-  int64_t begin, end;  // of p
-  bool first;          // overwrite sums
+  Steps x_steps, dy_steps;
+  int64_t height, width, q, pad_top, pad_left;  // height and width of x
+  float* sums;                                  // [R, S, lanes]
+  int64_t begin, end;                           // of p
+  bool first;                                   // overwrite sums
 };
 
 // Kernel rows kernel_row .. kernel_row + Height - 1 of a kernel S wide; Lines rows of dy at a time.
 template <int Height, int S, int Stride, int Lines>
-GROUPCONV_KERNEL void sum_rows(const Conv2dProblem& p, const Rows& rows, int64_t kernel_row) {
+GROUPCONV_KERNEL void sum_rows(const Rows& rows, int64_t kernel_row) {
   constexpr int Inputs = (Lines - 1) * Stride + Height, Open = (S + Stride - 1) / Stride;
-  const int64_t height = p.h, width = p.w, q = p.q, pad_top = p.pad_top, pad_left = p.pad_left;
-  const int64_t x_row = width * W, dy_row = q * W, steps = q + Open - 1;
+  const int64_t height = rows.height, width = rows.width, q = rows.q;
+  const int64_t pad_top = rows.pad_top, pad_left = rows.pad_left, steps = q + Open - 1;
+  const int64_t x_row = rows.x_steps.row, x_column = rows.x_steps.column;
+  const int64_t dy_row = rows.dy_steps.row, dy_column = rows.dy_steps.column;
   float* out = rows.sums + kernel_row * S * W;
   Vec sum[Height][S];
   each<Height * S>([&](auto i) GROUPCONV_INLINE_LAMBDA {
@@ -52,12 +56,12 @@ GROUPCONV_KERNEL void sum_rows(const Conv2dProblem& p, const Rows& rows, int64_t
       for (int64_t t = 0; t < steps; ++t) {
         each<Lines>([&](auto i) GROUPCONV_INLINE_LAMBDA {
           const bool inside = t < q && (!Edge || i.value < lines);
-          open[i.value][0] = inside ? load(rows.dy + (line + i.value) * dy_row + t * W) : zero();
+          open[i.value][0] = inside ? load(rows.dy + (line + i.value) * dy_row + t * dy_column) : zero();
         });
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
           const int64_t column = t * Stride + e.value - pad_left;
           if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(width)) return;
-          const float* x = rows.x + h * x_row + column * W;
+          const float* x = rows.x + h * x_row + column * x_column;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(x + i.value * x_row);
@@ -121,14 +125,14 @@ constexpr bool kWide = kRegisters == 32;
 
 // The last lines go by two or one where a group of four would be mostly empty.
 template <int Stride>
-void sum_3x3(const Conv2dProblem& p, const Rows& rows) {
+void sum_3x3(const Rows& rows) {
   if constexpr (kWide) {
     const int64_t lines = rows.end - rows.begin, fours = (lines + 1) / 4 * 4;
     Rows part = rows;
     const auto take = [&](int64_t end, auto count) GROUPCONV_INLINE_LAMBDA {
       part.end = min_of(rows.end, end);
       if (part.begin >= part.end) return;
-      sum_rows<3, 3, Stride, count.value>(p, part, 0);
+      sum_rows<3, 3, Stride, count.value>(part, 0);
       part.begin = part.end;
       part.first = false;
     };
@@ -136,36 +140,64 @@ void sum_3x3(const Conv2dProblem& p, const Rows& rows) {
     take(rows.begin + lines / 2 * 2, Constant<2>{});
     take(rows.end, Constant<1>{});
   } else {
-    sum_rows<3, 3, Stride, 1>(p, rows, 0);
+    sum_rows<3, 3, Stride, 1>(rows, 0);
   }
 }
 template <int Stride>
-void sum_5x5(const Conv2dProblem& p, const Rows& rows) {
+void sum_5x5(const Rows& rows) {
   if constexpr (kWide) {
-    sum_rows<5, 5, Stride, 1>(p, rows, 0);
+    sum_rows<5, 5, Stride, 1>(rows, 0);
   } else {
-    sum_rows<2, 5, Stride, 1>(p, rows, 0);
-    sum_rows<2, 5, Stride, 1>(p, rows, 2);
-    sum_rows<1, 5, Stride, 1>(p, rows, 4);
+    sum_rows<2, 5, Stride, 1>(rows, 0);
+    sum_rows<2, 5, Stride, 1>(rows, 2);
+    sum_rows<1, 5, Stride, 1>(rows, 4);
   }
 }
 
 // Three kernel rows of 7 sums and 7 of dy, or one.
-void sum_7x7(const Conv2dProblem& p, const Rows& rows) {
+void sum_7x7(const Rows& rows) {
   constexpr int Height = kWide ? 3 : 1;
   int64_t r = 0;
-  for (; r + Height <= 7; r += Height) sum_rows<Height, 7, 1, 1>(p, rows, r);
-  if constexpr (Height > 1) sum_rows<1, 7, 1, 1>(p, rows, r);
+  for (; r + Height <= 7; r += Height) sum_rows<Height, 7, 1, 1>(rows, r);
+  if constexpr (Height > 1) sum_rows<1, 7, 1, 1>(rows, r);
+}
+
+// Null where no kernel keeps the sums in registers.
+using SumRows = void (*)(const Rows&);
+SumRows dense_kernel(const Conv2dProblem& p) {
+  if (p.stride_h != p.stride_w || p.r != p.s) return nullptr;
+  if (p.r == 3 && p.stride_h == 1) return sum_3x3<1>;
+  if (p.r == 3 && p.stride_h == 2) return sum_3x3<2>;
+  if (p.r == 5 && p.stride_h == 1) return sum_5x5<1>;
+  if (p.r == 5 && p.stride_h == 2) return sum_5x5<2>;
+  return p.r == 7 && p.stride_h == 1 ? sum_7x7 : nullptr;
+}
+
+// The rows' part in one phase of a dilated kernel; adds to the sums.
+Rows phase_of(const Conv2dProblem& p, Rows rows, int64_t phase_h, int64_t phase_w) {
+  const Phase h = phase_of(p.h, p.p, p.stride_h, p.dilation_h, p.pad_top, phase_h);
+  const Phase w = phase_of(p.w, p.q, p.stride_w, p.dilation_w, p.pad_left, phase_w);
+  rows.x += h.first_in * rows.x_steps.row + w.first_in * rows.x_steps.column;
+  rows.dy += h.first_out * rows.dy_steps.row + w.first_out * rows.dy_steps.column;
+  for (Steps* steps : {&rows.x_steps, &rows.dy_steps}) {
+    steps->row *= p.dilation_h;
+    steps->column *= p.dilation_w;
+  }
+  rows.height = h.ins, rows.width = w.ins, rows.q = w.outs;
+  rows.pad_top = h.pad, rows.pad_left = w.pad;
+  rows.first = false;
+  rows.begin = ceil_div(max_of(0, rows.begin - phase_h), p.dilation_h);
+  rows.end = ceil_div(max_of(0, rows.end - phase_h), p.dilation_h);
+  return rows;
 }
 
 void sum_plane_rows(const Conv2dProblem& p, const Rows& rows) {
-  const bool dense = p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1 && p.r == p.s;
-  if (dense && p.r == 3 && p.stride_h == 1) return sum_3x3<1>(p, rows);
-  if (dense && p.r == 3 && p.stride_h == 2) return sum_3x3<2>(p, rows);
-  if (dense && p.r == 5 && p.stride_h == 1) return sum_5x5<1>(p, rows);
-  if (dense && p.r == 5 && p.stride_h == 2) return sum_5x5<2>(p, rows);
-  if (dense && p.r == 7 && p.stride_h == 1) return sum_7x7(p, rows);
-  sum_any_geometry(p, rows);
+  const SumRows sum = dense_kernel(p);
+  if (!sum) return sum_any_geometry(p, rows);
+  if (p.dilation_h == 1 && p.dilation_w == 1) return sum(rows);
+  for (int64_t i = 0; rows.first && i < int64_t{p.r} * p.s * W; i += W) store(rows.sums + i, zero());
+  for (int64_t phase = 0; phase < int64_t{p.dilation_h} * p.dilation_w; ++phase)
+    sum(phase_of(p, rows, phase / p.dilation_w, phase % p.dilation_w));
 }
 
 // sums [taps, lanes] as dweight has them: [lanes, taps]. Up to W taps are transposed in registers; every row
@@ -211,6 +243,8 @@ size_t workspace_bytes(const Conv2dProblem& p) {
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s, ranges = row_ranges(p);
+  const Steps x_steps{int64_t{p.h} * p.w * W, int64_t{p.w} * W, W};
+  const Steps dy_steps{int64_t{p.p} * p.q * W, int64_t{p.q} * W, W};
   float* partial = static_cast<float*>(b.workspace);  // [ranges, K/W, R, S, lanes]
   const float* x = b.x;
   if (has_multiplier(p)) {
@@ -224,8 +258,9 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
     const Range rows = part(int64_t{p.n} * p.p, range, ranges);  // of [N, P]
     for (int64_t row = rows.begin; row < rows.end;) {
       const int64_t n = row / p.p, end = min_of(rows.end, (n + 1) * p.p), plane = n * blocks + block;
-      sum_plane_rows(p, {x + plane * p.h * p.w * W, b.dy + plane * p.p * p.q * W, sums, row - n * p.p,
-                         end - n * p.p, row == rows.begin});
+      sum_plane_rows(
+          p, {x + plane * x_steps.plane, b.dy + plane * dy_steps.plane, x_steps, dy_steps, p.h, p.w, p.q,
+              p.pad_top, p.pad_left, sums, row - n * p.p, end - n * p.p, row == rows.begin});
       row = end;
     }
     if (ranges == 1) finish_block(p, partial, block, b.dweight);

@@ -1,0 +1,26 @@
+# Tests of the CUDA kernels, beside them: each calls its operator's door. On a GPU with GROUPCONV_CUDA=on; else on the
+# host: the library's sources as C++, with native/cuda/emulator's headers instead of NVIDIA's.
+set(units groupconv_cuda_units)
+if(NOT TARGET groupconv_cuda_units)
+  set(units groupconv_cuda_emulated_units)
+  add_library(${units} OBJECT ${GROUPCONV_CUDA_UNITS} ${GROUPCONV_EMULATOR_UNITS})
+  set_source_files_properties(${GROUPCONV_CUDA_UNITS} ${GROUPCONV_CUDA_TEST_UNITS} PROPERTIES
+    LANGUAGE CXX COMPILE_OPTIONS "-xc++")
+  target_include_directories(${units} PUBLIC native native/cuda/emulator)
+  target_compile_definitions(${units} PUBLIC GROUPCONV_EMULATED)
+  target_compile_options(${units} PRIVATE -O2 -Wall -Wextra -Wno-unknown-pragmas)
+
+  add_library(groupconv_cuda_emulated SHARED)
+  target_link_libraries(groupconv_cuda_emulated PRIVATE ${units})
+endif()
+
+foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
+  get_filename_component(name ${unit} NAME)
+  string(REPLACE ".test.cu" "_test" name ${name})
+  string(REPLACE "." "_" name ${name})
+  add_executable(${name} ${unit})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PRIVATE groupconv_core ${units})
+  target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas>)
+  add_test(NAME ${name} COMMAND ${name})
+endforeach()

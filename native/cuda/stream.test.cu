@@ -1,0 +1,196 @@
+// The CUDA device: data come and go in order, layouts, errors are told once, memory is reused and given back.
+#include "cuda/stream.h"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "core/check.h"
+#include "core/tensor.h"
+#include "cuda/engine.h"
+#include "cuda/launch.h"
+
+namespace groupconv::cuda {
+namespace {
+
+using test::hashed_values;
+using Values = std::vector<float>;
+
+std::shared_ptr<CudaStream> open() { return std::make_shared<CudaStream>(0, open_engine(0)); }
+
+TensorPtr upload(const std::shared_ptr<CudaStream>& stream, const Shape& shape, const Values& values) {
+  auto tensor = std::make_shared<Tensor>(stream, shape, DType::Float32);
+  stream->upload(values.data(), *tensor);
+  return tensor;
+}
+Values download(const Tensor& tensor) {
+  Values values(static_cast<size_t>(tensor.size()));
+  tensor.stream().download(tensor, values.data());
+  tensor.stream().synchronize();
+  return values;
+}
+
+__global__ void add_to_all(float addend, int64_t size, float* values) {
+  GROUPCONV_GRID_STRIDE(i, size) values[i] += addend;
+}
+
+void test_data() {
+  const auto stream = open();
+  Values values = hashed_values(3, 1000);
+  const TensorPtr tensor = upload(stream, {1000}, values);
+  values.assign(values.size(), 0);  // the host's array was read before upload returned
+  for (int i = 0; i < 3; ++i)
+    stream->submit([data = tensor->update_in_layout(1)](const ExecutionContext& context) {
+      launch(context, grid_for(context, 1000), kThreads, 0, add_to_all, 1.0f, int64_t{1000}, data);
+    });
+  Values expected = hashed_values(3, 1000);
+  for (float& value : expected) value = value + 1 + 1 + 1;
+  CHECK(download(*tensor) == expected);
+}
+
+void test_layouts() {
+  const auto stream = open();
+  for (const Shape& shape : {Shape{2, 3, 5, 7}, Shape{1, 64, 4, 9}, Shape{3, 33, 1, 40}, Shape{2, 8, 1, 1}}) {
+    const Values values = hashed_values(4, static_cast<size_t>(shape.size()));
+    const TensorPtr tensor = upload(stream, shape, values);
+    CHECK(tensor->activation_block() == shape[1]);
+    tensor->in_layout(tensor->activation_block());
+    CHECK(tensor->block() == shape[1]);
+    CHECK(download(*tensor) == values);  // read from N H W C
+    const float* channels_last = tensor->in_layout(static_cast<int>(shape[1]));
+    Values raw(values.size());
+    stream->submit([&, channels_last](const ExecutionContext&) {
+      cudaMemcpyAsync(raw.data(), channels_last, raw.size() * 4, cudaMemcpyDeviceToHost, nullptr);
+    });
+    stream->synchronize();
+    bool right = true;
+    const int64_t pixels = shape[2] * shape[3];
+    for (int64_t n = 0; n < shape[0]; ++n)
+      for (int64_t c = 0; c < shape[1]; ++c)
+        for (int64_t i = 0; i < pixels; ++i)
+          right = right && raw[(n * pixels + i) * shape[1] + c] == values[(n * shape[1] + c) * pixels + i];
+    CHECK(right);
+    tensor->in_layout(1);
+    CHECK(download(*tensor) == values);
+  }
+}
+
+void test_errors() {
+  const auto stream = open();
+  int ran = 0;
+  stream->submit([](const ExecutionContext&) { fail(ErrorCode::InvalidArgument, "first"); });
+  stream->submit([&](const ExecutionContext&) { ++ran; });
+  test::check_throws(ErrorCode::InvalidArgument, "first", [&] { stream->synchronize(); });
+  CHECK(ran == 0);
+  stream->synchronize();  // told once
+  std::atomic<int> told{0};
+  stream->submit([](const ExecutionContext&) { fail(ErrorCode::DeviceFailure, "second"); });
+  stream->notify([&](const Error* error) { told = error && error->message() == "second" ? 1 : 2; });
+  stream->drain();
+  stream->synchronize();
+  CHECK(told == 1);
+}
+
+#ifdef GROUPCONV_EMULATED  // on a GPU such a failure lasts until the process ends
+__global__ void hang() {
+  if (threadIdx.x == 0) __syncthreads();
+  __shfl_xor_sync(0xffffffffu, 1, 1);
+}
+
+void test_a_failed_kernel_is_told() {
+  const auto stream = open();
+  stream->submit([](const ExecutionContext& context) { launch(context, 1, 32, 0, hang); });
+  test::check_throws(ErrorCode::DeviceFailure, "different barriers", [&] { stream->synchronize(); });
+  emulator::forget_failure();
+  stream->synchronize();
+}
+#endif
+
+void test_notify_comes_last() {
+  const auto stream = open();
+  std::atomic<bool> done{false}, early{false};
+  const TensorPtr tensor = upload(stream, {1 << 20}, Values(1 << 20, 1.0f));
+  Values back(1 << 20);
+  stream->submit([](const ExecutionContext&) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+  stream->download(*tensor, back.data());
+  stream->notify([&](const Error*) {
+    early = back[(1 << 20) - 1] != 1.0f;
+    done = true;
+  });
+  CHECK(!done);
+  stream->synchronize();
+  CHECK(done && !early);
+}
+
+void test_memory() {
+  const auto stream = open();
+  void* first = stream->allocate(1000);
+  stream->release(first, 1000);
+  CHECK(stream->allocate(1000) == first);
+  stream->release(first, 1000);
+  const size_t reserved = stream->reserved_bytes();
+  for (int i = 0; i < 100; ++i) upload(stream, {300}, Values(300, 1.0f));
+  stream->synchronize();
+  CHECK(stream->reserved_bytes() < reserved + 4096 * 100 && stream->use.bytes == 0);
+  test::check_throws(ErrorCode::OutOfMemory, "no memory", [&] { stream->allocate(size_t{1} << 50); });
+  CHECK(stream->reserved_bytes() == 0);  // the attempt gave everything back
+}
+
+// From one stream to another and back, while both go on.
+void test_between_streams() {
+  const auto first = open(), second = open();
+  for (int round = 0; round < 20; ++round) {
+    const Values values = hashed_values(static_cast<uint32_t>(round), 512);
+    const TensorPtr here = upload(first, {512}, values);
+    Tensor there(second, {512}, DType::Float32), back(first, {512}, DType::Float32);
+    second->receive(*here, there);
+    first->receive(there, back);
+    CHECK(download(back) == values);
+  }
+  const TensorPtr lost = upload(first, {4}, Values(4, 1.0f));
+  first->submit([](const ExecutionContext&) { fail(ErrorCode::DeviceFailure, "lost"); });
+  Tensor never(second, {4}, DType::Float32);
+  second->receive(*lost, never);
+  test::check_throws(ErrorCode::DeviceFailure, "lost", [&] { second->synchronize(); });
+}
+
+void test_stop() {
+  const auto stream = open();
+  for (int i = 0; i < 100; ++i)
+    stream->submit(
+        [](const ExecutionContext&) { std::this_thread::sleep_for(std::chrono::microseconds(100)); });
+  stream->stop();
+  stream->submit([](const ExecutionContext&) {});
+  stream->synchronize();  // nothing will come: it returns
+  CHECK(true);
+}
+
+// A stream that waits for another one which is stopped does not wait for ever.
+void test_stop_of_a_source() {
+  const auto first = open(), second = open();
+  const TensorPtr here = upload(first, {4}, Values(4, 1.0f));
+  first->submit([](const ExecutionContext&) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+  Tensor there(second, {4}, DType::Float32);
+  second->receive(*here, there);
+  first->stop();
+  test::check_throws(ErrorCode::DeviceFailure, "", [&] { second->synchronize(); });
+}
+
+}  // namespace
+}  // namespace groupconv::cuda
+
+int main() {
+  using namespace groupconv::cuda;
+  test_data();
+  test_layouts();
+  test_errors();
+#ifdef GROUPCONV_EMULATED
+  test_a_failed_kernel_is_told();
+#endif
+  test_notify_comes_last();
+  test_memory();
+  test_between_streams();
+  test_stop();
+  test_stop_of_a_source();
+  return groupconv::test::report();
+}
