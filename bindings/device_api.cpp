@@ -152,15 +152,11 @@ napi_value tuning(Environment& environment) {
 // one that the solver does not accept is not taken.
 bool add_tuning(const std::string& op, const std::string& place, const std::vector<int>& problem,
                 const std::string& solver) {
-  for (AnyRegistry* registry : AnyRegistry::all()) {
-    if (op != registry->op()) continue;
-    for (DeviceKind device : {DeviceKind::Cpu, DeviceKind::Cuda})
-      for (const std::string& name : registry->solver_names(device))
-        if (name == solver) {
-          registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
-          return true;
-        }
-  }
+  for (AnyRegistry* registry : AnyRegistry::all())
+    if (op == registry->op() && registry->may_choose(solver)) {
+      registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
+      return true;
+    }
   return false;
 }
 

@@ -4,6 +4,7 @@
 #include "cuda/discover.h"
 #include "cuda/engine.h"
 #include "cuda/offer.h"
+#include "cuda/settings.h"
 
 namespace groupconv::cuda {
 
@@ -31,7 +32,7 @@ constexpr const char* kKind = "CUDA";
 #endif
 
 const Backend backend{kBackendVersion, kKind, []() -> const std::vector<SolverOffer>& { return offers(); },
-                      discover, open};
+                      discover,        open,  attach_settings};
 
 }  // namespace
 }  // namespace groupconv::cuda

@@ -1,16 +1,21 @@
 #include "cuda/discover.h"
 
+#include <cstdlib>
+
+#include "cuda/cudnn/library.h"
 #include "cuda/driver.h"
 #include "cuda/engine.h"
 
 namespace groupconv::cuda {
 namespace {
 
-// The least that kernels were compiled for; 80 is 8.0.
+// The least that kernels were compiled for; 80 is 8.0. The emulator does without cuDNN, unless one is named.
 #ifdef GROUPCONV_EMULATED
 constexpr int kOldestCapability = 0;
+bool needs_cudnn() { return std::getenv("GROUPCONV_CUDNN") != nullptr; }
 #else
 constexpr int kOldestCapability = GROUPCONV_OLDEST_CAPABILITY;
+bool needs_cudnn() { return true; }
 #endif
 
 std::string capability_text(int capability) {
@@ -36,6 +41,11 @@ Discovery look() {
   const Driver driver = ask_driver(runtime);
   found.driver = driver.version;
   found.reason = driver.reason.empty() ? find_devices(found.devices) : driver.reason;
+  const cudnn::Library& cudnn = cudnn::library();
+  found.cudnn = cudnn.version;
+  found.cudnn_path = cudnn.path;
+  // Both reasons, where there are two: whoever mends the first should know of the second.
+  if (!cudnn.usable() && needs_cudnn()) found.reason += (found.reason.empty() ? "" : "; ") + cudnn.reason;
   return found;
 }
 

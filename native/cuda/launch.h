@@ -11,6 +11,10 @@
 
 namespace groupconv::cuda {
 
+namespace cudnn {
+class Session;
+}
+
 // Throws DEVICE_FAILURE, or OUT_OF_MEMORY, with the runtime's words.
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -25,6 +29,8 @@ struct CudaContext : ExecutionContext {
   virtual ~CudaContext() = default;
   // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
   virtual void* scratch(size_t bytes) const = 0;
+  // The device's cuDNN, opened when it is first asked for; null where there is none.
+  virtual cudnn::Session* cudnn() const = 0;
 };
 
 inline const CudaContext& cuda_context(const ExecutionContext& context) {
@@ -32,8 +38,8 @@ inline const CudaContext& cuda_context(const ExecutionContext& context) {
 }
 
 #if defined(__CUDACC__) || defined(GROUPCONV_EMULATED)
-// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream. The library's units without kernels
-// are left to the host's compiler, which has no such thing.
+// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream. The library's units without
+// kernels are left to the host's compiler, which has no such thing.
 template <class... Parameters, class... Arguments>
 void launch(const ExecutionContext& context, dim3 grid, dim3 block, size_t shared_bytes,
             void (*kernel)(Parameters...), const Arguments&... arguments) {
