@@ -21,6 +21,8 @@ export interface DeviceInfo {
   memoryBytes?: number;
   /** CUDA: groupconv's library for it, and the versions of the runtime in it, of the driver and of cuDNN. */
   library?: string;
+  /** CUDA: `'emulated'` is a library that runs kernels on the host, slowly, for tests. */
+  kind?: 'CUDA' | 'emulated';
   runtime?: string;
   driver?: string;
   cudnn?: string;
@@ -69,7 +71,8 @@ export function devices(): DeviceInfo[] {
     isas: native.isas(),
     threads: native.threads(),
   };
-  const { devices: found, reason, ...versions } = native.cudaLibrary();
+  const { devices: found, reason, ...told } = native.cudaLibrary();
+  const versions: Partial<DeviceInfo> = Object.fromEntries(Object.entries(told).filter(([, text]) => text));
   if (reason !== '') return [cpu, { device: 'cuda', available: false, reason, ...versions }];
   return [
     cpu,
