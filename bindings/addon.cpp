@@ -105,7 +105,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<sgd_step>(env, exports, "sgdStep");
   // adamwStep(parameters, gradients, firstMoments, secondMoments, lr, beta1, beta2, eps, weightDecay, step)
   bind<adamw_step>(env, exports, "adamwStep");
-  // clipGradNorm(gradients, maxNorm): handle of the norm before, a scalar
+  // clipGradNorm(gradients, maxNorm, factor): handle of the norm between the two, a scalar
   bind<clip_grad_norm>(env, exports, "clipGradNorm");
   // lerp(targets, sources, weight)
   bind<lerp>(env, exports, "lerp");

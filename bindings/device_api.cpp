@@ -112,7 +112,7 @@ napi_value synchronize(Environment& environment, Device device, napi_value nothi
 std::vector<double> memory(Environment& environment, Device device) {
   environment.sweep();
   const Stream& stream = *environment.stream(device);
-  return {static_cast<double>(environment.live_handles()), static_cast<double>(stream.use.bytes),
+  return {static_cast<double>(environment.live_handles(stream)), static_cast<double>(stream.use.bytes),
           static_cast<double>(stream.use.peak_bytes), static_cast<double>(stream.use.derived_bytes),
           static_cast<double>(stream.reserved_bytes())};
 }

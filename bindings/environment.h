@@ -40,7 +40,8 @@ class Environment {
   Tensor& unwrap(napi_value value);
   // The caller must not use the handle again: it comes back from `wrap` as another tensor's.
   void release(napi_value value);
-  int64_t live_handles() const { return live_handles_; }
+  // Tensors of one stream.
+  int64_t live_handles(const Stream& stream) const;
   // Releases the tensors of unreachable handles. In a synchronous loop no finaliser runs, so this is what
   // keeps it flat.
   void sweep();
@@ -58,7 +59,6 @@ class Environment {
   struct Completion;
   napi_value make_error(const Error& error);
   void settle(Completion& completion);
-  void forget(Handle* handle);
   int64_t bytes_in_use() const;
   void watch_growth(int64_t bytes);
   void tell_v8();
@@ -82,7 +82,6 @@ class Environment {
   // only when the event loop turns, so that a synchronous training loop would grow by some 40 KB a step.
   Handle* spares_ = nullptr;
   int64_t spare_count_ = 0;
-  int64_t live_handles_ = 0;
   // V8 collects garbage when it hears of more memory, in vain while a training step takes and returns
   // hundreds of megabytes: so it hears of what is in use at waits, and between them only beyond the most that
   // was in use before the last wait.

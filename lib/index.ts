@@ -13,7 +13,7 @@ export {
   setNumThreads,
   synchronize,
 } from './device.js';
-export type { DType, TypedArrayOf } from './dtype.js';
+export type { DType, FloatDType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
 export { type ExportOnnxOptions, exportOnnx } from './io/onnx/exportOnnx.js';
 export {

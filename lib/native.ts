@@ -197,7 +197,7 @@ export interface Native {
     weightDecay: number,
     step: number,
   ): void;
-  clipGradNorm(gradients: readonly Handle[], maxNorm: number): Handle;
+  clipGradNorm(gradients: readonly Handle[], maxNorm: number, factor: number): Handle;
   lerp(targets: readonly Handle[], sources: readonly Handle[], weight: number): void;
 }
 

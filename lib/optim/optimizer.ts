@@ -1,6 +1,8 @@
+import { emptyLike, noGrad } from '../autograd.js';
 import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
+import { checkOneDevice } from '../record.js';
 import { keep } from '../scope.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
@@ -104,6 +106,7 @@ export abstract class Optimizer {
       'INVALID_ARGUMENT',
       `${name}: no parameters to train`,
     );
+    checkOneDevice(name, Object.fromEntries(this.parameters.map((tensor, i) => [`parameter ${i}`, tensor])));
   }
 
   /** The learning rate of the next step. @throws INVALID_ARGUMENT below 0 */
@@ -191,7 +194,7 @@ export abstract class Optimizer {
     for (const [i, load] of loads.entries()) {
       const entries = load.map(({ key, kind, value }): [string, Tensor | number] => [
         key,
-        kind === 'count' ? value.item() : keep((value as Tensor).clone()),
+        kind === 'count' ? value.item() : stateFrom(value as Tensor, params[i] as Tensor),
       ]);
       const param = params[i] as Tensor;
       disposeState(this.stateOf(param));
@@ -243,15 +246,14 @@ function checkEntry(
 }
 
 /** @internal A tensor for state: without contents until a step writes them, kept out of every scope. */
-export function stateLike({ shape, device, deviceIndex }: Tensor): Tensor {
-  return keep(
-    new Tensor({
-      storage: new Storage(native.empty(deviceIndex, shape, 0)),
-      dtype: 'float32',
-      device,
-      shape,
-    }),
-  );
+export function stateLike(parameter: Tensor): Tensor {
+  const { shape, dtype, device } = parameter;
+  return keep(new Tensor({ storage: emptyLike(parameter), dtype, device, shape }));
+}
+
+/** A copy for the state of a parameter, on its device. */
+function stateFrom(given: Tensor, { device }: Tensor): Tensor {
+  return keep(given.device === device ? given.clone() : noGrad(() => given.to(device)));
 }
 
 /** @internal */
