@@ -29,7 +29,7 @@ struct ClipGradNormBuffers {
 };
 
 // The factor of every gradient; NaN stays NaN.
-static inline double clip_factor(const ClipGradNormProblem& p, double norm) {
+static constexpr double clip_factor(const ClipGradNormProblem& p, double norm) {
   const double factor = p.max_norm / (norm + 1e-6);
   return factor > 1 ? 1 : factor;
 }
