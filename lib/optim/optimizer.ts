@@ -1,6 +1,8 @@
+import { zeros } from '../create.js';
 import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
+import { aside } from '../recording.js';
 import { keep } from '../scope.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
@@ -128,7 +130,7 @@ export abstract class Optimizer {
         check(!tensor.disposed, 'DISPOSED', () => `${this.name}: a parameter has been disposed`);
         return tensor.grad !== null;
       });
-      if (ready.length > 0) this.update(ready, this.#lr * group.lrFactor, group.weightDecay);
+      if (ready.length > 0) this.update(ready, group);
       for (const tensor of ready) tensor.storage.version++;
     }
   }
@@ -139,7 +141,7 @@ export abstract class Optimizer {
   }
 
   /** @internal One step of parameters with gradients. */
-  protected abstract update(params: readonly Tensor[], lr: number, weightDecay: number): void;
+  protected abstract update(params: readonly Tensor[], group: Group): void;
 
   /** @internal The names of a parameter's state, as PyTorch calls them. */
   protected abstract readonly kinds: Readonly<Record<string, Kind>>;
@@ -242,16 +244,9 @@ function checkEntry(
   );
 }
 
-/** @internal A tensor for state: without contents until a step writes them, kept out of every scope. */
-export function stateLike({ shape, device, deviceIndex }: Tensor): Tensor {
-  return keep(
-    new Tensor({
-      storage: new Storage(native.empty(deviceIndex, shape, 0)),
-      dtype: 'float32',
-      device,
-      shape,
-    }),
-  );
+/** @internal Zeros that live from step to step: kept out of every scope, no part of a captured step. */
+export function stateLike({ shape, device }: Tensor): Tensor {
+  return aside(() => keep(zeros(shape, { device })));
 }
 
 /** @internal */
