@@ -9,7 +9,9 @@ export {
   type MemoryInfo,
   memory,
   numThreads,
+  setAllowTF32,
   setDefaultDevice,
+  setDeterministic,
   setNumThreads,
   synchronize,
 } from './device.js';
