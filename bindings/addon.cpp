@@ -15,6 +15,7 @@
 #include "ops/pool/pool.h"
 #include "ops/random/random.h"
 #include "ops/softmax/softmax.h"
+#include "recording_api.h"
 
 namespace groupconv {
 namespace {
@@ -29,6 +30,7 @@ TensorPtr conv2d_fused(const Tensor& x, const Tensor& weight, const Tensor* bias
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));  // deleted with the environment
   bind_device_api(env, exports);
+  bind_recording_api(env, exports);
   // conv2d(x, weight, bias | null, geometry): handle
   bind<[](const Tensor& x, const Tensor& w, const Tensor* bias, const Conv2dGeometry& g) {
     return conv2d(x, w, bias, nullptr, {}, Activation::None, g);

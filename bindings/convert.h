@@ -95,8 +95,12 @@ struct From<Environment&> {  // takes no argument
 
 // All tensors of one call are on one device.
 inline Tensor& tensor_of(Arguments& a, napi_value value) {
-  Tensor& tensor = Environment::of(a.env).unwrap(value);
-  if (!a.stream) a.stream = &tensor.stream();
+  Environment& environment = Environment::of(a.env);
+  Tensor& tensor = environment.unwrap(value);
+  if (!a.stream) {
+    a.stream = &tensor.stream();
+    environment.check_recorded(*a.stream);
+  }
   require(a.stream == &tensor.stream(), ErrorCode::InvalidArgument, a.function, ": tensors on ",
           a.stream->device(), " and ", tensor.stream().device());
   return tensor;

@@ -42,6 +42,7 @@ void check_bytes(const Tensor& tensor, const HostArray& array) {
 }
 
 TensorPtr empty(Environment& environment, Device device, const Shape& shape, DType dtype) {
+  environment.check_recorded(*environment.stream(device));
   return std::make_shared<Tensor>(environment.stream(device), shape, dtype);
 }
 
@@ -151,15 +152,11 @@ napi_value tuning(Environment& environment) {
 // one that the solver does not accept is not taken.
 bool add_tuning(const std::string& op, const std::string& place, const std::vector<int>& problem,
                 const std::string& solver) {
-  for (AnyRegistry* registry : AnyRegistry::all()) {
-    if (op != registry->op()) continue;
-    for (DeviceKind device : {DeviceKind::Cpu, DeviceKind::Cuda})
-      for (const std::string& name : registry->solver_names(device))
-        if (name == solver) {
-          registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
-          return true;
-        }
-  }
+  for (AnyRegistry* registry : AnyRegistry::all())
+    if (op == registry->op() && registry->may_choose(solver)) {
+      registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
+      return true;
+    }
   return false;
 }
 
@@ -219,8 +216,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<available_isa_names>(env, exports, "isas");
   bind<[] { return double(thread_count()); }>(env, exports, "threads");
   bind<set_thread_count>(env, exports, "setThreads");
-  // solvers(op): string[], in order of preference; forceSolver(op, name | '')
-  bind<[](const std::string& op) { return AnyRegistry::find(op).solver_names(DeviceKind::Cpu); }>(
+  // solvers(op, device): string[], in order of preference; forceSolver(op, name | '')
+  bind<[](const std::string& op, Device device) { return AnyRegistry::find(op).solver_names(device.kind); }>(
       env, exports, "solvers");
   bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(
       env, exports, "forceSolver");

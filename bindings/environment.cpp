@@ -46,6 +46,7 @@ Environment& Environment::of(napi_env env) {
 
 void Environment::stop() {
   if (std::exchange(stopped_, true)) return;
+  if (recorded_) recorded_->cancel_recording();
   if (cpu_) cpu_->stop();
   for (const auto& [index, stream] : cuda_)
     if (stream) stream->stop();
@@ -60,6 +61,18 @@ const std::shared_ptr<Stream>& Environment::stream(Device device) {
   std::shared_ptr<Stream>& stream = cuda_[device.index];
   if (!stream) stream = cuda::open_stream(device.index);
   return stream;
+}
+
+void Environment::begin_recording(Device device) {
+  require(!recorded_ || !recorded_->has_begun_recording(), ErrorCode::InvalidArgument,
+          "capture: inside of another capture");
+  recorded_ = stream(device).get();
+  recorded_->begin_recording();
+}
+
+void Environment::refuse_beside_recording(const Stream& stream) const {
+  require(!recorded_->recording() || recorded_ == &stream, ErrorCode::InvalidArgument,
+          "capture: ", recorded_->device(), " is recorded, a tensor is on ", stream.device());
 }
 
 napi_value Environment::wrap(TensorPtr tensor) {

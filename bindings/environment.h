@@ -29,6 +29,12 @@ class Environment {
   // Throws DEVICE_UNAVAILABLE for a device that isn't there.
   const std::shared_ptr<Stream>& stream(Device device);
 
+  void begin_recording(Device device);
+  // Throws INVALID_ARGUMENT while another stream is recorded: its recording would miss what runs here.
+  void check_recorded(const Stream& stream) const {
+    if (recorded_) refuse_beside_recording(stream);
+  }
+
   napi_value wrap(TensorPtr tensor);
   // Throws INVALID_ARGUMENT for what is not a handle of this addon, DISPOSED for a released one.
   Tensor& unwrap(napi_value value);
@@ -59,6 +65,7 @@ class Environment {
   napi_value make_external(Handle* handle);
   napi_value take_spare(Handle* handle);
   Handle* handle_of(napi_value value);
+  void refuse_beside_recording(const Stream& stream) const;
   void stop();
   static void on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion);
   using Completions = Napi::TypedThreadSafeFunction<Environment, Completion, &Environment::on_completion>;
@@ -67,6 +74,7 @@ class Environment {
   Napi::FunctionReference error_class_;
   std::shared_ptr<Stream> cpu_;
   std::map<int, std::shared_ptr<Stream>> cuda_;  // by index
+  Stream* recorded_ = nullptr;                   // the last one that was
   Completions completions_;
   int waiting_ = 0;
   Handle* handles_ = nullptr;

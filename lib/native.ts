@@ -50,7 +50,7 @@ export interface Native {
   isas(): string[];
   threads(): number;
   setThreads(count: number): void;
-  solvers(op: string): string[];
+  solvers(op: string, device: DeviceIndex): string[];
   forceSolver(op: string, name: string): void;
   setAutotune(on: boolean): void;
   tuning(): [op: string, place: string, problem: number[], solver: string][];

@@ -58,7 +58,7 @@ const columns: Column<KernelLine>[] = [
 
 /** Every other solver as a contender of its own: it refuses what it doesn't accept. */
 function solverContenders(chosen: Contender): Contender[] {
-  const names = native.solvers('conv2d').filter((name) => name !== 'reference');
+  const names = native.solvers('conv2d', -1).filter((name) => name !== 'reference');
   return names.map((name) => ({ ...chosen, name: `groupconv ${name}`, variant: name }));
 }
 

@@ -87,7 +87,7 @@ class IdleStream final : public Stream {
  public:
   Device device() const override { return {DeviceKind::Cpu, 0}; }
   std::string place() const override { return "test"; }
-  void submit(Task, size_t) override {}
+  void queue(Task, size_t) override {}
   void notify(std::function<void(const Error*)>) override {}
   Ticket record() override { return 0; }
   void wait(Ticket) override {}
@@ -97,8 +97,8 @@ class IdleStream final : public Stream {
   bool computes_in(DType) const override { return true; }
   void receive(const Tensor&, Tensor&) override {}
   void drain() override { ++drained; }
-  void* allocate(size_t) override { return nullptr; }
-  void release(void*, size_t) noexcept override {}
+  void* take(size_t) override { return nullptr; }
+  void give(void*, size_t) noexcept override {}
   int activation_block(int64_t) const override { return 1; }
   void relayout(const Tensor&, Tensor&) override {}
   void upload(const void*, Tensor&) override {}

@@ -33,6 +33,8 @@ class AnyRegistry {
   virtual ~AnyRegistry() = default;
   const char* op() const { return op_; }
   virtual std::vector<std::string> solver_names(DeviceKind device) const = 0;
+  // Whether a saved choice can name this solver.
+  virtual bool may_choose(const std::string& solver) const;
   // Takes a device's list from a library that was opened at run time. INVALID_ARGUMENT where the sizes say
   // that it was built from other headers.
   virtual void adopt(DeviceKind device, const void* const* solvers, int count, size_t problem_bytes,
@@ -113,6 +115,7 @@ class Registry final : public AnyRegistry {
     choice.solver = tuning.find(choice.place, choice.problem);
     const Measure measure = measures_[static_cast<size_t>(stream.device().kind)];
     if (!choice.solver.empty() || !autotune_enabled || !measure) return choice.solver;
+    const PausedRecording paused(stream);
     stream.drain();
     choice.solver = measure(stream, problem);
     tuning.put(choice);

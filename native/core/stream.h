@@ -3,6 +3,8 @@
 // Memory is stream-ordered: a block released now may be handed out again at once, because whoever receives it
 // can only use it in work submitted later. So queued work holds plain pointers, and nothing waits for a
 // release.
+//
+// Work can be recorded and repeated: everything passes here, so recording is nobody else's concern.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -11,6 +13,8 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "core/device.h"
 #include "core/dtype.h"
@@ -19,7 +23,12 @@
 
 namespace groupconv {
 
+class Recording;
+class RecordedMemory;
 class Tensor;
+
+// Tasks that are run again and again, in this order.
+using RecordedWork = std::vector<std::shared_ptr<Task>>;
 
 // What tensors hold on a stream, in logical bytes (elements times their size: no padding, no size classes).
 struct MemoryUse {
@@ -27,18 +36,19 @@ struct MemoryUse {
   std::atomic<int64_t> derived_bytes{0};  // packed and folded forms of parameters
 };
 
-class Stream {
+class Stream : public std::enable_shared_from_this<Stream> {
  public:
   using Ticket = uint64_t;  // the number of the last task submitted before it was taken
 
-  virtual ~Stream() = default;
+  Stream();
+  virtual ~Stream();
   virtual Device device() const = 0;
   // The device and what decides its speed, in words: choices that were measured hold for this place.
   virtual std::string place() const = 0;
 
   // Queues work and returns at once. A full queue (tasks, or `host_bytes` held by them) slows the caller
   // down. After a task has failed, later ones are skipped until a wait has told the error.
-  virtual void submit(Task task, size_t host_bytes = 0) = 0;
+  void submit(Task task, size_t host_bytes = 0);
   // `done` is called on the queue's thread, always, after all that was submitted before; with the first error
   // since the last notify or wait, or null.
   virtual void notify(std::function<void(const Error*)> done) = 0;
@@ -54,8 +64,8 @@ class Stream {
   virtual double busy_seconds() const = 0;
 
   // At least `bytes`, 64-byte aligned, uninitialised. Throws OUT_OF_MEMORY.
-  virtual void* allocate(size_t bytes) = 0;
-  virtual void release(void* block, size_t bytes) noexcept = 0;
+  void* allocate(size_t bytes);
+  void release(void* block, size_t bytes) noexcept;
   // Taken from the system, blocks that are kept for reuse included.
   virtual size_t reserved_bytes() const = 0;
 
@@ -73,9 +83,30 @@ class Stream {
   // Copies the elements of another stream's tensor, in the order of both streams.
   virtual void receive(const Tensor& from, Tensor& to) = 0;
 
+  // From begin to end, what is submitted runs and is kept, with memory of its own. One at a time
+  // (INVALID_ARGUMENT); reading values and other streams' tensors are refused meanwhile. Without an end the
+  // recording is dropped by `cancel`.
+  void begin_recording();
+  std::shared_ptr<Recording> end_recording();
+  void cancel_recording() noexcept { recording_ = nullptr, begun_.reset(); }
+  bool has_begun_recording() const { return begun_ != nullptr; }
+  // What is submitted and allocated now belongs to it; null where nothing is recorded, or it is paused.
+  Recording* recording() const { return recording_; }
+  void pause_recording(bool paused) { recording_ = paused ? nullptr : begun_.get(); }
+  // What repeats the work when it is called on the queue's thread.
+  using Repeat = std::function<void(const ExecutionContext&)>;
+  virtual Repeat repeating(std::shared_ptr<const RecordedWork> work);
+
   MemoryUse use;
 
  protected:
+  friend class RecordedMemory;
+  virtual void queue(Task task, size_t host_bytes) = 0;
+  virtual void* take(size_t bytes) = 0;
+  virtual void give(void* block, size_t bytes) noexcept = 0;
+  // INVALID_ARGUMENT: what a recording can't repeat.
+  void refuse_while_recording(const char* what) const;
+
   // A tensor's elements on their way from one stream to another, by way of the host.
   struct Staged {
     std::unique_ptr<char[]> data;
@@ -85,6 +116,29 @@ class Stream {
     void wait();
   };
   static std::shared_ptr<Staged> stage(const Tensor& from);
+
+ private:
+  std::shared_ptr<Recording> begun_;
+  Recording* recording_ = nullptr;
+  // Blocks in use that are a recording's.
+  std::unordered_map<void*, std::shared_ptr<RecordedMemory>> recorded_blocks_;
+};
+
+// While it lives, what is done is no part of the stream's recording.
+class PausedRecording {
+ public:
+  explicit PausedRecording(Stream& stream) : stream_(stream), was_(stream.recording() != nullptr) {
+    if (was_) stream_.pause_recording(true);
+  }
+  ~PausedRecording() {
+    if (was_) stream_.pause_recording(false);
+  }
+  PausedRecording(const PausedRecording&) = delete;
+  PausedRecording& operator=(const PausedRecording&) = delete;
+
+ private:
+  Stream& stream_;
+  const bool was_;
 };
 
 // Scratch memory that work submitted during this object's life may use.

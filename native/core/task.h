@@ -1,4 +1,5 @@
-// A unit of queued work: called once, on its stream's thread, with what the device lends it. Move-only.
+// A unit of queued work: called on its stream's thread with what the device lends it; once, or, where it was
+// recorded, once more for every replay. Move-only.
 #pragma once
 #include <memory>
 #include <utility>

@@ -2,27 +2,9 @@
 
 #include <atomic>
 
+#include "core/recording.h"
+
 namespace groupconv {
-
-std::shared_ptr<Stream::Staged> Stream::stage(const Tensor& from) {
-  Stream& source = from.stream();
-  auto staged = std::make_shared<Staged>();
-  staged->bytes = from.logical_bytes();
-  staged->data = std::make_unique_for_overwrite<char[]>(staged->bytes);
-  source.download(from, staged->data.get());
-  // The notice follows the download at once: waiting for it is waiting for nothing that was queued later.
-  // The source alone holds the promise: if it is stopped, the promise breaks and nobody waits for ever.
-  auto promise = std::make_shared<std::promise<std::unique_ptr<Error>>>();
-  staged->arrived = promise->get_future();
-  source.notify([staged, promise = std::move(promise)](const Error* error) {
-    promise->set_value(error ? std::make_unique<Error>(*error) : nullptr);
-  });
-  return staged;
-}
-
-void Stream::Staged::wait() {
-  if (const std::unique_ptr<Error> error = arrived.get()) throw *error;
-}
 
 Storage::Storage(std::shared_ptr<Stream> stream, size_t bytes, size_t logical_bytes, Kind kind)
     : stream_(std::move(stream)),
@@ -49,7 +31,12 @@ Tensor::Tensor(std::shared_ptr<Stream> stream, const Shape& shape, DType dtype)
     : stream_(std::move(stream)), shape_(shape), dtype_(dtype) {
   static std::atomic<uint64_t> made{0};
   id_ = ++made;
+  if (const Recording* recording = stream_->recording()) made_in_ = recording->number();
 }
+
+void Tensor::tell_write(Recording& recording) const { recording.wrote(*this); }
+
+bool Tensor::shares_memory() const { return storage_.use_count() - storage_->recordings > 1; }
 
 int64_t Tensor::physical_size(const Shape& shape, int block) {
   if (block == 1) return shape.size();
@@ -74,8 +61,9 @@ void Tensor::bring_into(int block) const {
 
 void Tensor::prepare_to_overwrite(int block) {
   const size_t bytes = static_cast<size_t>(physical_size(shape_, block)) * size_of(dtype_);
+  if (Recording* recording = stream_->recording()) recording->meet(*this);
   // Memory shared with a view is left to the view.
-  if (!storage_ || storage_.use_count() > 1 || storage_->bytes() != bytes) {
+  if (!storage_ || shares_memory() || storage_->bytes() != bytes) {
     storage_.reset();
     storage_ = std::make_shared<Storage>(stream_, bytes, logical_bytes());
   }
@@ -93,35 +81,62 @@ TensorPtr Tensor::view(const Shape& shape) const {
 }
 
 TensorPtr Tensor::give_memory(int block) {
-  if (!storage_ || storage_.use_count() > 1 || block_ != block) return nullptr;
+  if (!storage_ || shares_memory() || block_ != block) return nullptr;
   auto result = std::make_shared<Tensor>(stream_, shape_, dtype_);
   result->storage_ = std::move(storage_);
   result->block_ = block_;
   return result;
 }
 
+void Tensor::move_into(const Form& form) const {
+  if (storage_ == form.storage && block_ == form.block) return;
+  // In two steps where the memory is the same, or neither layout is row-major.
+  if (storage_ == form.storage || (block_ != 1 && form.block != 1)) bring_into(block_ == 1 ? form.block : 1);
+  if (storage_ == form.storage && block_ == form.block) return;
+  Tensor moved(stream_, shape_, dtype_);
+  moved.set_form(form);
+  stream_->relayout(*this, moved);
+  set_form(form);
+}
+
 Stamp::Stamp(std::initializer_list<const Tensor*> tensors, float number) : number_(number) {
-  require(tensors.size() * 2 <= tensors_.size(), ErrorCode::InvalidArgument, "stamp of ", tensors.size(),
-          " tensors");
-  auto word = tensors_.begin();
+  require(tensors.size() <= ids_.size(), ErrorCode::InvalidArgument, "stamp of ", tensors.size(), " tensors");
+  size_t i = 0;
   for (const Tensor* tensor : tensors) {
-    *word++ = tensor ? tensor->id() : 0;
-    *word++ = tensor ? tensor->version() : 0;
+    ids_[i] = tensor ? tensor->id() : 0;
+    versions_[i++] = tensor ? tensor->version() : 0;
   }
+}
+
+Stamp Stamp::renewed(const std::function<uint64_t(uint64_t)>& version_of) const {
+  Stamp now = *this;
+  for (size_t i = 0; i < ids_.size(); ++i)
+    if (ids_[i]) now.versions_[i] = version_of(ids_[i]);
+  return now;
 }
 
 const float* Tensor::derived(const std::string& key, const Stamp& stamp, size_t bytes,
                              const std::function<void(float*)>& make) const {
   Derived& entry = derived_[key];
-  if (!entry.storage || !(entry.stamp == stamp)) {
-    if (!entry.storage || entry.storage->bytes() != bytes) {
-      entry.storage.reset();
-      entry.storage = std::make_unique<Storage>(stream_, bytes, bytes, Storage::Kind::Derived);
-    }
-    make(static_cast<float*>(entry.storage->data()));
-    entry.stamp = stamp;
+  if (!entry.storage || entry.storage->bytes() != bytes) {
+    const PausedRecording paused(*stream_);  // it lives from replay to replay
+    entry = Derived();
+    entry.storage = std::make_shared<Storage>(stream_, bytes, bytes, Storage::Kind::Derived);
   }
-  return static_cast<const float*>(entry.storage->data());
+  float* const memory = static_cast<float*>(entry.storage->data());
+  if (Recording* recording = stream_->recording())
+    recording->prepare(*this, key, stamp, entry.storage, [&] { make(memory); });
+  else if (!(entry.stamp == stamp))
+    make(memory);
+  entry.stamp = stamp;
+  return memory;
+}
+
+bool Tensor::set_derived(const std::string& key, const Stamp& stamp) const {
+  Stamp& present = derived_.at(key).stamp;
+  if (present == stamp) return false;
+  present = stamp;
+  return true;
 }
 
 void require_computable(const char* op, const char* name, const Tensor& activation) {

@@ -37,6 +37,8 @@ class Storage {
   Storage& operator=(const Storage&) = delete;
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  // Of those who share it, how many are recordings: they don't keep it from being overwritten.
+  int recordings = 0;
 
  private:
   std::shared_ptr<Stream> stream_;
@@ -45,19 +47,28 @@ class Storage {
   Kind kind_;
 };
 
+// Where a tensor's elements are, and in which layout.
+struct Form {
+  std::shared_ptr<Storage> storage;
+  int block = 1;
+};
+
 // What a derived form was made from: the identities and versions of up to six tensors (null where one is
 // absent), and a number.
 class Stamp {
  public:
   explicit Stamp(std::initializer_list<const Tensor*> tensors, float number = 0);
   bool operator==(const Stamp&) const = default;
+  const std::array<uint64_t, 6>& ids() const { return ids_; }  // 0 where one is absent
+  // The same tensors as they are now.
+  Stamp renewed(const std::function<uint64_t(uint64_t id)>& version_of) const;
 
  private:
-  std::array<uint64_t, 12> tensors_{};  // id, version
+  std::array<uint64_t, 6> ids_{}, versions_{};
   float number_;
 };
 
-class Tensor {
+class Tensor : public std::enable_shared_from_this<Tensor> {
  public:
   // Memory comes with the first writer, which decides the layout.
   Tensor(std::shared_ptr<Stream> stream, const Shape& shape, DType dtype);
@@ -105,7 +116,10 @@ class Tensor {
   uint64_t id() const { return id_; }
   // Raised by every write; derived forms (packed, folded) are kept only for the version they were made from.
   uint64_t version() const { return version_; }
-  void touch() { ++version_; }
+  void touch() {
+    ++version_;
+    if (Recording* recording = stream_->recording()) tell_write(*recording);
+  }
 
   // A tensor of the same value and layout that takes the memory along, if it is no view's and has the layout;
   // else null. This one is left without memory.
@@ -116,11 +130,22 @@ class Tensor {
   const float* derived(const std::string& key, const Stamp& stamp, size_t bytes,
                        const std::function<void(float*)>& make) const;
 
+  // For recordings. The number of the one this tensor was made in, or 0.
+  uint64_t made_in() const { return made_in_; }
+  Form form() const { return {storage_, block_}; }
+  void set_form(const Form& form) const { storage_ = form.storage, block_ = form.block; }
+  // Takes the value along.
+  void move_into(const Form& form) const;
+  // Whether the derived form was made of something else; it is about to be made again.
+  bool set_derived(const std::string& key, const Stamp& stamp) const;
+
  private:
   struct Derived {
     Stamp stamp{{}};
-    std::unique_ptr<Storage> storage;
+    std::shared_ptr<Storage> storage;
   };
+  bool shares_memory() const;
+  void tell_write(Recording& recording) const;
   void bring_into(int block) const;
   void prepare_to_overwrite(int block);
 
@@ -128,7 +153,7 @@ class Tensor {
   Shape shape_;
   DType dtype_;
   uint64_t id_;
-  uint64_t version_ = 0;
+  uint64_t version_ = 0, made_in_ = 0;
   // The physical form is a cache of the logical value: readers may change it.
   mutable int block_ = 1;
   mutable std::shared_ptr<Storage> storage_;

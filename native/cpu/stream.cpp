@@ -34,7 +34,7 @@ std::string CpuStream::place() const {
   return std::string("cpu ") + isa_name(active_isa()) + ", " + std::to_string(thread_count()) + " threads";
 }
 
-void* CpuStream::allocate(size_t bytes) {
+void* CpuStream::take(size_t bytes) {
   void* block = arena_.allocate(bytes);
   if (!block) {
     drain();  // kept blocks may be in use by queued work
@@ -45,8 +45,6 @@ void* CpuStream::allocate(size_t bytes) {
           " are in use");
   return block;
 }
-
-void CpuStream::release(void* block, size_t bytes) noexcept { arena_.release(block, bytes); }
 
 int CpuStream::activation_block(int64_t channels) const {
   return channels <= kMostPlainChannels ? 1 : simd_width(active_isa());
@@ -65,6 +63,7 @@ void CpuStream::upload(const void* host, Tensor& to) {
 }
 
 void CpuStream::download(const Tensor& from, void* host) {
+  refuse_while_recording("a value is read");
   const int block = from.block();
   const void* source = from.in_layout<void>(block);
   submit([=, shape = from.shape(), bytes = size_of(from.dtype())](const ExecutionContext& context) {
@@ -73,6 +72,7 @@ void CpuStream::download(const Tensor& from, void* host) {
 }
 
 void CpuStream::receive(const Tensor& from, Tensor& to) {
+  refuse_while_recording("a tensor comes from another device");
   auto staged = stage(from);
   void* target = to.target_in_layout<void>(1);
   submit([staged, target](const ExecutionContext&) {

@@ -12,7 +12,6 @@ class CpuStream final : public Stream {
 
   Device device() const override { return {DeviceKind::Cpu, 0}; }
   std::string place() const override;  // e.g. "cpu avx512, 2 threads"
-  void submit(Task task, size_t host_bytes = 0) override { queue_.submit(std::move(task), host_bytes); }
   void notify(std::function<void(const Error*)> done) override { queue_.notify(std::move(done)); }
   Ticket record() override { return queue_.record(); }
   void wait(Ticket ticket) override { queue_.wait(ticket); }
@@ -21,8 +20,6 @@ class CpuStream final : public Stream {
   double busy_seconds() const override { return queue_.busy_seconds(); }
   size_t reserved_bytes() const override { return arena_.reserved_bytes(); }
   bool computes_in(DType dtype) const override { return dtype == DType::Float32; }
-  void* allocate(size_t bytes) override;
-  void release(void* block, size_t bytes) noexcept override;
   int activation_block(int64_t channels) const override;
   void relayout(const Tensor& from, Tensor& to) override;
   void upload(const void* host, Tensor& to) override;
@@ -30,6 +27,9 @@ class CpuStream final : public Stream {
   void receive(const Tensor& from, Tensor& to) override;
 
  private:
+  void queue(Task task, size_t host_bytes) override { queue_.submit(std::move(task), host_bytes); }
+  void* take(size_t bytes) override;
+  void give(void* block, size_t bytes) noexcept override { arena_.release(block, bytes); }
   Arena arena_;
   TaskQueue queue_;  // after the arena: its thread ends first
 };

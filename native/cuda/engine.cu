@@ -1,6 +1,9 @@
 #include "cuda/engine.h"
 
-#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "cuda/cudnn/session.h"
 
 namespace groupconv::cuda {
 namespace {
@@ -8,11 +11,21 @@ namespace {
 // Memory for the kernels in flight; all of them are in order, so one block serves all.
 class Scratch {
  public:
-  ~Scratch() { cudaFree(block_); }
+  ~Scratch() {
+    cudaFree(block_);
+    for (void* block : captured_blocks_) cudaFree(block);
+  }
+  // Graphs that are captured now use the present block as long as they live.
+  void capture() { captured_ = true; }
   void* at_least(size_t bytes, cudaStream_t stream) {
     if (bytes > bytes_) {
-      check(cudaStreamSynchronize(stream), "scratch memory");
-      cudaFree(std::exchange(block_, nullptr));
+      if (std::exchange(captured_, false)) {
+        captured_blocks_.push_back(block_);
+      } else {
+        check(cudaStreamSynchronize(stream), "scratch memory");
+        cudaFree(block_);
+      }
+      block_ = nullptr;
       bytes_ = 0;
       require(cudaMalloc(&block_, bytes) == cudaSuccess, ErrorCode::OutOfMemory, "cuda: no memory for ",
               bytes, " bytes of scratch");
@@ -24,11 +37,19 @@ class Scratch {
  private:
   void* block_ = nullptr;
   size_t bytes_ = 0;
+  bool captured_ = false;
+  std::vector<void*> captured_blocks_;
 };
 
 struct EngineContext final : CudaContext {
   void* scratch(size_t bytes) const override { return memory.at_least(bytes, stream); }
+  cudnn::Session* cudnn() const override {
+    if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, device);
+    return session.get();
+  }
+  std::string device;
   mutable Scratch memory;
+  mutable std::unique_ptr<cudnn::Session> session;
 };
 
 struct CudaGraph final : Graph {
@@ -41,12 +62,14 @@ class CudaEngine final : public Engine {
   explicit CudaEngine(int device) : device_(device), properties_(properties_of(device)) {
     check(cudaSetDevice(device), "opening the device");
     check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "stream");
+    context_.device = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
   }
   ~CudaEngine() override {
     cudaSetDevice(device_);
     cudaStreamSynchronize(context_.stream);
+    context_.session.reset();
     cudaStreamDestroy(context_.stream);
   }
 
@@ -101,6 +124,7 @@ class CudaEngine final : public Engine {
 
   void begin_capture() override {
     use_device();
+    context_.memory.capture();
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeRelaxed), "capture");
   }
   std::unique_ptr<Graph> end_capture() override {

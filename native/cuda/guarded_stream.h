@@ -16,29 +16,8 @@ class GuardedStream final : public Stream {
   // Nothing was written beside any block that has been released by now.
   bool intact() const { return intact_; }
 
-  void* allocate(size_t bytes) override {
-    auto* const block = static_cast<unsigned char*>(inner_->allocate(bytes + 2 * kGuard));
-#ifdef GROUPCONV_EMULATED
-    inner_->drain();  // queued work may still use it
-    std::memset(block, kPattern, kGuard);
-    std::memset(block + kGuard, kPoison, bytes);
-    std::memset(block + kGuard + bytes, kPattern, kGuard);
-#endif
-    return block + kGuard;
-  }
-  void release(void* data, size_t bytes) noexcept override {
-    auto* const block = static_cast<unsigned char*>(data) - kGuard;
-#ifdef GROUPCONV_EMULATED
-    inner_->drain();
-    for (size_t i = 0; i < kGuard; ++i)
-      intact_ = intact_ && block[i] == kPattern && block[kGuard + bytes + i] == kPattern;
-#endif
-    inner_->release(block, bytes + 2 * kGuard);
-  }
-
   Device device() const override { return inner_->device(); }
   std::string place() const override { return inner_->place(); }
-  void submit(Task task, size_t host_bytes = 0) override { inner_->submit(std::move(task), host_bytes); }
   void notify(std::function<void(const Error*)> done) override { inner_->notify(std::move(done)); }
   Ticket record() override { return inner_->record(); }
   void wait(Ticket ticket) override { inner_->wait(ticket); }
@@ -54,6 +33,27 @@ class GuardedStream final : public Stream {
   void receive(const Tensor& from, Tensor& to) override { inner_->receive(from, to); }
 
  private:
+  void queue(Task task, size_t host_bytes) override { inner_->submit(std::move(task), host_bytes); }
+  void* take(size_t bytes) override {
+    auto* const block = static_cast<unsigned char*>(inner_->allocate(bytes + 2 * kGuard));
+#ifdef GROUPCONV_EMULATED
+    inner_->drain();  // queued work may still use it
+    std::memset(block, kPattern, kGuard);
+    std::memset(block + kGuard, kPoison, bytes);
+    std::memset(block + kGuard + bytes, kPattern, kGuard);
+#endif
+    return block + kGuard;
+  }
+  void give(void* data, size_t bytes) noexcept override {
+    auto* const block = static_cast<unsigned char*>(data) - kGuard;
+#ifdef GROUPCONV_EMULATED
+    inner_->drain();
+    for (size_t i = 0; i < kGuard; ++i)
+      intact_ = intact_ && block[i] == kPattern && block[kGuard + bytes + i] == kPattern;
+#endif
+    inner_->release(block, bytes + 2 * kGuard);
+  }
+
   static constexpr size_t kGuard = 256;  // keeps the alignment of a device allocation
   static constexpr unsigned char kPattern = 0x5a, kPoison = 0xff;
   const std::unique_ptr<Stream> inner_;

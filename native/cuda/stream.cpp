@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <future>
+#include <utility>
 
 #include "core/tensor.h"
 
@@ -90,7 +91,48 @@ void CudaStream::drain() {
   completions_.drain();
 }
 
-void* CudaStream::allocate(size_t bytes) {
+// Ends a capture that failed half-way, so that the device's queue can go on.
+class CudaStream::Capture {
+ public:
+  explicit Capture(CudaStream& stream) : stream_(stream) {
+    stream_.engine_->begin_capture();
+    stream_.capturing_ = true;
+  }
+  ~Capture() {
+    if (!std::exchange(stream_.capturing_, false)) return;
+    try {
+      stream_.engine_->end_capture();
+    } catch (const Error&) {  // the first failure is on its way
+    }
+  }
+  std::unique_ptr<Graph> end() {
+    stream_.capturing_ = false;
+    return stream_.engine_->end_capture();
+  }
+
+ private:
+  CudaStream& stream_;
+};
+
+// The first replay captures: by then the work has run once, and whatever it makes lazily exists.
+Stream::Repeat CudaStream::repeating(std::shared_ptr<const RecordedWork> work) {
+  struct Captured {
+    std::shared_ptr<const RecordedWork> work;
+    std::unique_ptr<Graph> graph;
+  };
+  const auto captured = std::make_shared<Captured>(Captured{std::move(work), nullptr});
+  return [this, captured](const ExecutionContext& context) {
+    if (!captured->graph) {
+      Capture capture(*this);
+      for (const std::shared_ptr<Task>& task : *captured->work) (*task)(context);
+      captured->graph = capture.end();
+    }
+    engine_->launch(*captured->graph);
+    when_reached([captured] {});  // the host memory from which the graph copies, too
+  };
+}
+
+void* CudaStream::take(size_t bytes) {
   void* block = arena_.allocate(bytes);
   if (!block) {
     drain();  // kept blocks may be in use by queued work
@@ -127,11 +169,12 @@ void CudaStream::upload(const void* host, Tensor& to) {
   std::memcpy(staged->data(), host, staged->bytes());
   submit([this, staged, target = to.target_in_layout<void>(1)](const ExecutionContext&) {
     engine_->to_device(target, staged->data(), staged->bytes());
-    when_reached([staged] {});
+    if (!capturing_) when_reached([staged] {});  // a graph's copies live as long as the graph
   });
 }
 
 void CudaStream::download(const Tensor& from, void* host) {
+  refuse_while_recording("a value is read");
   const int block = from.block();
   const std::shared_ptr<Pinned> staged = pinned(from.logical_bytes());
   const Workspace plain(*this, block > 1 ? staged->bytes() : 0);
@@ -144,6 +187,7 @@ void CudaStream::download(const Tensor& from, void* host) {
 }
 
 void CudaStream::receive(const Tensor& from, Tensor& to) {
+  refuse_while_recording("a tensor comes from another device");
   const std::shared_ptr<Staged> arriving = stage(from);
   const std::shared_ptr<Pinned> staged = pinned(arriving->bytes);
   submit([=, this, target = to.target_in_layout<void>(1)](const ExecutionContext&) {

@@ -15,7 +15,6 @@ class CudaStream final : public Stream {
 
   Device device() const override { return {DeviceKind::Cuda, index_}; }
   std::string place() const override;  // e.g. "cuda NVIDIA H100 80GB HBM3"
-  void submit(Task task, size_t host_bytes = 0) override { launches_.submit(std::move(task), host_bytes); }
   void notify(std::function<void(const Error*)> done) override;
   Ticket record() override { return launches_.record(); }
   void wait(Ticket ticket) override;
@@ -24,8 +23,6 @@ class CudaStream final : public Stream {
   // Of the launching thread.
   double busy_seconds() const override { return launches_.busy_seconds(); }
 
-  void* allocate(size_t bytes) override;
-  void release(void* block, size_t bytes) noexcept override { arena_.release(block, bytes); }
   size_t reserved_bytes() const override { return arena_.reserved_bytes(); }
 
   bool computes_in(DType dtype) const override { return dtype != DType::Int32; }
@@ -35,8 +32,13 @@ class CudaStream final : public Stream {
   void upload(const void* host, Tensor& to) override;
   void download(const Tensor& from, void* host) override;
   void receive(const Tensor& from, Tensor& to) override;
+  Repeat repeating(std::shared_ptr<const RecordedWork> work) override;
 
  private:
+  void queue(Task task, size_t host_bytes) override { launches_.submit(std::move(task), host_bytes); }
+  void* take(size_t bytes) override;
+  void give(void* block, size_t bytes) noexcept override { arena_.release(block, bytes); }
+  class Capture;
   class Pinned;
   std::shared_ptr<Pinned> pinned(size_t bytes);
   // On the launching thread: `then` runs on the other one when the device has come this far.
@@ -44,6 +46,7 @@ class CudaStream final : public Stream {
 
   const int index_;
   const std::unique_ptr<Engine> engine_;
+  bool capturing_ = false;  // of the launching thread
   Arena arena_, pinned_arena_;
   // Threads end before what they use: the launching one first.
   TaskQueue completions_;

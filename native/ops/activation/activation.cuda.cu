@@ -1,3 +1,4 @@
+#include "cuda/activate.h"
 #include "cuda/element.h"
 #include "cuda/launch.h"
 #include "cuda/offer.h"
@@ -6,11 +7,6 @@
 namespace groupconv::cuda {
 namespace {
 
-// f(x) by the kind: NaN stays NaN.
-__device__ __forceinline__ float clamp(Activation kind, float x) {
-  const float low = x < 0 ? 0 : x;
-  return kind == Activation::Relu6 && low > 6 ? 6 : low;
-}
 __device__ __forceinline__ bool shut(Activation kind, float y) {
   return y <= 0 || (kind == Activation::Relu6 && y >= 6);
 }
@@ -23,11 +19,12 @@ __global__ void __launch_bounds__(kThreads)
   GROUPCONV_GRID_STRIDE(i, size / kWidth) {
     auto pack = load_pack<kWidth>(x + i * kWidth);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) pack.element[k] = from_float<T>(clamp(kind, to_float(pack.element[k])));
+    for (int k = 0; k < kWidth; ++k)
+      pack.element[k] = from_float<T>(activate(kind, to_float(pack.element[k])));
     store_pack(y + i * kWidth, pack);
   }
   const int64_t done = size / kWidth * kWidth;
-  GROUPCONV_GRID_STRIDE(i, size - done) y[done + i] = from_float<T>(clamp(kind, to_float(x[done + i])));
+  GROUPCONV_GRID_STRIDE(i, size - done) y[done + i] = from_float<T>(activate(kind, to_float(x[done + i])));
 }
 
 template <class T>

@@ -1,10 +1,13 @@
 // Optimiser steps over all tensors at once, as torch.optim.SGD and torch.optim.AdamW compute them; state is
-// float32.
+// float32 and starts at zero.
 //
 //   SGD:    g += weight_decay p;  m = momentum m + (1 - dampening) g, or m = g the first time;
 //           p -= lr (nesterov ? g + momentum m : m)
 //   AdamW:  p *= 1 - lr weight_decay;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
 //           p -= lr / (1 - beta1^step) m / (sqrt(v / (1 - beta2^step)) + eps)
+//
+// What changes from step to step is read from memory when the step runs, so that a recorded step goes on
+// with new numbers.
 #pragma once
 #include <vector>
 
@@ -14,19 +17,24 @@
 namespace groupconv {
 
 struct SgdProblem {
-  float lr, momentum, weight_decay;
-  float gradient_factor;  // 1 - dampening
-  bool nesterov, first;   // first: the momenta hold nothing yet
+  float momentum, weight_decay;
+  bool nesterov;
+};
+struct SgdNumbers {
+  float lr;
+  float keep;             // of the old momentum: `momentum`, but 0 the first time
+  float gradient_factor;  // 1 - dampening, but 1 the first time
 };
 std::ostream& operator<<(std::ostream& out, const SgdProblem& problem);
 
 struct AdamwProblem {
-  float decay;                       // 1 - lr weight_decay
   float beta1, beta2, rest1, rest2;  // rest: 1 - beta, rounded from float64
-  float step_size;                   // lr / (1 - beta1^step)
-  float root_correction;             // sqrt(1 - beta2^step)
   float eps;
-  bool first;  // the moments hold nothing yet and count as zero
+};
+struct AdamwNumbers {
+  float decay;            // 1 - lr weight_decay
+  float step_size;        // lr / (1 - beta1^step)
+  float root_correction;  // sqrt(1 - beta2^step)
 };
 std::ostream& operator<<(std::ostream& out, const AdamwProblem& problem);
 
@@ -37,27 +45,31 @@ struct OptimizerChunk {
   float *first, *second;  // momentum, or first and second moment; null where there is none
   int64_t size;
 };
+template <class Numbers>
 struct OptimizerBuffers {
-  const OptimizerChunk* chunks;
+  const OptimizerChunk* chunks;  // on the host, on every device
   int64_t count;
+  const Numbers* numbers;  // in the device's memory
   void* workspace = nullptr;
 };
+using SgdBuffers = OptimizerBuffers<SgdNumbers>;
+using AdamwBuffers = OptimizerBuffers<AdamwNumbers>;
 
-using SgdSolver = Solver<SgdProblem, OptimizerBuffers>;
-using SgdTable = SolverTable<SgdProblem, OptimizerBuffers>;
-Registry<SgdProblem, OptimizerBuffers>& sgd_registry();
-using AdamwSolver = Solver<AdamwProblem, OptimizerBuffers>;
-using AdamwTable = SolverTable<AdamwProblem, OptimizerBuffers>;
-Registry<AdamwProblem, OptimizerBuffers>& adamw_registry();
+using SgdSolver = Solver<SgdProblem, SgdBuffers>;
+using SgdTable = SolverTable<SgdProblem, SgdBuffers>;
+Registry<SgdProblem, SgdBuffers>& sgd_registry();
+using AdamwSolver = Solver<AdamwProblem, AdamwBuffers>;
+using AdamwTable = SolverTable<AdamwProblem, AdamwBuffers>;
+Registry<AdamwProblem, AdamwBuffers>& adamw_registry();
 
 // Hyperparameters are float64, as in PyTorch: 1 - 0.999 in float32 would be off by 1e-5. Element i of every
-// list belongs together. `momenta` is empty without momentum.
+// list belongs together. `momenta` is empty without momentum. `numbers` are SgdNumbers, float32 [3].
 void sgd_step(const std::vector<Tensor*>& parameters, const std::vector<const Tensor*>& gradients,
-              const std::vector<Tensor*>& momenta, double lr, double momentum, double dampening,
-              double weight_decay, bool nesterov, bool first);
-// `step` counts from 1; in step 1 the moments' old contents don't matter.
+              const std::vector<Tensor*>& momenta, const Tensor& numbers, double momentum,
+              double weight_decay, bool nesterov);
+// `numbers` are AdamwNumbers, float32 [3].
 void adamw_step(const std::vector<Tensor*>& parameters, const std::vector<const Tensor*>& gradients,
                 const std::vector<Tensor*>& first_moments, const std::vector<Tensor*>& second_moments,
-                double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step);
+                const Tensor& numbers, double beta1, double beta2, double eps);
 
 }  // namespace groupconv

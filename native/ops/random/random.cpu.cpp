@@ -24,6 +24,12 @@ constexpr int64_t kChunk = 4096;  // elements of one piece of work, in logical o
 
 uint64_t words(uint32_t low, uint32_t high) { return low | uint64_t{high} << 32; }
 
+struct Position {
+  explicit Position(const RandomPosition& at)
+      : seed(words(at.seed[0], at.seed[1])), offset(words(at.offset[0], at.offset[1])) {}
+  uint64_t seed, offset;
+};
+
 // The words of a run of positions, block by block.
 class Words {
  public:
@@ -65,10 +71,11 @@ float normal(const RandomProblem& p, const PhiloxBlock& block, int word) {
 template <class Value>
 void generate(const RandomProblem& p, const RandomBuffers& b, const ExecutionContext& context,
               const Value& value) {
+  const Position at(*b.position);
   parallel_for(context, (p.pixels + kChunk - 1) / kChunk, [&](int64_t chunk) {
-    Words source(p.seed);
+    Words source(at.seed);
     for (int64_t i = chunk * kChunk; i < std::min(p.pixels, (chunk + 1) * kChunk); ++i) {
-      const uint64_t position = p.offset + static_cast<uint64_t>(i);
+      const uint64_t position = at.offset + static_cast<uint64_t>(i);
       b.y[i] = value(p, source.block(position), static_cast<int>(position % 4));
     }
   });
@@ -78,16 +85,17 @@ void dropout(const RandomProblem& p, const RandomBuffers& b, const ExecutionCont
   const float threshold = static_cast<float>(p.a), scale = static_cast<float>(p.b);
   const int64_t lanes = (p.c + p.block - 1) / p.block * p.block, chunks = (p.pixels + kChunk - 1) / kChunk;
   const bool plain = p.block == 1;
-  parallel_for(context, p.n * lanes * chunks, [&](int64_t i) {
-    const int64_t plane = i / chunks, n = plane / lanes, c = plane % lanes, first = i % chunks * kChunk;
+  const Position at(*b.position);
+  parallel_for(context, p.n * lanes * chunks, [&](int64_t part) {
+    const int64_t plane = part / chunks, n = plane / lanes, c = plane % lanes, first = part % chunks * kChunk;
     const int64_t start =
         plain ? plane * p.pixels : (n * lanes + c / p.block * p.block) * p.pixels + c % p.block;
-    Words source(p.seed);
+    Words source(at.seed);
     for (int64_t pixel = first; pixel < std::min(p.pixels, first + kChunk); ++pixel) {
-      const int64_t at = start + pixel * p.block;
-      const uint64_t position = p.offset + static_cast<uint64_t>((n * p.c + c) * p.pixels + pixel);
+      const int64_t i = start + pixel * p.block;
+      const uint64_t position = at.offset + static_cast<uint64_t>((n * p.c + c) * p.pixels + pixel);
       // A dropped NaN or infinity is gone, as with a mask; pad lanes are zero already and stay so.
-      b.y[at] = c < p.c && unit(source.block(position)[position % 4]) >= threshold ? b.x[at] * scale : 0;
+      b.y[i] = c < p.c && unit(source.block(position)[position % 4]) >= threshold ? b.x[i] * scale : 0;
     }
   });
 }

@@ -1,0 +1,32 @@
+// The memory of a recording: blocks of the stream's that are handed out again within the recording alone, in
+// its order. So a replay, which keeps that order, may use them again, and nobody else can come in between.
+#pragma once
+#include <cstddef>
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace groupconv {
+
+class Stream;
+
+// Lives as long as the recording or a block of it that is in use; then all blocks go back to the stream.
+class RecordedMemory {
+ public:
+  explicit RecordedMemory(Stream& stream) : stream_(stream) {}
+  ~RecordedMemory();
+  RecordedMemory(const RecordedMemory&) = delete;
+  RecordedMemory& operator=(const RecordedMemory&) = delete;
+
+  void* allocate(size_t bytes);
+  void release(void* block, size_t bytes) noexcept;
+  size_t bytes() const { return bytes_; }  // taken from the stream
+
+ private:
+  Stream& stream_;
+  std::map<size_t, std::vector<void*>> free_;  // by size class
+  std::vector<std::pair<void*, size_t>> blocks_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace groupconv
