@@ -1,7 +1,13 @@
 # Tests of the CUDA kernels, beside them: each calls its operator's door. On a GPU with GROUPCONV_CUDA=on; else on the
 # host: the library's sources as C++, with native/cuda/emulator's headers instead of NVIDIA's.
-set(units groupconv_cuda_units)
-if(NOT TARGET groupconv_cuda_units)
+# ThreadSanitizer does not follow fibers, and another processor would only run the same threads slowly.
+if(GROUPCONV_SANITIZE MATCHES "thread" OR CMAKE_CROSSCOMPILING)
+  return()
+endif()
+if(TARGET groupconv_cuda_units)
+  set(units groupconv_cuda_units)
+  list(FILTER GROUPCONV_CUDA_TEST_UNITS EXCLUDE REGEX "emulator")
+else()
   set(units groupconv_cuda_emulated_units)
   add_library(${units} OBJECT ${GROUPCONV_CUDA_UNITS} ${GROUPCONV_EMULATOR_UNITS})
   set_source_files_properties(${GROUPCONV_CUDA_UNITS} ${GROUPCONV_CUDA_TEST_UNITS} PROPERTIES

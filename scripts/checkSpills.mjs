@@ -52,7 +52,7 @@ function readUsage(file) {
 /** Names as in the source, without namespaces, return type and parameters. */
 function demangle(names) {
   const { status, stdout } = spawnSync('c++filt', { input: names.join('\n'), encoding: 'utf8' });
-  if (status !== 0) return names;
+  if (names.length === 0 || status !== 0) return names;
   return stdout
     .trimEnd()
     .split('\n')
