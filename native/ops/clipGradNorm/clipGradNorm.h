@@ -30,7 +30,7 @@ struct ClipGradNormBuffers {
 };
 
 // What every gradient is multiplied by, from the norm before the factor; NaN stays NaN.
-static inline double clip_factor(const ClipGradNormProblem& p, double norm) {
+static constexpr double clip_factor(const ClipGradNormProblem& p, double norm) {
   const double clipping = p.max_norm / (p.factor * norm + 1e-6);
   return clipping > 1 ? p.factor : p.factor * clipping;
 }
