@@ -42,7 +42,7 @@ void check_bytes(const Tensor& tensor, const HostArray& array) {
 }
 
 TensorPtr empty(Environment& environment, Device device, const Shape& shape, DType dtype) {
-  environment.check_recorded(*environment.stream(device));
+  environment.use(*environment.stream(device));
   return std::make_shared<Tensor>(environment.stream(device), shape, dtype);
 }
 

@@ -46,7 +46,7 @@ Environment& Environment::of(napi_env env) {
 
 void Environment::stop() {
   if (std::exchange(stopped_, true)) return;
-  if (recorded_) recorded_->cancel_recording();
+  cancel_recording();
   if (cpu_) cpu_->stop();
   for (const auto& [index, stream] : cuda_)
     if (stream) stream->stop();
@@ -63,16 +63,33 @@ const std::shared_ptr<Stream>& Environment::stream(Device device) {
   return stream;
 }
 
-void Environment::begin_recording(Device device) {
-  require(!recorded_ || !recorded_->has_begun_recording(), ErrorCode::InvalidArgument,
-          "capture: inside of another capture");
-  recorded_ = stream(device).get();
-  recorded_->begin_recording();
+void Environment::begin_recording() {
+  require(!records_, ErrorCode::InvalidArgument, "capture: inside of another capture");
+  records_ = true;
 }
 
-void Environment::refuse_beside_recording(const Stream& stream) const {
-  require(!recorded_->recording() || recorded_ == &stream, ErrorCode::InvalidArgument,
-          "capture: ", recorded_->device(), " is recorded, a tensor is on ", stream.device());
+void Environment::record_on(Stream& stream) {
+  require(!recorded_ || recorded_ == &stream, ErrorCode::InvalidArgument,
+          "capture: the function's tensors are on ", recorded_ ? recorded_->device() : Device{}, " and ",
+          stream.device());
+  if (std::exchange(recorded_, &stream)) return;
+  stream.begin_recording();
+}
+
+void Environment::pause_recording(bool paused) {
+  paused_ = paused;
+  if (recorded_) recorded_->pause_recording(paused);
+}
+
+std::shared_ptr<Recording> Environment::end_recording() {
+  if (!recorded_) record_on(*stream({DeviceKind::Cpu, 0}));  // nothing ran
+  records_ = paused_ = false;
+  return std::exchange(recorded_, nullptr)->end_recording();
+}
+
+void Environment::cancel_recording() noexcept {
+  records_ = paused_ = false;
+  if (Stream* stream = std::exchange(recorded_, nullptr)) stream->cancel_recording();
 }
 
 napi_value Environment::wrap(TensorPtr tensor) {

@@ -29,10 +29,15 @@ class Environment {
   // Throws DEVICE_UNAVAILABLE for a device that isn't there.
   const std::shared_ptr<Stream>& stream(Device device);
 
-  void begin_recording(Device device);
-  // Throws INVALID_ARGUMENT while another stream is recorded: its recording would miss what runs here.
-  void check_recorded(const Stream& stream) const {
-    if (recorded_) refuse_beside_recording(stream);
+  // From begin to end (or cancel), what runs is recorded by its stream, which is that of the first tensor.
+  void begin_recording();
+  void pause_recording(bool paused);
+  std::shared_ptr<Recording> end_recording();
+  void cancel_recording() noexcept;
+  bool records() const { return records_; }
+  // To be called before a stream is used. INVALID_ARGUMENT where another one is recorded.
+  void use(Stream& stream) {
+    if (records_ && !paused_) record_on(stream);
   }
 
   napi_value wrap(TensorPtr tensor);
@@ -65,7 +70,7 @@ class Environment {
   napi_value make_external(Handle* handle);
   napi_value take_spare(Handle* handle);
   Handle* handle_of(napi_value value);
-  void refuse_beside_recording(const Stream& stream) const;
+  void record_on(Stream& stream);
   void stop();
   static void on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion);
   using Completions = Napi::TypedThreadSafeFunction<Environment, Completion, &Environment::on_completion>;
@@ -74,7 +79,8 @@ class Environment {
   Napi::FunctionReference error_class_;
   std::shared_ptr<Stream> cpu_;
   std::map<int, std::shared_ptr<Stream>> cuda_;  // by index
-  Stream* recorded_ = nullptr;                   // the last one that was
+  bool records_ = false, paused_ = false;
+  Stream* recorded_ = nullptr;  // null until a tensor has decided
   Completions completions_;
   int waiting_ = 0;
   Handle* handles_ = nullptr;

@@ -18,6 +18,11 @@ else()
 
   add_library(groupconv_cuda_emulated SHARED)
   target_link_libraries(groupconv_cuda_emulated PRIVATE ${units})
+
+  # What the emulated library opens instead of libcudnn.so.9.
+  add_library(groupconv_cudnn_standin SHARED ${GROUPCONV_CUDNN_STANDIN_UNITS})
+  target_include_directories(groupconv_cudnn_standin PRIVATE native)
+  target_compile_options(groupconv_cudnn_standin PRIVATE -O2 -Wall -Wextra)
 endif()
 
 foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
@@ -29,4 +34,8 @@ foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
   target_link_libraries(${name} PRIVATE groupconv_core ${units})
   target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas>)
   add_test(NAME ${name} COMMAND ${name})
+  if(TARGET groupconv_cudnn_standin)
+    add_dependencies(${name} groupconv_cudnn_standin)
+    target_compile_definitions(${name} PRIVATE GROUPCONV_CUDNN_STANDIN="$<TARGET_FILE:groupconv_cudnn_standin>")
+  endif()
 endforeach()

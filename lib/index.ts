@@ -1,4 +1,5 @@
 export { noGrad } from './autograd.js';
+export { type Captured, capture } from './capture.js';
 export { type CreateOptions, full, ones, tensor, zeros } from './create.js';
 export * from './data/index.js';
 export {

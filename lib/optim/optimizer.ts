@@ -1,8 +1,10 @@
-import { emptyLike, noGrad } from '../autograd.js';
+import { noGrad } from '../autograd.js';
+import { zeros } from '../create.js';
 import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { checkOneDevice } from '../record.js';
+import { aside } from '../recording.js';
 import { keep } from '../scope.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
@@ -131,7 +133,7 @@ export abstract class Optimizer {
         check(!tensor.disposed, 'DISPOSED', () => `${this.name}: a parameter has been disposed`);
         return tensor.grad !== null;
       });
-      if (ready.length > 0) this.update(ready, this.#lr * group.lrFactor, group.weightDecay);
+      if (ready.length > 0) this.update(ready, group);
       for (const tensor of ready) tensor.storage.version++;
     }
   }
@@ -142,7 +144,7 @@ export abstract class Optimizer {
   }
 
   /** @internal One step of parameters with gradients. */
-  protected abstract update(params: readonly Tensor[], lr: number, weightDecay: number): void;
+  protected abstract update(params: readonly Tensor[], group: Group): void;
 
   /** @internal The names of a parameter's state, as PyTorch calls them. */
   protected abstract readonly kinds: Readonly<Record<string, Kind>>;
@@ -245,10 +247,9 @@ function checkEntry(
   );
 }
 
-/** @internal A tensor for state: without contents until a step writes them, kept out of every scope. */
-export function stateLike(parameter: Tensor): Tensor {
-  const { shape, dtype, device } = parameter;
-  return keep(new Tensor({ storage: emptyLike(parameter), dtype, device, shape }));
+/** @internal Zeros that live from step to step: kept out of every scope, no part of a captured step. */
+export function stateLike({ shape, device }: Tensor): Tensor {
+  return aside(() => keep(zeros(shape, { device })));
 }
 
 /** A copy for the state of a parameter, on its device. */

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/solver.h"
+#include "cuda/fault.h"
 
 namespace groupconv::cuda {
 
@@ -25,7 +26,8 @@ inline void check(cudaError_t status, const char* what) {
 struct CudaContext : ExecutionContext {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
-  int capability = 0;  // 10 * major + minor
+  int capability = 0;        // 10 * major + minor
+  Faults* faults = nullptr;  // for kernels that check values
   virtual ~CudaContext() = default;
   // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
   virtual void* scratch(size_t bytes) const = 0;

@@ -79,10 +79,13 @@ std::shared_ptr<const Assembly> assembled(const Session& session, const Convolut
   return std::make_shared<const Assembly>(assemble(v, recipe, session.handle()));
 }
 
-// Prepares one after the other, best first, until `body` returns false: preparing is what takes time.
+// Prepares one after the other, best first, until `body` returns false: preparing is what takes time. A
+// recipe that costs digits comes only where no other can be prepared.
 template <class Body>
 void for_each_way(const Session& session, const Convolution& v, const Policy& policy, const Body& body) {
+  bool prepared = false;
   for (const Recipe recipe : recipes_for(v)) {
+    if (prepared && recipe == Recipe::Narrow) return;
     std::shared_ptr<const Assembly> assembly;
     std::vector<Descriptor> configs;
     try {
@@ -98,6 +101,7 @@ void for_each_way(const Session& session, const Convolution& v, const Policy& po
       } catch (const Error&) {  // this engine can't, after all
         continue;
       }
+      prepared = true;
       if (!body(std::move(way))) return;
     }
   }
@@ -211,8 +215,10 @@ bool run(const Convolution& convolution, const Operands& operands, const Executi
   if (!session || !is_aligned(operands) || refusals().has(key)) return false;
   const bool measure = settings().autotune && *settings().autotune && !is_capturing(context);
   Prepared& way = session->prepared[key];
-  if (!way.plan || (measure && !way.settled))
+  if (!way.plan || (measure && !way.settled)) {
+    if (way.plan) session->retired.push_back(std::move(way));
     way = prepare(*session, convolution, key, allowed, operands, context, measure);
+  }
   try {
     if (way.plan) {
       run(*way.assembly, *way.plan, session->handle(), convolution, operands, context);
@@ -222,6 +228,7 @@ bool run(const Convolution& convolution, const Operands& operands, const Executi
     if (error.code() != ErrorCode::Unsupported) throw;
   }
   refusals().add(key);
+  session->retired.push_back(std::move(way));
   session->prepared.erase(key);
   return false;
 }

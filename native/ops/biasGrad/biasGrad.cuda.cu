@@ -1,5 +1,5 @@
-// Column sums of dy [rows, channels], rows = n * pixels. Two passes: blocks sum a part of the rows in float32,
-// a few numbers per thread; then the parts are added in float64.
+// Column sums of dy [rows, channels], rows = n * pixels. Two passes: blocks sum a part of the rows in
+// float32, a few numbers per thread; then the parts are added in float64.
 #include "cuda/element.h"
 #include "cuda/launch.h"
 #include "cuda/offer.h"
