@@ -14,7 +14,9 @@
 
 namespace groupconv::cuda {
 
-constexpr int kBackendVersion = 1;
+constexpr int kBackendVersion = 2;
+
+struct Settings;
 
 struct DeviceProperties {
   std::string name;  // "NVIDIA H100 80GB HBM3"
@@ -85,6 +87,8 @@ struct Backend {
   const Discovery& (*discover)();
   // DEVICE_UNAVAILABLE where `discover` has a reason or no such device; OUT_OF_MEMORY.
   std::unique_ptr<Engine> (*open)(int device);
+  // The addon's settings, which the library reads from now on.
+  void (*attach)(const Settings& settings);
 };
 
 // The library's one exported function.

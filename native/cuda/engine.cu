@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/cudnn/session.h"
+
 namespace groupconv::cuda {
 namespace {
 
@@ -42,7 +44,13 @@ class Scratch {
 
 struct EngineContext final : CudaContext {
   void* scratch(size_t bytes) const override { return memory.at_least(bytes, stream); }
+  cudnn::Session* cudnn() const override {
+    if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, device);
+    return session.get();
+  }
+  std::string device;
   mutable Scratch memory;
+  mutable std::unique_ptr<cudnn::Session> session;
 };
 
 // Page-locked memory that kernels write their findings to.
@@ -80,6 +88,7 @@ class CudaEngine final : public Engine {
   explicit CudaEngine(int device) : device_(device), properties_(properties_of(device)) {
     check(cudaSetDevice(device), "opening the device");
     check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "stream");
+    context_.device = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
     faults_ = std::make_unique<FaultMemory>();
@@ -88,6 +97,7 @@ class CudaEngine final : public Engine {
   ~CudaEngine() override {
     cudaSetDevice(device_);
     cudaStreamSynchronize(context_.stream);
+    context_.session.reset();
     cudaStreamDestroy(context_.stream);
   }
 

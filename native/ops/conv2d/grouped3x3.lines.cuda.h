@@ -1,0 +1,106 @@
+// How a grouped 3x3 convolution with padding 1 is dealt out on a GPU.
+//
+// Its work is a sequence of lines. A line is one row of up to kSegments times 8 positions, of 128 bytes of
+// channels (a slab): a strip of one wide image's row, or the same row of several narrow images side by side.
+// Lines go down an image, then on to the next strip and the next images; a block of threads takes an equal
+// share of the sequence and streams the source rows under it through a ring in shared memory, each row once.
+#pragma once
+#include "cuda/launch.h"
+#include "ops/conv2d/conv2d.h"
+
+namespace groupconv::cuda::grouped3x3 {
+
+constexpr int kSegment = 8;  // neighbouring positions: rows of an 8 x 8 matrix
+constexpr int kSlabBytes = 128;
+template <class T>
+constexpr int kSlab = kSlabBytes / static_cast<int>(sizeof(T));  // channels
+constexpr int kBlocksPerMultiprocessor = 2;
+
+// What a test breaks on purpose, to see that it notices.
+enum class Flaw { None, NoBarrier, HalvesSwapped, NoMask, WrongPhase, NoTail };
+
+// A row of the source: x or dy. A row of the target: y or dx.
+struct Lines {
+  int images, channels;
+  int source_h, source_w, target_h, target_w;
+  int rows;               // lines of one image from top to bottom
+  int strips, segments;   // a line has `strips` parts of up to `segments` times 8 positions
+  int images_abreast, sets;
+  int width;              // pixels of one image's part of a source row, with the kernel's reach
+  int count;              // of lines
+};
+
+inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// `columns` positions to a row; a strip of them reads `stride` pixels a position, and `reach` more.
+inline Lines lines_of(int images, int rows, int columns, int most_segments, int stride, int reach) {
+  Lines lines{};
+  const int segments = ceil_div(columns, kSegment);
+  lines.images = images;
+  lines.rows = rows;
+  lines.strips = ceil_div(segments, most_segments);
+  lines.segments = ceil_div(segments, lines.strips);
+  lines.images_abreast = std::min(images, most_segments / lines.segments);
+  lines.sets = ceil_div(images, lines.images_abreast);
+  lines.width = lines.segments * kSegment * stride + reach;
+  lines.count = lines.sets * lines.strips * rows;
+  return lines;
+}
+
+// Blocks of threads that share a slab's lines.
+inline int blocks_per_slab(const Lines& lines, int slabs, int multiprocessors) {
+  return std::clamp(multiprocessors * kBlocksPerMultiprocessor / slabs, 1, lines.count);
+}
+
+// The source rows under a share of lines. A run is a part of it within one strip: lines first … last, which
+// read the rows kStride * first - kAbove … kStride * last + 1, as far as they are kTop … source_h - 1.
+template <int kStride, int kAbove, int kTop = 0>
+struct Walk {
+  int next, end;      // lines of the runs to come
+  int image, column;  // the run's first image, and its first position
+  int first, last;
+  int h, last_h;  // the row at hand
+
+  __device__ __forceinline__ void start(const Lines& lines) {
+    next = static_cast<int>(int64_t{lines.count} * blockIdx.x / gridDim.x);
+    end = static_cast<int>(int64_t{lines.count} * (blockIdx.x + 1) / gridDim.x);
+    open(lines);
+  }
+  __device__ __forceinline__ bool valid() const { return h <= last_h; }
+  // Whether a new run begins.
+  __device__ __forceinline__ bool advance(const Lines& lines) {
+    if (h < last_h) {
+      ++h;
+      return false;
+    }
+    open(lines);
+    return true;
+  }
+
+ private:
+  __device__ __forceinline__ void open(const Lines& lines) {
+    if (next >= end) {
+      h = 1, last_h = 0;
+      return;
+    }
+    const int above = next / lines.rows;
+    first = next % lines.rows;
+    last = min(lines.rows - 1, first + end - next - 1);
+    next += last - first + 1;
+    image = above / lines.strips * lines.images_abreast;
+    column = above % lines.strips * lines.segments * kSegment;
+    h = max(kStride * first - kAbove, kTop);
+    last_h = min(kStride * last + 1, lines.source_h - 1);
+  }
+};
+
+// Where in a line position `i` of segment `segment` is. Segments past the line's images are nowhere: image < 0.
+struct Position {
+  int image, column;  // of the run's
+  __device__ __forceinline__ Position(const Lines& lines, int segment, int i)
+      : image(segment / lines.segments), column(segment % lines.segments * kSegment + i) {
+    if (image >= lines.images_abreast) image = -1, column = 0;
+  }
+};
+
+}  // namespace groupconv::cuda::grouped3x3
