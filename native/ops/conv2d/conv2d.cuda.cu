@@ -5,7 +5,7 @@
 
 namespace groupconv::cuda {
 
-extern const Conv2dTable conv2d_direct;
+extern const Conv2dTable conv2d_direct, conv2d_grouped3x3, conv2d_grouped3x3_grad_weight;
 
 namespace {
 
@@ -37,6 +37,8 @@ constexpr Conv2dFoldSolver folds[] = {{"direct", [](const Conv2dFoldProblem&) { 
 // Most specific first; the last one takes everything.
 const bool offered = offer<Conv2dProblem, Conv2dBuffers>("conv2d",
                                                          {
+                                                             conv2d_grouped3x3,
+                                                             conv2d_grouped3x3_grad_weight,
                                                              conv2d_direct,
                                                          }) &&
                      offer<Conv2dFoldProblem, Conv2dFoldBuffers>("conv2dFold", {{folds, 1}});

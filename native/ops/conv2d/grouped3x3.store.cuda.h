@@ -1,5 +1,6 @@
 // From a warp's sums to the target: bias, addend, activation, rounding.
 #pragma once
+#include "cuda/activate.h"
 #include "cuda/warp_matrix.h"
 #include "ops/conv2d/grouped3x3.lines.cuda.h"
 
@@ -15,8 +16,8 @@ struct Operands {
   Activation activation;
 };
 
-// A lane's targets of one tile, which is two segments: `kColumns` neighbouring columns for each position, each
-// 2 * kSlices neighbouring channels. The weights' columns are ordered so that they are neighbours.
+// A lane's targets of one tile, which is two segments: `kColumns` neighbouring columns for each position,
+// each 2 * kSlices neighbouring channels. The weights' columns are ordered so that they are neighbours.
 template <class T, int kSlices, int kColumns, Flaw kFlaw = Flaw::None>
 struct Places {
   static constexpr int kChannels = 2 * kSlices;
@@ -36,16 +37,18 @@ struct Places {
       for (int i = 0; i < kColumns; ++i) {
         const int column = kColumns * at.column + i;
         const bool column_inside = kFlaw == Flaw::NoTail || kColumns * run.column + column < lines.target_w;
-        offset[half][i] = inside && column_inside
-                              ? (at.image * lines.target_h * lines.target_w + column) * lines.channels + channel
-                              : kNowhere;
+        offset[half][i] =
+            inside && column_inside
+                ? (at.image * lines.target_h * lines.target_w + column) * lines.channels + channel
+                : kNowhere;
       }
     }
   }
 
   // `row`: elements up to the target row's first position.
   __device__ __forceinline__ void store(const Operands<T>& o, int64_t row, int column,
-                                        const float (&sum)[kSlices][4], const float (&bias)[kChannels]) const {
+                                        const float (&sum)[kSlices][4],
+                                        const float (&bias)[kChannels]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (offset[half][column] < 0) continue;
@@ -60,11 +63,7 @@ struct Places {
       }
       Pack<T, kChannels> pack;
 #pragma unroll
-      for (int i = 0; i < kChannels; ++i) {
-        if (o.activation != Activation::None && value[i] < 0) value[i] = 0;
-        if (o.activation == Activation::Relu6 && value[i] > 6) value[i] = 6;
-        pack.element[i] = from_float<T>(value[i]);
-      }
+      for (int i = 0; i < kChannels; ++i) pack.element[i] = from_float<T>(activate(o.activation, value[i]));
       store_pack(o.target + at, pack);
     }
   }
