@@ -42,7 +42,7 @@ void check_bytes(const Tensor& tensor, const HostArray& array) {
 }
 
 TensorPtr empty(Environment& environment, Device device, const Shape& shape, DType dtype) {
-  environment.check_recorded(*environment.stream(device));
+  environment.use(*environment.stream(device));
   return std::make_shared<Tensor>(environment.stream(device), shape, dtype);
 }
 
@@ -112,7 +112,7 @@ napi_value synchronize(Environment& environment, Device device, napi_value nothi
 std::vector<double> memory(Environment& environment, Device device) {
   environment.sweep();
   const Stream& stream = *environment.stream(device);
-  return {static_cast<double>(environment.live_handles()), static_cast<double>(stream.use.bytes),
+  return {static_cast<double>(environment.live_handles(stream)), static_cast<double>(stream.use.bytes),
           static_cast<double>(stream.use.peak_bytes), static_cast<double>(stream.use.derived_bytes),
           static_cast<double>(stream.reserved_bytes())};
 }
@@ -152,15 +152,11 @@ napi_value tuning(Environment& environment) {
 // one that the solver does not accept is not taken.
 bool add_tuning(const std::string& op, const std::string& place, const std::vector<int>& problem,
                 const std::string& solver) {
-  for (AnyRegistry* registry : AnyRegistry::all()) {
-    if (op != registry->op()) continue;
-    for (DeviceKind device : {DeviceKind::Cpu, DeviceKind::Cuda})
-      for (const std::string& name : registry->solver_names(device))
-        if (name == solver) {
-          registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
-          return true;
-        }
-  }
+  for (AnyRegistry* registry : AnyRegistry::all())
+    if (op == registry->op() && registry->may_choose(solver)) {
+      registry->tuning.put({place, {problem.begin(), problem.end()}, solver});
+      return true;
+    }
   return false;
 }
 

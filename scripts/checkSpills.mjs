@@ -52,7 +52,7 @@ function readUsage(file) {
 /** Names as in the source, without namespaces, return type and parameters. */
 function demangle(names) {
   const { status, stdout } = spawnSync('c++filt', { input: names.join('\n'), encoding: 'utf8' });
-  if (status !== 0) return names;
+  if (names.length === 0 || status !== 0) return names;
   return stdout
     .trimEnd()
     .split('\n')
@@ -89,11 +89,16 @@ demangle(rows.map(({ kernel }) => kernel)).forEach((name, i) => {
   rows[i].name = `${rows[i].unit}: ${name}`;
 });
 const spilling = rows.filter(({ stack, spilled }) => stack > 0 || spilled > 0);
+const architectures = new Set(rows.map(({ architecture }) => architecture));
 const failures = [
   ...(rows.length === 0 ? [`${units} tells of no kernel: npm run build:cuda first`] : []),
   ...spilling
     .filter(({ name }) => !ALLOWED.some((part) => name.includes(part)))
     .map((row) => `${row.name} on ${row.architecture}: stack ${row.stack}, spilled ${row.spilled} bytes`),
+  // A unit that was compiled otherwise than the rest.
+  ...[...new Set(rows.map(({ name }) => name))]
+    .filter((name) => rows.filter((row) => row.name === name).length < architectures.size)
+    .map((name) => `${name} is not there for every architecture`),
   ...ALLOWED.filter((part) => !spilling.some(({ name }) => name.includes(part))).map(
     (part) => `nothing spills in ${part} any more: take it from the list`,
   ),

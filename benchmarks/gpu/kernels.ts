@@ -1,11 +1,12 @@
 /** Every grouped and depthwise layer on a GPU: own solvers, cuDNN's and PyTorch, beside the floor of memory traffic. */
+
+import { deviceIndex } from '../../lib/device.js';
 import type { Device, DType } from '../../lib/index.js';
 import { randn, scope } from '../../lib/index.js';
-import { deviceIndex } from '../../lib/device.js';
 import { native } from '../../lib/native.js';
 import { type Layer, multiplyAdds, outputExtents } from '../shapes.js';
-import { type Effort, timeOnDevice, usualEffort } from './timing.js';
 import type { TorchPeer } from './peer.js';
+import { type Effort, timeOnDevice, usualEffort } from './timing.js';
 
 export const passes = ['forward', 'gradInput', 'gradWeight'] as const;
 export type Pass = (typeof passes)[number];

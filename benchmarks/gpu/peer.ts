@@ -17,7 +17,10 @@ export function openTorch(): TorchPeer | null {
   const python = process.env.GROUPCONV_PYTHON ?? 'python3';
   const asked = spawnSync(
     python,
-    ['-c', 'import torch; assert torch.cuda.is_available(); print(torch.__version__, torch.backends.cudnn.version())'],
+    [
+      '-c',
+      'import torch; assert torch.cuda.is_available(); print(torch.__version__, torch.backends.cudnn.version())',
+    ],
     { encoding: 'utf8' },
   );
   if (asked.status !== 0) return null;

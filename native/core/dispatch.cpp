@@ -20,11 +20,15 @@ AnyRegistry& AnyRegistry::find(const std::string& op) {
   fail(ErrorCode::InvalidArgument, "solvers: no operator ", op);
 }
 
-void AnyRegistry::force(const std::string& solver) {
-  bool known = solver.empty();
+bool AnyRegistry::may_choose(const std::string& solver) const {
   for (DeviceKind device : {DeviceKind::Cpu, DeviceKind::Cuda})
-    for (const std::string& name : solver_names(device)) known = known || name == solver;
-  require(known, ErrorCode::InvalidArgument, op_, ": no solver ", solver);
+    for (const std::string& name : solver_names(device))
+      if (name == solver) return true;
+  return false;
+}
+
+void AnyRegistry::force(const std::string& solver) {
+  require(solver.empty() || may_choose(solver), ErrorCode::InvalidArgument, op_, ": no solver ", solver);
   forced_ = solver;
 }
 

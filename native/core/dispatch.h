@@ -33,6 +33,8 @@ class AnyRegistry {
   virtual ~AnyRegistry() = default;
   const char* op() const { return op_; }
   virtual std::vector<std::string> solver_names(DeviceKind device) const = 0;
+  // Whether a saved choice can name this solver.
+  virtual bool may_choose(const std::string& solver) const;
   // Takes a device's list from a library that was opened at run time. INVALID_ARGUMENT where the sizes say
   // that it was built from other headers.
   virtual void adopt(DeviceKind device, const void* const* solvers, int count, size_t problem_bytes,

@@ -14,7 +14,9 @@
 
 namespace groupconv::cuda {
 
-constexpr int kBackendVersion = 1;
+constexpr int kBackendVersion = 2;
+
+struct Settings;
 
 struct DeviceProperties {
   std::string name;  // "NVIDIA H100 80GB HBM3"
@@ -60,7 +62,8 @@ class Engine {
   virtual void relayout(const Shape& shape, size_t element_bytes, const void* from, int from_block, void* to,
                         int to_block) = 0;
 
-  // A point in the queue; `wait` blocks until the device has reached it, and frees it.
+  // A point in the queue; `wait` blocks until the device has reached it, and frees it. It also throws what
+  // kernels have found wrong with values so far (INVALID_ARGUMENT, once), be it after that point.
   virtual void* record() = 0;
   virtual void wait(void* event) = 0;
 
@@ -84,6 +87,8 @@ struct Backend {
   const Discovery& (*discover)();
   // DEVICE_UNAVAILABLE where `discover` has a reason or no such device; OUT_OF_MEMORY.
   std::unique_ptr<Engine> (*open)(int device);
+  // The addon's settings, which the library reads from now on.
+  void (*attach)(const Settings& settings);
 };
 
 // The library's one exported function.

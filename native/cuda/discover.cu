@@ -1,29 +1,62 @@
 #include "cuda/discover.h"
 
+#include <cstdlib>
+
+#include "cuda/cudnn/library.h"
+#include "cuda/driver.h"
 #include "cuda/engine.h"
 
 namespace groupconv::cuda {
 namespace {
 
-std::string version_text(int version) {  // 13000 is 13.0
-  return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
+// The least that kernels were compiled for; 80 is 8.0. The emulator does without cuDNN, unless one is named.
+#ifdef GROUPCONV_EMULATED
+constexpr int kOldestCapability = 0;
+bool needs_cudnn() { return std::getenv("GROUPCONV_CUDNN") != nullptr; }
+#else
+constexpr int kOldestCapability = GROUPCONV_OLDEST_CAPABILITY;
+bool needs_cudnn() { return true; }
+#endif
+
+std::string capability_text(int capability) {
+  return std::to_string(capability / 10) + '.' + std::to_string(capability % 10);
+}
+
+// Why none of the devices can be used; empty where one can.
+std::string find_devices(std::vector<DeviceProperties>& devices) {
+  int count = 0;
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess)
+    return std::string("no device: ") + cudaGetErrorString(status);
+  if (count == 0) return "no device";
+  for (int device = 0; device < count; ++device) devices.push_back(properties_of(device));
+  for (const DeviceProperties& device : devices)
+    if (unfit(device).empty()) return "";
+  return unfit(devices[0]);
 }
 
 Discovery look() {
   Discovery found;
-  int version = 0, count = 0;
-  if (cudaRuntimeGetVersion(&version) == cudaSuccess) found.runtime = version_text(version);
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess)
-    found.reason = cudaGetErrorString(status);
-  else if (count == 0)
-    found.reason = "no device";
-  for (int device = 0; found.reason.empty() && device < count; ++device)
-    found.devices.push_back(properties_of(device));
+  int runtime = 0;
+  if (cudaRuntimeGetVersion(&runtime) == cudaSuccess) found.runtime = version_text(runtime);
+  const Driver driver = ask_driver(runtime);
+  found.driver = driver.version;
+  found.reason = driver.reason.empty() ? find_devices(found.devices) : driver.reason;
+  const cudnn::Library& cudnn = cudnn::library();
+  found.cudnn = cudnn.version;
+  found.cudnn_path = cudnn.path;
+  // Both reasons, where there are two: whoever mends the first should know of the second.
+  if (!cudnn.usable() && needs_cudnn()) found.reason += (found.reason.empty() ? "" : "; ") + cudnn.reason;
   return found;
 }
 
 }  // namespace
+
+std::string unfit(const DeviceProperties& device) {
+  const int capability = 10 * device.major + device.minor;
+  if (capability >= kOldestCapability) return "";
+  return device.name + " has compute capability " + capability_text(capability) +
+         ", the kernels of this build need " + capability_text(kOldestCapability);
+}
 
 const Discovery& discover() {
   static const Discovery found = look();

@@ -104,11 +104,11 @@ void with_element(DType dtype, const Body& body) {
 
 // Buffers hold float pointers whatever the dtype of their elements is.
 template <class T>
-const T* as(const float* elements) {
+__host__ __device__ __forceinline__ const T* as(const float* elements) {
   return reinterpret_cast<const T*>(elements);
 }
 template <class T>
-T* as(float* elements) {
+__host__ __device__ __forceinline__ T* as(float* elements) {
   return reinterpret_cast<T*>(elements);
 }
 

@@ -1,7 +1,10 @@
 #include "cuda/engine.h"
 
+#include <memory>
 #include <utility>
 #include <vector>
+
+#include "cuda/cudnn/session.h"
 
 namespace groupconv::cuda {
 namespace {
@@ -41,7 +44,38 @@ class Scratch {
 
 struct EngineContext final : CudaContext {
   void* scratch(size_t bytes) const override { return memory.at_least(bytes, stream); }
+  cudnn::Session* cudnn() const override {
+    if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, device);
+    return session.get();
+  }
+  std::string device;
   mutable Scratch memory;
+  mutable std::unique_ptr<cudnn::Session> session;
+};
+
+// Page-locked memory that kernels write their findings to.
+class FaultMemory {
+ public:
+  FaultMemory() {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, sizeof(Faults)), "page-locked memory");
+    faults_ = static_cast<Faults*>(memory);
+    for (FaultWord& word : faults_->word) word = kNoFault;
+  }
+  ~FaultMemory() { cudaFreeHost(faults_); }
+  Faults* get() const { return faults_; }
+  // Throws what was found since it was last told.
+  void tell() const {
+    FaultWord& label = faults_->word[static_cast<int>(Fault::CrossEntropyLabel)];
+    const FaultWord found = *static_cast<volatile FaultWord*>(&label);
+    if (found == kNoFault) return;
+    label = kNoFault;
+    fail(ErrorCode::InvalidArgument, "crossEntropy: label ", static_cast<int32_t>(found), " of sample ",
+         found >> 32, " is none of the logits' classes");
+  }
+
+ private:
+  Faults* faults_;
 };
 
 struct CudaGraph final : Graph {
@@ -54,12 +88,16 @@ class CudaEngine final : public Engine {
   explicit CudaEngine(int device) : device_(device), properties_(properties_of(device)) {
     check(cudaSetDevice(device), "opening the device");
     check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "stream");
+    context_.device = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
+    faults_ = std::make_unique<FaultMemory>();
+    context_.faults = faults_->get();
   }
   ~CudaEngine() override {
     cudaSetDevice(device_);
     cudaStreamSynchronize(context_.stream);
+    context_.session.reset();
     cudaStreamDestroy(context_.stream);
   }
 
@@ -110,6 +148,7 @@ class CudaEngine final : public Engine {
     const cudaError_t status = cudaEventSynchronize(recorded);
     cudaEventDestroy(recorded);
     check(status, "a kernel that ran before");
+    faults_->tell();
   }
 
   void begin_capture() override {
@@ -141,6 +180,7 @@ class CudaEngine final : public Engine {
 
   const int device_;
   const DeviceProperties properties_;
+  std::unique_ptr<FaultMemory> faults_;
   EngineContext context_;
 };
 

@@ -8,28 +8,40 @@
 
 #include "core/error.h"
 #include "core/solver.h"
+#include "cuda/fault.h"
 
 namespace groupconv::cuda {
 
-// Throws DEVICE_FAILURE with the runtime's words.
+namespace cudnn {
+class Session;
+}
+
+// Throws DEVICE_FAILURE, or OUT_OF_MEMORY, with the runtime's words.
 inline void check(cudaError_t status, const char* what) {
-  require(status == cudaSuccess, ErrorCode::DeviceFailure, "cuda: ", what, ": ", cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  fail(status == cudaErrorMemoryAllocation ? ErrorCode::OutOfMemory : ErrorCode::DeviceFailure,
+       "cuda: ", what, ": ", cudaGetErrorString(status));
 }
 
 struct CudaContext : ExecutionContext {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
-  int capability = 0;  // 10 * major + minor
+  int capability = 0;        // 10 * major + minor
+  Faults* faults = nullptr;  // for kernels that check values
   virtual ~CudaContext() = default;
   // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
   virtual void* scratch(size_t bytes) const = 0;
+  // The device's cuDNN, opened when it is first asked for; null where there is none.
+  virtual cudnn::Session* cudnn() const = 0;
 };
 
 inline const CudaContext& cuda_context(const ExecutionContext& context) {
   return static_cast<const CudaContext&>(context);
 }
 
-// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream.
+#if defined(__CUDACC__) || defined(GROUPCONV_EMULATED)
+// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream. The library's units without
+// kernels are left to the host's compiler, which has no such thing.
 template <class... Parameters, class... Arguments>
 void launch(const ExecutionContext& context, dim3 grid, dim3 block, size_t shared_bytes,
             void (*kernel)(Parameters...), const Arguments&... arguments) {
@@ -45,6 +57,7 @@ void launch(const ExecutionContext& context, dim3 grid, dim3 block, size_t share
 #endif
   check(cudaGetLastError(), "launch");
 }
+#endif
 
 constexpr int kThreads = 256;  // of a block, where nothing says otherwise
 

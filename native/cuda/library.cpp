@@ -6,52 +6,62 @@
 #include <filesystem>
 
 #include "core/dispatch.h"
+#include "cuda/settings.h"
 #include "cuda/stream.h"
 
 namespace groupconv::cuda {
 namespace {
 
+namespace fs = std::filesystem;
+
+// Empty where there is none.
 std::string path_of_library() {
-  if (const char* path = std::getenv("GROUPCONV_CUDA_LIBRARY")) return path;
+  const char* named = std::getenv("GROUPCONV_CUDA_LIBRARY");
+  std::error_code none;
+  if (named && *named) return fs::absolute(named, none).string();
   Dl_info addon;
   if (!dladdr(reinterpret_cast<void*>(&path_of_library), &addon)) return "";
-  const auto beside = std::filesystem::path(addon.dli_fname).parent_path() / "libgroupconv_cuda.so";
-  std::error_code none;
-  return std::filesystem::exists(beside, none) ? beside.string() : "";
+  const fs::path beside = fs::path(addon.dli_fname).parent_path() / "libgroupconv_cuda.so";
+  return fs::exists(beside, none) ? beside.string() : "";
 }
 
-// Never closed: solvers and queued work point into it.
+// Throws DEVICE_UNAVAILABLE. The library is never closed: solvers and queued work point into it.
+const Backend& load(const std::string& path) {
+  require(!path.empty(), ErrorCode::DeviceUnavailable,
+          "this build of groupconv has no CUDA library; npm run build:cuda makes it");
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  require(handle, ErrorCode::DeviceUnavailable,
+          "the CUDA library can't be opened: ", handle ? "" : dlerror());
+  const auto function = reinterpret_cast<BackendFunction>(dlsym(handle, kBackendFunction));
+  require(function, ErrorCode::DeviceUnavailable, path, " is not groupconv's CUDA library: it has no ",
+          kBackendFunction);
+  const Backend* backend = function();
+  const int version = backend ? backend->version : 0;
+  require(version == kBackendVersion, ErrorCode::DeviceUnavailable, path, " was built for version ", version,
+          " of the addon's interface, this addon has ", kBackendVersion, "; npm run build:cuda makes both");
+  return *backend;
+}
+
+void adopt_solvers(const Backend& backend) {
+  for (const SolverOffer& offer : backend.solvers())
+    AnyRegistry::find(offer.op).adopt(DeviceKind::Cuda, offer.solvers.data(),
+                                      static_cast<int>(offer.solvers.size()), offer.problem_bytes,
+                                      offer.buffers_bytes);
+}
+
 Library open() {
   Library opened;
   opened.path = path_of_library();
-  if (opened.path.empty()) {
-    opened.found.reason = "this build of groupconv has no CUDA library; npm run build:cuda makes it";
-    return opened;
-  }
-  void* handle = dlopen(opened.path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  void* function = handle ? dlsym(handle, kBackendFunction) : nullptr;
-  if (!function) {
-    opened.found.reason = opened.path + " can't be opened: " + dlerror();
-    return opened;
-  }
-  const Backend& backend = *reinterpret_cast<BackendFunction>(function)();
-  if (backend.version != kBackendVersion) {
-    opened.found.reason = opened.path + " was built for version " + std::to_string(backend.version) +
-                          " of the addon's interface, this addon has " + std::to_string(kBackendVersion);
-    return opened;
-  }
   try {
-    for (const SolverOffer& offer : backend.solvers())
-      AnyRegistry::find(offer.op).adopt(DeviceKind::Cuda, offer.solvers.data(),
-                                        static_cast<int>(offer.solvers.size()), offer.problem_bytes,
-                                        offer.buffers_bytes);
+    const Backend& backend = load(opened.path);
+    adopt_solvers(backend);
     opened.kind = backend.kind;
     opened.found = backend.discover();
-  } catch (const Error& error) {
-    opened.found.reason = opened.path + ": " + error.message();
-    return opened;
+    backend.attach(addon_settings());
+    opened.backend = &backend;
+  } catch (const std::exception& error) {
+    opened.found.reason = error.what();
   }
-  opened.backend = &backend;
   return opened;
 }
 

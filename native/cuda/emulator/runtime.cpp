@@ -2,6 +2,7 @@
 // it.
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,7 +15,9 @@ struct EmulatedStream {
   bool capturing = false;
   std::vector<std::function<void()>> captured;
 };
-struct EmulatedEvent {};
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point recorded;
+};
 struct EmulatedGraph {
   std::vector<std::function<void()>> work;
 };
@@ -97,6 +100,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
   return status();
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  if (std::getenv("GROUPCONV_EMULATED_FULL")) return cudaErrorMemoryAllocation;
   *stream = new EmulatedStream;
   return status();
 }
@@ -113,11 +117,22 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return status();
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return status(); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->recorded = std::chrono::steady_clock::now();
+  return status();
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return status(); }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = std::chrono::duration<float, std::milli>(to->recorded - from->recorded).count();
+  return status();
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   stream->capturing = true;
+  return status();
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* capture) {
+  *capture = stream->capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return status();
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {

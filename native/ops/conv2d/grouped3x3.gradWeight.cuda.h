@@ -239,7 +239,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
 // target[i] (+)= the sum over `count` partials of partial[·][i]: eight threads an element, each a part of the
 // partials, then one adds up theirs; always in this order.
 constexpr int kAdders = 8;
-template <class = void>
+template <class = void>  // so that several units can have it
 __global__ void __launch_bounds__(kThreads)
     add_partials(int size, int count, const float* __restrict__ partial, bool accumulate, float* target) {
   constexpr int kElements = kThreads / kAdders;

@@ -1,5 +1,6 @@
 // What the solvers accept, and the solvers of one element type.
 #pragma once
+#include "cuda/settings.h"
 #include "ops/conv2d/grouped3x3.launch.cuda.h"
 
 namespace groupconv::cuda::grouped3x3 {
@@ -17,8 +18,10 @@ inline bool fits(const Conv2dProblem& p, int square) {
   return p.c % square == 0 && int64_t{kMostImages} * p.h * p.w * p.c < (int64_t{1} << 31);
 }
 
+// float32 is computed as TF32, where that is allowed.
 template <class T>
 bool is_of(DType dtype) {
+  if (sizeof(T) == 4 && !settings().allow_tf32) return false;
   return dtype == (std::is_same_v<T, BFloat16>  ? DType::BFloat16
                    : std::is_same_v<T, Float16> ? DType::Float16
                                                 : DType::Float32);

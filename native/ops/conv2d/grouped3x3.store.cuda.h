@@ -24,11 +24,13 @@ struct Places {
   static constexpr int kNowhere = -1;
 
   int offset[2][kColumns];  // elements from the run's first position, at the slab's first channel
+  int first_channel;        // the lane's
 
   // `channel`: the lane's first within the slab; negative where the warp has none.
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run, int tile, int channel) {
     const int lane = threadIdx.x % 32;
+    first_channel = blockIdx.y * kSlab<T> + channel;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const Position at(lines, 2 * tile + half, lane / 4);
@@ -47,15 +49,19 @@ struct Places {
 
   // `row`: elements up to the target row's first position.
   __device__ __forceinline__ void store(const Operands<T>& o, int64_t row, int column,
-                                        const float (&sum)[kSlices][4],
-                                        const float (&bias)[kChannels]) const {
+                                        const float (&sum)[kSlices][4]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (offset[half][column] < 0) continue;
       const int64_t at = row + offset[half][column];
       float value[kChannels];
 #pragma unroll
-      for (int i = 0; i < kChannels; ++i) value[i] = sum[i / 2][2 * half + i % 2] + bias[i];
+      for (int i = 0; i < kChannels; ++i) value[i] = sum[i / 2][2 * half + i % 2];
+      if (o.bias) {
+        const auto bias = load_pack<kChannels>(o.bias + first_channel);
+#pragma unroll
+        for (int i = 0; i < kChannels; ++i) value[i] += bias.element[i];
+      }
       if (o.addend) {
         const auto addend = load_pack<kChannels>(o.addend + at);
 #pragma unroll

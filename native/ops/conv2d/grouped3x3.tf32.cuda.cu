@@ -1,5 +1,5 @@
-// grouped3x3.cuda.cu's problems in float32, all passes, with factors rounded to TF32: for lists that are
-// asked only where that is allowed.
+// grouped3x3.cuda.cu's problems in float32, all passes, with factors rounded to TF32 where the settings allow
+// it.
 #include "ops/conv2d/grouped3x3.solvers.cuda.h"
 
 namespace groupconv::cuda {

@@ -38,14 +38,13 @@ struct Tile {
   static constexpr int kStages = kPixels <= 48 ? 8 : kPixels <= 80 ? 4 : 3;
 };
 
-// A warp's unit: its weights, its bias, and where its channels begin.
+// A warp's unit: its weights, and where its channels begin.
 template <class Shape>
 struct Unit {
   using T = typename Shape::T;
   static constexpr int kSlices = Shape::kSlices, kChannels = 2 * kSlices;
 
   FragmentB weights[9][Shape::kSteps][kSlices];
-  float bias[kChannels];
   int channel;       // the lane's first within the slab; negative: none
   int source_bytes;  // from the slab's first channel to the square's
 
@@ -62,9 +61,6 @@ struct Unit {
 #pragma unroll
         for (int slice = 0; slice < kSlices; ++slice)
           weights[tap][step][slice] = from[((tap * Shape::kSteps + step) * kSlices + slice) * 32];
-#pragma unroll
-    for (int i = 0; i < kChannels; ++i)
-      bias[i] = o.bias ? o.bias[safe * Shape::kUnit + kChannels * (lane % 4) + i] : 0;
     channel = unit < units ? in_slab * Shape::kUnit + kChannels * (lane % 4) : -1;
     source_bytes = in_slab * Shape::kUnit / Shape::kSquare * Shape::kSquare * static_cast<int>(sizeof(T));
   }

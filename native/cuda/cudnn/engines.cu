@@ -1,0 +1,113 @@
+#include "cuda/cudnn/engines.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace groupconv::cuda::cudnn {
+namespace {
+
+Descriptor engine_of(const Descriptor& config) {
+  std::vector<Descriptor> engines =
+      config.get_descriptors(Attribute::ConfigEngine, DescriptorKind::Engine, 1);
+  require(!engines.empty(), ErrorCode::DeviceFailure, "cuDNN: a configuration without an engine");
+  return std::move(engines.front());
+}
+
+std::string name_of(const Descriptor& config) {
+  std::ostringstream name;
+  name << "engine " << engine_of(config).get(Attribute::EngineIndex);
+  for (const Descriptor& knob :
+       config.get_descriptors(Attribute::ConfigKnobs, DescriptorKind::KnobChoice, kMostKnobs))
+    name << ' ' << knob.get_ints(Attribute::KnobType, Type::KnobType, 1).at(0) << '='
+         << knob.get(Attribute::KnobValue);
+  return name.str();
+}
+
+// A heuristic that has nothing to say about a graph refuses it.
+void append_configs(const Graph& graph, HeuristicMode mode, DType dtype, const Policy& policy,
+                    std::vector<Descriptor>& configs) {
+  try {
+    Descriptor heuristics(DescriptorKind::EngineHeuristics);
+    heuristics.set(Attribute::HeuristicsGraph, graph.finalized())
+        .set(Attribute::HeuristicsMode, Type::HeuristicMode, static_cast<int>(mode))
+        .finalize();
+    const int64_t count = heuristics.count(Attribute::HeuristicsResults);
+    for (Descriptor& config :
+         heuristics.get_descriptors(Attribute::HeuristicsResults, DescriptorKind::EngineConfig, count))
+      if (allowed(config, dtype, policy)) configs.push_back(std::move(config));
+  } catch (const Error&) {
+  }
+}
+
+Descriptor finalized_plan(Handle handle, const Descriptor& config) {
+  Descriptor plan(DescriptorKind::ExecutionPlan);
+  plan.set(Attribute::PlanHandle, Type::Handle, &handle).set(Attribute::PlanConfig, config).finalize();
+  return plan;
+}
+
+}  // namespace
+
+bool allowed(const Descriptor& config, DType dtype, const Policy& policy) {
+  const std::vector<int> notes =
+      engine_of(config).get_ints(Attribute::EngineNumericalNotes, Type::NumericalNote, kMostNotes);
+  const auto has = [&](NumericalNote note) {
+    return std::find(notes.begin(), notes.end(), static_cast<int>(note)) != notes.end();
+  };
+  const bool rounds_factors = has(NumericalNote::DownConvertInputs) ||
+                              (dtype == DType::Float32 && !policy.tf32 && has(NumericalNote::TensorCore));
+  return !rounds_factors && !has(NumericalNote::ReducedPrecisionReduction) &&
+         (policy.nondeterministic || !has(NumericalNote::Nondeterministic));
+}
+
+std::vector<Descriptor> engine_configs(const Graph& graph, DType dtype, const Policy& policy) {
+  std::vector<Descriptor> configs;
+  append_configs(graph, HeuristicMode::A, dtype, policy, configs);
+  if (configs.empty()) append_configs(graph, HeuristicMode::B, dtype, policy, configs);
+  append_configs(graph, HeuristicMode::Fallback, dtype, policy, configs);
+  return configs;
+}
+
+Descriptor engine_config(const Graph& graph, const std::string& name) {
+  std::istringstream words(name);
+  std::string word;
+  int64_t index = -1, value = 0;
+  const bool read = static_cast<bool>(words >> word >> index);
+  require(read && word == "engine" && index >= 0 && index < graph.finalized().get(Attribute::GraphEngines),
+          ErrorCode::Unsupported, "cuDNN: no ", name);
+  Descriptor engine(DescriptorKind::Engine);
+  engine.set(Attribute::EngineGraph, graph.finalized()).set(Attribute::EngineIndex, index).finalize();
+  std::vector<Descriptor> knobs;
+  int type = 0;
+  for (char equals; words >> type >> equals >> value;)
+    knobs.emplace_back(DescriptorKind::KnobChoice)
+        .set(Attribute::KnobType, Type::KnobType, type)
+        .set(Attribute::KnobValue, value)
+        .finalize();
+  std::vector<RawDescriptor> raws;
+  for (const Descriptor& knob : knobs) raws.push_back(knob.raw());
+  Descriptor config(DescriptorKind::EngineConfig);
+  config.set(Attribute::ConfigEngine, engine);
+  if (!raws.empty())
+    config.set(Attribute::ConfigKnobs, Type::Descriptor, raws.data(), static_cast<int64_t>(raws.size()));
+  config.finalize();
+  return config;
+}
+
+Plan::Plan(Handle handle, Descriptor config)
+    : config_(std::move(config)),
+      plan_(finalized_plan(handle, config_)),
+      name_(name_of(config_)),
+      workspace_bytes_(static_cast<size_t>(plan_.get(Attribute::PlanWorkspaceBytes))) {}
+
+void Plan::run(Handle handle, const std::vector<int64_t>& tensors, const std::vector<void*>& addresses,
+               void* workspace) const {
+  const auto count = static_cast<int64_t>(tensors.size());
+  Descriptor pack(DescriptorKind::VariantPack);
+  pack.set(Attribute::PackIds, Type::Int64, tensors.data(), count)
+      .set(Attribute::PackPointers, Type::Pointer, addresses.data(), count)
+      .set(Attribute::PackWorkspace, Type::Pointer, &workspace)
+      .finalize();
+  check(library().functions.execute(handle, plan_.raw(), pack.raw()), "execute");
+}
+
+}  // namespace groupconv::cuda::cudnn

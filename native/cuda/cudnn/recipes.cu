@@ -1,0 +1,169 @@
+#include "cuda/cudnn/recipes.h"
+
+namespace groupconv::cuda::cudnn {
+namespace {
+
+ConvolutionGeometry geometry_of(const Convolution& v) {
+  return {{v.stride_h, v.stride_w},
+          {v.dilation_h, v.dilation_w},
+          {v.pad_top, v.pad_left},
+          {v.pad_bottom, v.pad_right}};
+}
+
+bool has_epilogue(const Convolution& v) {
+  return v.has_bias || v.has_residual || v.activation != Activation::None;
+}
+
+// Builds the graph and notes what its tensors hold.
+class Assembler {
+ public:
+  Assembler(const Convolution& convolution, Recipe recipe)
+      : v_(convolution), geometry_(geometry_of(convolution)), assembly_{recipe, {}, {}} {}
+
+  Assembly assemble(Handle handle) {
+    switch (v_.pass) {
+      case Pass::Forward:
+        forward();
+        break;
+      case Pass::GradInput:
+        grad_input();
+        break;
+      case Pass::GradWeight:
+        graph().grad_weight(geometry_, tensor(Role::X, x_), tensor(Role::Dy, y_),
+                            tensor(Role::Result, filter_, narrow() ? v_.dtype : DType::Float32));
+    }
+    graph().finalize(handle);
+    return std::move(assembly_);
+  }
+
+ private:
+  void forward() {
+    const int64_t x = tensor(Role::X, x_), filter = tensor(Role::Filter, filter_);
+    if (assembly_.recipe != Recipe::Fused)
+      return graph().forward(geometry_, x, filter, tensor(Role::Result, y_));
+    int steps = (v_.has_bias != 0) + (v_.has_residual != 0) + (v_.activation != Activation::None);
+    const auto next = [&] { return steps-- > 1 ? graph().intermediate(y_) : tensor(Role::Result, y_); };
+    int64_t last = graph().intermediate(y_);
+    graph().forward(geometry_, x, filter, last);
+    const auto add = [&](int64_t what) {
+      const int64_t sum = next();
+      graph().add(std::exchange(last, sum), what, sum);
+    };
+    if (v_.has_bias) add(tensor(Role::Bias, {1, v_.k, 1, 1}, DType::Float32));
+    if (v_.has_residual) add(tensor(Role::Residual, y_));
+    if (v_.activation != Activation::None) graph().activate(v_.activation, last, next());
+  }
+
+  void grad_input() {
+    const int64_t dy = tensor(Role::Dy, y_), filter = tensor(Role::Filter, filter_);
+    if (assembly_.recipe != Recipe::Fused)
+      return graph().grad_input(geometry_, dy, filter, tensor(Role::Result, x_));
+    const int64_t part = graph().intermediate(x_);
+    graph().grad_input(geometry_, dy, filter, part);
+    const int64_t before = tensor(Role::Before, x_);
+    graph().add(part, before, tensor(Role::Result, x_));
+  }
+
+  Graph& graph() { return assembly_.graph; }
+  bool narrow() const { return assembly_.recipe == Recipe::Narrow; }
+  int64_t tensor(Role role, const Extents& extents) { return tensor(role, extents, v_.dtype); }
+  int64_t tensor(Role role, const Extents& extents, DType dtype) {
+    const int64_t number = graph().tensor(dtype, extents);
+    assembly_.tensors.emplace_back(role, number);
+    return number;
+  }
+
+  const Convolution& v_;
+  const ConvolutionGeometry geometry_;
+  const Extents x_{v_.n, v_.c, v_.h, v_.w}, filter_{v_.k, v_.c / v_.groups, v_.r, v_.s},
+      y_{v_.n, v_.k, v_.p, v_.q};
+  Assembly assembly_;
+};
+
+// The place of the graph's result, and what is then made of it.
+struct Finish {
+  size_t scratch_bytes = 0;  // 0: the result lies where it belongs
+  void* target = nullptr;
+};
+
+Finish finish_of(const Convolution& v, const Assembly& assembly, const Operands& o) {
+  const bool fused = assembly.recipe == Recipe::Fused;
+  const size_t bytes = size_of(v.dtype);
+  switch (v.pass) {
+    case Pass::Forward:
+      // A residual in the place of y must survive until the epilogue.
+      return {!fused && v.has_residual && o.residual == o.y ? static_cast<size_t>(v.y_size()) * bytes : 0,
+              o.y};
+    case Pass::GradInput:
+      return {!fused && v.accumulate ? static_cast<size_t>(v.x_size()) * bytes : 0, o.dx};
+    case Pass::GradWeight:
+      break;
+  }
+  const bool in_place = assembly.recipe == Recipe::Plain && v.filter().taps == 1 && !v.accumulate;
+  const size_t element = assembly.recipe == Recipe::Narrow ? bytes : sizeof(float);
+  return {in_place ? 0 : static_cast<size_t>(v.filter().size()) * element, o.dweight};
+}
+
+void* address_of(Role role, const Operands& o, void* result) {
+  const void* address = role == Role::X          ? o.x
+                        : role == Role::Filter   ? o.filter
+                        : role == Role::Bias     ? o.bias
+                        : role == Role::Residual ? o.residual
+                        : role == Role::Dy       ? o.dy
+                        : role == Role::Before   ? o.dx
+                                                 : result;
+  return const_cast<void*>(address);
+}
+
+// What the graph left: `result` is where it wrote.
+void complete(const Convolution& v, const Assembly& assembly, const Operands& o, const void* result,
+              const ExecutionContext& context) {
+  if (v.pass == Pass::GradWeight) {
+    const DType dtype = assembly.recipe == Recipe::Narrow ? v.dtype : DType::Float32;
+    if (result != o.dweight)
+      from_channels_last(v.filter(), dtype, result, o.dweight, v.accumulate != 0, context);
+  } else if (assembly.recipe == Recipe::Plain) {
+    if (v.pass == Pass::Forward && has_epilogue(v))
+      run(Epilogue{v.dtype, v.activation, v.y_size(), v.k, result, v.has_bias ? o.bias : nullptr,
+                   v.has_residual ? o.residual : nullptr, o.y},
+          context);
+    if (v.pass == Pass::GradInput && v.accumulate)
+      run(Epilogue{v.dtype, Activation::None, v.x_size(), v.c, result, nullptr, o.dx, o.dx}, context);
+  }
+}
+
+}  // namespace
+
+const char* name_of(Recipe recipe) {
+  return recipe == Recipe::Fused ? "fused" : recipe == Recipe::Plain ? "plain" : "narrow";
+}
+
+std::vector<Recipe> recipes_for(const Convolution& v) {
+  const bool more_than_plain = v.pass == Pass::Forward ? has_epilogue(v) : v.accumulate != 0;
+  if (v.pass != Pass::GradWeight && more_than_plain) return {Recipe::Fused, Recipe::Plain};
+  if (v.pass == Pass::GradWeight && v.dtype != DType::Float32) return {Recipe::Plain, Recipe::Narrow};
+  return {Recipe::Plain};
+}
+
+Assembly assemble(const Convolution& convolution, Recipe recipe, Handle handle) {
+  return Assembler(convolution, recipe).assemble(handle);
+}
+
+void run(const Assembly& assembly, const Plan& plan, Handle handle, const Convolution& convolution,
+         const Operands& operands, const ExecutionContext& context) {
+  const Finish finish = finish_of(convolution, assembly, operands);
+  const size_t workspace_bytes = (plan.workspace_bytes() + 255) / 256 * 256;
+  const size_t bytes = workspace_bytes + finish.scratch_bytes;
+  auto* const scratch = bytes ? static_cast<char*>(cuda_context(context).scratch(bytes)) : nullptr;
+  void* const result = finish.scratch_bytes ? scratch + workspace_bytes : finish.target;
+  std::vector<int64_t> tensors;
+  std::vector<void*> addresses;
+  for (const auto& [role, tensor] : assembly.tensors) {
+    tensors.push_back(tensor);
+    addresses.push_back(address_of(role, operands, result));
+  }
+  plan.run(handle, tensors, addresses, scratch);
+  complete(convolution, assembly, operands, result, context);
+}
+
+}  // namespace groupconv::cuda::cudnn

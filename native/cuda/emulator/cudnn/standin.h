@@ -1,0 +1,29 @@
+// A stand-in for libcudnn.so.9 on the host, for tests: it demands of descriptors what cuDNN's documentation
+// demands, records graphs as text, and computes them naively in float32. Its engines are made to tell whether
+// the library chooses rightly:
+//
+//   0 tensor core    16-bit types; float32 rounded to TF32. N H W C, groups in steps of 16 bytes, epilogues
+//                    (not on grouped or strided gradInput). Knob 7: 1 is faster than 0, which is offered
+//                    first
+//   1 varying order  all that 2 does; every second run is off in the last digits
+//   2 plain          one convolution, symmetric padding; the fallback
+//   3 narrow sums    like 0, but adds up in bfloat16
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+struct CudnnStandin {
+  std::string graph;                  // the last one that was finalized
+  std::vector<std::string> executed;  // "engine 0 7=1", in order
+  int plans = 0;                      // that were built
+  bool refuse = false;                // finds no engine for anything
+  bool only_one_type = false;         // gradWeight's result must have the type of the activations
+  bool fail_to_execute = false;       // says NOT_SUPPORTED only when a plan is run
+  // What work is given to: the emulator's streams. Without it, it is done at once.
+  std::function<void(void* stream, std::function<void()>)> submit;
+};
+
+// The shared library exports it beside cuDNN's functions.
+extern "C" CudnnStandin* groupconv_cudnn_standin();
+constexpr const char* kCudnnStandin = "groupconv_cudnn_standin";

@@ -1,0 +1,32 @@
+// What the addon lends the CUDA library: settings that a program may change at any time, and the memory of
+// measured choices that is saved and loaded.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/tuning.h"
+
+namespace groupconv::cuda {
+
+struct Settings {
+  // Whether float32 factors may be rounded to TF32 (8 bits of exponent, 10 of fraction) for the tensor cores.
+  std::atomic<bool> allow_tf32{false};
+  // Whether solvers that add up in changing orders are left out: then runs repeat bit by bit.
+  std::atomic<bool> deterministic{true};
+  // Whether cuDNN's engines are timed when a problem first comes.
+  const std::atomic<bool>* autotune = nullptr;
+  // cuDNN's engines by place and problem. Any thread; empty where nothing is remembered.
+  std::function<std::string(const std::string& place, const std::vector<int32_t>& problem)> find_engine;
+  std::function<void(const TunedChoice&)> put_engine;
+};
+
+// In the library: those of the addon, or the defaults until it attaches its own.
+const Settings& settings();
+void attach_settings(const Settings& addons);
+
+// In the addon.
+Settings& addon_settings();
+
+}  // namespace groupconv::cuda
