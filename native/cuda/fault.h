@@ -18,10 +18,12 @@ struct Faults {
   FaultWord word[kFaultKinds];
 };
 
+#if defined(__CUDACC__) || defined(GROUPCONV_EMULATED)
 // Of several, that at the lowest place is kept: the report does not depend on the order of threads.
 __device__ __forceinline__ void report(Faults* faults, Fault kind, int64_t place, int32_t value) {
   const FaultWord found = static_cast<FaultWord>(place) << 32 | static_cast<uint32_t>(value);
   atomicMin(&faults->word[static_cast<int>(kind)], found);
 }
+#endif
 
 }  // namespace groupconv::cuda
