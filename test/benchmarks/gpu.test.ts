@@ -9,7 +9,19 @@ import { goals, kernelLines, kernelTable, toMarkdown } from '../../benchmarks/gp
 import { devices } from '../../lib/index.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const layer = { name: 'l', c: 8, h: 4, w: 6, k: 16, r: 3, s: 3, stride: 2, padding: 1, groups: 2, dilation: 1 };
+const layer = {
+  name: 'l',
+  c: 8,
+  h: 4,
+  w: 6,
+  k: 16,
+  r: 3,
+  s: 3,
+  stride: 2,
+  padding: 1,
+  groups: 2,
+  dilation: 1,
+};
 
 test('the floor of a pass: both activations in their dtype, the weight in float32', (t) => {
   // x 2*8*4*6, y 2*16*2*3, weight 16*4*9
@@ -58,7 +70,8 @@ test('a report tells of steps that failed, with the end of what they said', (t) 
 });
 
 test('without a GPU the measurements say why and stop', (t) => {
-  if (devices().some(({ device, available }) => device === 'cuda:0' && available)) return t.pass('there is one');
+  if (devices().some(({ device, available }) => device === 'cuda:0' && available))
+    return t.pass('there is one');
   const { status, stdout } = spawnSync(
     process.execPath,
     ['--import', 'tsx', join(root, 'benchmarks/gpu/measure.ts'), tmpdir()],
@@ -82,7 +95,9 @@ test('the measurements run on the device that is there', (t) => {
       { encoding: 'utf8' },
     );
     t.is(status, 0, stderr);
-    const { kernels } = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as { kernels: KernelRow[] };
+    const { kernels } = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as {
+      kernels: KernelRow[];
+    };
     t.true(kernels.some(({ by, seconds }) => by === 'direct' && seconds > 0));
     for (const { seconds, failure } of kernels) t.true(seconds > 0, failure);
   } finally {
