@@ -77,7 +77,7 @@ function allowedRooms(file: string): RegExp[] {
   if (file.startsWith('native/core/')) return [/^core\//];
   if (file.startsWith('native/cpu/')) return [/^core\//, /^cpu\//];
   if (file.startsWith('native/cuda/')) return [/^core\//, /^cuda\//];
-  if (!op) return [/^core\//, /^cpu\//, /^cuda\/(library|stream)\.h$/, /^ops\/\w+\/[\w.]+\.h$/, /^\w+\.h$/]; // bindings, benchmarks
+  if (!op) return [/^core\//, /^cpu\//, /^cuda\/(library|settings|stream)\.h$/, /^ops\/\w+\/[\w.]+\.h$/, /^\w+\.h$/]; // bindings, benchmarks
   const own = new RegExp(`^ops/${op}/`);
   if (/\.cuda(\.\w+)?\.(cu|h)$/.test(file)) return [/^core\//, /^cuda\//, own];
   // The door and the contract know no device.
