@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kSumThreads)
   for (int64_t i = threadIdx.x; i < p.chunks; i += kSumThreads) sum += sums[i];
   sum = reduce_block<kSumThreads>(sum, Sum());
   if (threadIdx.x > 0) return;
-  *norm = static_cast<float>(sqrt(sum));
+  *norm = static_cast<float>(p.factor * sqrt(sum));
   sums[0] = clip_factor(p, sqrt(sum));
 }
 
