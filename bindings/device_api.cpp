@@ -7,6 +7,7 @@
 #include "cpu/pool.h"
 #include "cpu/stream.h"
 #include "cuda/library.h"
+#include "cuda/settings.h"
 #include "ops/conv2d/conv2d.measure.h"
 
 namespace groupconv {
@@ -221,6 +222,9 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
       env, exports, "solvers");
   bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(
       env, exports, "forceSolver");
+  // setAllowTF32(on); setDeterministic(on)
+  bind<[](bool on) { cuda::addon_settings().allow_tf32 = on; }>(env, exports, "setAllowTF32");
+  bind<[](bool on) { cuda::addon_settings().deterministic = on; }>(env, exports, "setDeterministic");
   // setAutotune(on); tuning(): [op, place, problem, solver][]; addTuning(op, place, problem, solver):
   // boolean; clearTuning()
   bind<[](bool on) { autotune_enabled = on; }>(env, exports, "setAutotune");

@@ -102,6 +102,7 @@ export function capture<T>(fn: () => T): Captured<T> {
     const [result, made] = recordWith(recorder, () => scoped('capture', fn));
     const results = made.filter((item) => item instanceof Tensor);
     for (const item of made) keep(item);
+    if (recorder.failure) throw recorder.failure;
     for (const tensor of results) {
       tensor.leaveGraph();
       recorder.written.add(tensor.storage);

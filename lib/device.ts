@@ -116,6 +116,28 @@ export function numThreads(): number {
   return native.threads();
 }
 
+/**
+ * Whether CUDA may round the factors of float32 products to TF32 (10 bits of fraction instead of 23) for its tensor
+ * cores: several times faster, and three decimal digits. Sums stay float32, and other dtypes are not concerned. Off at
+ * first: float32 is float32 unless asked otherwise. (torch.backends.cudnn.allow_tf32 is on at first.)
+ */
+export function setAllowTF32(on: boolean): void {
+  native.setAllowTF32(checkedSwitch('setAllowTF32', on));
+}
+
+/**
+ * Whether CUDA leaves out cuDNN's engines that add up in an order which changes from run to run, so that runs repeat bit
+ * by bit. On at first; groupconv's own kernels repeat always. As torch.backends.cudnn.deterministic.
+ */
+export function setDeterministic(on: boolean): void {
+  native.setDeterministic(checkedSwitch('setDeterministic', on));
+}
+
+function checkedSwitch(name: string, on: boolean): boolean {
+  check(typeof on === 'boolean', 'INVALID_ARGUMENT', () => `${name}: expected true or false, found ${on}`);
+  return on;
+}
+
 /** Resolves when everything queued on the device so far is done; rejects with the first error among it. */
 export async function synchronize(device?: Device): Promise<void> {
   await native.synchronize(deviceIndex(resolveDevice(device)), undefined);

@@ -10,7 +10,9 @@ export {
   type MemoryInfo,
   memory,
   numThreads,
+  setAllowTF32,
   setDefaultDevice,
+  setDeterministic,
   setNumThreads,
   synchronize,
 } from './device.js';

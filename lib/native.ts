@@ -55,6 +55,8 @@ export interface Native {
   setThreads(count: number): void;
   solvers(op: string, device: DeviceIndex): string[];
   forceSolver(op: string, name: string): void;
+  setAllowTF32(on: boolean): void;
+  setDeterministic(on: boolean): void;
   setAutotune(on: boolean): void;
   tuning(): [op: string, place: string, problem: number[], solver: string][];
   addTuning(op: string, place: string, problem: readonly number[], solver: string): boolean;

@@ -1,4 +1,4 @@
-import { check } from './errors.js';
+import { check, GroupConvError } from './errors.js';
 import { native } from './native.js';
 import type { Storage } from './storage.js';
 import type { Tensor } from './tensor.js';
@@ -20,6 +20,8 @@ export class Recorder {
   readonly held: Storage[] = [];
   readonly gradients = new Map<Tensor, Gradient>();
   paused = false;
+  /** What `fn` should have thrown, if it hadn't kept it in a promise. */
+  failure: GroupConvError | null = null;
 
   constructor() {
     native.beginRecording();
@@ -96,6 +98,15 @@ export function eachRun(action: () => void): void {
   aside(action);
 }
 
+/** @internal @throws INVALID_ARGUMENT in a captured function */
+export function refuseReading(): void {
+  if (!current) return;
+  current.failure = new GroupConvError(
+    'INVALID_ARGUMENT',
+    'data: values can not be read inside of a captured function; return the tensor',
+  );
+  throw current.failure;
+}
 /** @internal Keeps storage as long as the capture, if there is one. */
 export function holdForReplays(storage: Storage): void {
   current?.held.push(storage.retain());

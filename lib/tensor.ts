@@ -3,7 +3,7 @@ import { type Device, deviceIndex, resolveDevice } from './device.js';
 import { type DType, dtypeCode, isDType, isFloatDType, type TypedArrayOf } from './dtype.js';
 import { check } from './errors.js';
 import { type Handle, native } from './native.js';
-import { isCapturing, noteGradient } from './recording.js';
+import { noteGradient, refuseReading } from './recording.js';
 import { keep, track, untrack } from './scope.js';
 import { Storage } from './storage.js';
 
@@ -95,12 +95,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
 
   /** The elements in row-major order (N C H W). Rejects with the first error among the work that led to them. */
   data(): Promise<TypedArrayOf<D>> {
-    // At once, where the captured function can't overlook it.
-    check(
-      !isCapturing(),
-      'INVALID_ARGUMENT',
-      'data: values can not be read inside of a captured function; return the tensor',
-    );
+    refuseReading();
     return this.#read();
   }
   async #read(): Promise<TypedArrayOf<D>> {

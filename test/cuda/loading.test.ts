@@ -5,7 +5,15 @@
  * GROUPCONV_CUDA_TESTS=required.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -170,6 +178,73 @@ withCuda('the driver does not start, is too old, has no device', async (t) => {
     const info = await isRefused(t, variables, reason);
     t.is(info.driver, name === 'old' ? '11.4' : '99.0');
   }
+});
+
+/** A cuDNN of this version that has these functions, besides the one that tells it. */
+function cudnn(name: string, version: number, functions = cudnnFunctions): string {
+  return compile(
+    name,
+    `unsigned long cudnnGetVersion(void) { return ${version}; }
+     ${functions.map((each) => `int ${each}(void) { return 0; }`).join('\n')}`,
+  );
+}
+const cudnnFunctions = [
+  ...[
+    'GetErrorString',
+    'Create',
+    'Destroy',
+    'SetStream',
+    'BackendCreateDescriptor',
+    'BackendDestroyDescriptor',
+  ],
+  ...['BackendFinalize', 'BackendSetAttribute', 'BackendGetAttribute', 'BackendExecute'],
+].map((each) => `cudnn${each}`);
+
+withCuda('cuDNN is missing, too old, incomplete', async (t) => {
+  const variables = { GROUPCONV_CUDA_LIBRARY: cudaLibrary, LD_LIBRARY_PATH: driver('idle', { devices: 0 }) };
+  for (const [file, reason] of [
+    [join(folder, 'nowhere.so.9'), /no device; no cuDNN 9: .*nowhere\.so\.9/],
+    [cudnn('cudnn8.so', 8907), /no device; no cuDNN 9: .*cudnn8\.so: version 8\.9\.7, 9 is the oldest/],
+    [
+      cudnn('part.so', 92801, cudnnFunctions.slice(1)),
+      /no device; no cuDNN 9: .*part\.so: lacks cudnnGetErrorString/,
+    ],
+  ] as const) {
+    const info = await isRefused(t, { ...variables, GROUPCONV_CUDNN: file }, reason);
+    t.is(info.cudnnPath, undefined);
+  }
+  const file = cudnn('cudnn9.so', 92801);
+  const info = await isRefused(t, { ...variables, GROUPCONV_CUDNN: file }, /has no device$/);
+  t.is(info.cudnn, '9.28.1');
+  t.is(info.cudnnPath, file);
+});
+
+withCuda("cuDNN is looked for in the active environment, PATH's Pythons, conda", async (t) => {
+  const alone = join(mkdtempSync(join(folder, 'alone-')), 'libgroupconv_cuda.so'); // with no .cuda-toolchain above it
+  copyFileSync(cudaLibrary, alone);
+  const wheelIn = (name: string, version: number) => {
+    const prefix = mkdtempSync(join(folder, `${name}-`));
+    const place = join(prefix, 'lib', 'python3.11', 'site-packages', 'nvidia', 'cudnn', 'lib');
+    mkdirSync(place, { recursive: true });
+    mkdirSync(join(prefix, 'bin'));
+    writeFileSync(join(prefix, 'bin', 'python3'), '');
+    copyFileSync(cudnn(`${name}.so`, version), join(place, 'libcudnn.so.9'));
+    return prefix;
+  };
+  const [environment, onPath] = [wheelIn('environment', 90100), wheelIn('path', 90200)];
+  const conda = mkdtempSync(join(folder, 'conda-'));
+  mkdirSync(join(conda, 'lib'));
+  copyFileSync(cudnn('conda.so', 90300), join(conda, 'lib', 'libcudnn.so.9'));
+
+  const variables: NodeJS.ProcessEnv = { GROUPCONV_CUDA_LIBRARY: alone, GROUPCONV_CUDNN: undefined };
+  const all = { VIRTUAL_ENV: environment, PATH: join(onPath, 'bin'), CONDA_PREFIX: conda };
+  const isFound = async (version: string, places: NodeJS.ProcessEnv) => {
+    const { devices } = await ask({ ...variables, ...places });
+    t.is(devices[0]?.cudnn, version, devices[0]?.reason);
+  };
+  await isFound('9.1.0', all);
+  await isFound('9.2.0', { ...all, VIRTUAL_ENV: undefined });
+  await isFound('9.3.0', { ...all, VIRTUAL_ENV: undefined, PATH: folder });
 });
 
 withCuda('the library shows one symbol', (t) => {

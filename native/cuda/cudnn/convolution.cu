@@ -2,6 +2,7 @@
 #include "cuda/cudnn/convolution.h"
 
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -18,6 +19,8 @@ using Key = std::vector<int32_t>;
 // Building a plan takes up to seconds: as many as are measured.
 constexpr size_t kMostCandidates = 8;
 constexpr int kRepetitions = 3;
+// Some engines ask for gigabytes, which tensors need more.
+constexpr size_t kMostWorkspaceBytes = size_t{1} << 30;
 
 Policy policy() { return {settings().allow_tf32, !settings().deterministic}; }
 
@@ -101,6 +104,7 @@ void for_each_way(const Session& session, const Convolution& v, const Policy& po
       } catch (const Error&) {  // this engine can't, after all
         continue;
       }
+      if (way.plan->workspace_bytes() > kMostWorkspaceBytes) continue;
       prepared = true;
       if (!body(std::move(way))) return;
     }
@@ -174,7 +178,7 @@ Prepared quickest_way(const Session& session, const Convolution& v, const Policy
       const double seconds = seconds_of(way, session, v, there, context);
       if (seconds < least) quickest = std::move(way), least = seconds;
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::Unsupported) throw;
+      if (error.code() == ErrorCode::DeviceFailure) throw;
     }
     return ++tried < kMostCandidates;
   });
@@ -195,8 +199,8 @@ Prepared prepare(const Session& session, const Convolution& v, const Key& key, c
 }
 
 bool is_aligned(const Operands& o) {
-  for (const void* address : {o.x, o.filter, o.residual, static_cast<const void*>(o.y), o.dy,
-                              static_cast<const void*>(o.dx), static_cast<const void*>(o.bias)})
+  for (const void* address :
+       std::initializer_list<const void*>{o.x, o.filter, o.bias, o.residual, o.y, o.dy, o.dx, o.dweight})
     if (reinterpret_cast<uintptr_t>(address) % kAlignment != 0) return false;
   return true;
 }

@@ -5,7 +5,8 @@
 
 namespace groupconv::cuda {
 
-extern const Conv2dTable conv2d_cudnn, conv2d_direct;
+extern const Conv2dTable conv2d_depthwise, conv2d_depthwise_grad_weight, conv2d_grouped3x3,
+    conv2d_grouped3x3_grad_weight, conv2d_grouped3x3_tf32, conv2d_cudnn, conv2d_direct;
 
 namespace {
 
@@ -37,6 +38,11 @@ constexpr Conv2dFoldSolver folds[] = {{"direct", [](const Conv2dFoldProblem&) { 
 // Most specific first; the last one takes everything.
 const bool offered = offer<Conv2dProblem, Conv2dBuffers>("conv2d",
                                                          {
+                                                             conv2d_depthwise,
+                                                             conv2d_depthwise_grad_weight,
+                                                             conv2d_grouped3x3,
+                                                             conv2d_grouped3x3_grad_weight,
+                                                             conv2d_grouped3x3_tf32,
                                                              conv2d_cudnn,
                                                              conv2d_direct,
                                                          }) &&

@@ -66,7 +66,7 @@ class GemmOperand {
 
 // store(i, j, part, sum) for every element of C and every part of l. Grid: tiles of n, tiles of m, parts.
 template <class TA, Stored kA, class TB, Stored kB, class Store, class Barrier = BlockBarrier>
-__global__ void __launch_bounds__(kGemmThreads)
+__global__ void __launch_bounds__(kGemmThreads, 2)
     gemm(GemmShape shape, const TA* __restrict__ a, const TB* __restrict__ b, Store store) {
   alignas(16) __shared__ float as[kGemmStep][kGemmTile + kGemmPad], bs[kGemmStep][kGemmTile + kGemmPad];
   const int64_t m0 = int64_t{blockIdx.y} * kGemmTile, n0 = int64_t{blockIdx.x} * kGemmTile;

@@ -27,7 +27,7 @@ __device__ __forceinline__ int64_t y_at(const PoolProblem& p, int64_t n, int64_t
 }
 
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     forward(PoolProblem p, const T* __restrict__ x, T* __restrict__ y) {
   const bool is_max = p.kind == PoolKind::Max;
   GROUPCONV_GRID_STRIDE(i, p.n * p.p * p.q * (p.c / kWidth)) {
@@ -82,7 +82,7 @@ __device__ __forceinline__ bool has_earlier_maximum(const PoolProblem& p, const 
 }
 
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     backward(PoolProblem p, const T* __restrict__ x, const T* __restrict__ y, const T* __restrict__ dy,
              T* __restrict__ dx) {
   const bool is_max = p.kind == PoolKind::Max;

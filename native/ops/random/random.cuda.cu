@@ -84,7 +84,7 @@ __device__ __forceinline__ float normal(const RandomProblem& p, Words& source, u
   return static_cast<float>(__dadd_rn(p.a, __dmul_rn(p.b, __dmul_rn(radius, wave))));
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     generate(RandomProblem p, const RandomPosition* __restrict__ begin, float* __restrict__ y) {
   const Start start = start_of(*begin);
   GROUPCONV_GRID_STRIDE(run, (p.pixels + kRun - 1) / kRun) {
@@ -100,8 +100,9 @@ __global__ void __launch_bounds__(kThreads)
 // y [n, pixels, c], or [pixels] where n = c = 1: a run is kRun pixels of one channel, whose neighbours in
 // memory are other threads'.
 template <class T>
-__global__ void __launch_bounds__(kThreads) dropout(RandomProblem p, const RandomPosition* __restrict__ begin,
-                                                    const T* __restrict__ x, T* __restrict__ y) {
+__global__ void __launch_bounds__(kThreads, 4)
+    dropout(RandomProblem p, const RandomPosition* __restrict__ begin, const T* __restrict__ x,
+            T* __restrict__ y) {
   const Start start = start_of(*begin);
   const float threshold = static_cast<float>(p.a), scale = static_cast<float>(p.b);
   const int64_t runs = (p.pixels + kRun - 1) / kRun;

@@ -1,0 +1,119 @@
+// The depthwise CUDA kernels against the CPU's reference, through the doors: all types, kernel sizes and
+// strides, borders of every kind, and shapes whose threads, tiles and parts have rests. A kernel whose taps
+// are off by one must be noticed.
+#include <sstream>
+
+#include "cuda/testing.h"
+#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/depthwise.window.cuda.h"
+
+namespace groupconv {
+namespace {
+
+using test::Place;
+using test::Tensors;
+
+struct Case {
+  Shape x;
+  int kernel, stride;
+  std::array<int32_t, 4> padding;
+};
+
+double tolerance(DType dtype) { return dtype == DType::Float32 ? 2e-6 : test::rounding(dtype); }
+
+void check_case(const Case& c, DType dtype) {
+  const int64_t channels = c.x[1];
+  const Shape weight{channels, 1, c.kernel, c.kernel};
+  const Conv2dGeometry geometry{{c.stride, c.stride}, {1, 1}, c.padding, static_cast<int32_t>(channels)};
+  Conv2dProblem p = conv2d_problem(c.x, weight, geometry);
+  conv2d_set_blocks(p, *test::cuda_stream());
+  CHECK(cuda::depthwise::is_depthwise(p));  // so the solver is among those that are checked
+  const Shape y{p.n, p.k, p.p, p.q};
+  std::ostringstream what;
+  what << p;
+  const auto check = [&](double tolerance, const test::Run& run) {
+    test::check_on_cuda(conv2d_registry(), dtype, tolerance, what.str(), run);
+  };
+  for (const Activation activation : {Activation::None, Activation::Relu, Activation::Relu6})
+    check(tolerance(dtype), [&](const Place& on) {
+      const TensorPtr bias = on.parameter({channels}, 3), residual = on.activation(y, 4);
+      const bool plain = activation == Activation::None;
+      return Tensors{conv2d(*on.activation(c.x, 1), *on.parameter(weight, 2), plain ? nullptr : bias.get(),
+                            nullptr, {plain ? nullptr : residual.get(), activation == Activation::Relu6},
+                            activation, geometry)};
+    });
+  for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate}) {
+    const bool fresh = mode == GradMode::Overwrite;
+    check(tolerance(dtype), [&](const Place& on) {
+      const TensorPtr dx = fresh ? on.target(c.x) : on.activation(c.x, 5);
+      conv2d_grad_input(*on.activation(y, 6), *on.parameter(weight, 2), geometry, *dx, mode);
+      return Tensors{dx};
+    });
+    check(tolerance(DType::Float32), [&](const Place& on) {
+      const TensorPtr dweight = fresh ? on.parameter_target(weight) : on.parameter(weight, 5);
+      conv2d_grad_weight(*on.activation(c.x, 1), *on.activation(y, 6), geometry, *dweight, mode);
+      return Tensors{dweight};
+    });
+  }
+}
+
+void check_cases() {
+  for (const DType dtype : test::kDTypes)
+    for (const int kernel : {3, 5})
+      for (const int stride : {1, 2}) {
+        const int same = kernel / 2;
+        const Case cases[] = {
+            {{2, 8, 7, 7}, kernel, stride, {same, same, same, same}},
+            {{1, 12, 9, 18}, kernel, stride, {same, same, same, same}},
+            {{3, 4, 14, 5}, kernel, stride, {0, 0, 0, 0}},
+            {{2, 72, 6, 6}, kernel, stride, {0, 1, 1, 0}},          // two slices
+            {{2, 8, 8, 9}, kernel, stride, {kernel + 1, 1, 2, 3}},  // outputs that see padding alone
+            {{9, 16, 5, 5}, kernel, stride, {1, 2, 0, 1}},          // several images per block
+            {{1, 4, 40, 41}, kernel, stride, {same, same, same, same}},
+            {{1, 260, 5, 5}, kernel, stride, {same, same, same, same}},
+        };
+        for (const Case& c : cases) check_case(c, dtype);
+      }
+}
+
+// Every tap that joins an input to an output, as the window says, against the definition; `shift` is a flaw.
+template <int K, int S, bool Transposed>
+int wrong_taps(int extent, int pad, int shift) {
+  using Along = cuda::depthwise::Window<K, S, Transposed>;
+  int wrong = 0;
+  constexpr int kOutputs = 4;
+  for (int strip = 0; strip * kOutputs < extent + pad % S; ++strip) {
+    const int o = Along::first_output(strip, kOutputs, pad), i = Along::first_input(o, pad);
+    for (int a = 0; a < kOutputs; ++a)
+      for (int t = 0; t < K; ++t) {
+        int found = 0;
+        for (int j = 0; j < Along::inputs(kOutputs); ++j)
+          if (Along::tap(a, j) + shift == t)
+            found += Transposed ? o + a == (i + j) * S + t - pad : i + j == (o + a) * S + t - pad;
+        const bool exists = !Transposed || (o + a + pad - t) % S == 0;
+        wrong += found != exists;
+      }
+  }
+  return wrong;
+}
+template <int K, int S>
+void check_windows() {
+  for (int pad = 0; pad < 8; ++pad) {
+    CHECK(wrong_taps<K, S, false>(20, pad, 0) == 0);
+    CHECK(wrong_taps<K, S, true>(20, pad, 0) == 0);
+    CHECK(wrong_taps<K, S, false>(20, pad, 1) > 0);
+    CHECK(wrong_taps<K, S, true>(20, pad, 1) > 0);
+  }
+}
+
+}  // namespace
+}  // namespace groupconv
+
+int main() {
+  groupconv::check_windows<3, 1>();
+  groupconv::check_windows<3, 2>();
+  groupconv::check_windows<5, 1>();
+  groupconv::check_windows<5, 2>();
+  groupconv::check_cases();
+  return groupconv::test::report();
+}
