@@ -96,16 +96,18 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<clone>(env, exports, "clone");
   bind<fill>(env, exports, "fill");
   bind<copy>(env, exports, "copy");
-  // randomUniform(target, seed, offset, low, high); randomNormal(target, seed, offset, mean, std)
+  // randomUniform(target, position, low, high); randomNormal(target, position, mean, std); position: int32
+  // [4]
   bind<random_uniform>(env, exports, "randomUniform");
   bind<random_normal>(env, exports, "randomNormal");
-  // dropout(x, p, seed, offset): handle
+  // dropout(x, p, position): handle
   bind<dropout>(env, exports, "dropout");
-  // sgdStep(parameters, gradients, momenta, lr, momentum, dampening, weightDecay, nesterov, first)
+  // sgdStep(parameters, gradients, momenta, numbers, momentum, weightDecay, nesterov); numbers: float32 [3]
   bind<sgd_step>(env, exports, "sgdStep");
-  // adamwStep(parameters, gradients, firstMoments, secondMoments, lr, beta1, beta2, eps, weightDecay, step)
+  // adamwStep(parameters, gradients, firstMoments, secondMoments, numbers, beta1, beta2, eps); numbers:
+  // float32 [3]
   bind<adamw_step>(env, exports, "adamwStep");
-  // clipGradNorm(gradients, maxNorm): handle of the norm before, a scalar
+  // clipGradNorm(gradients, maxNorm, factor): handle of the norm between the two, a scalar
   bind<clip_grad_norm>(env, exports, "clipGradNorm");
   // lerp(targets, sources, weight)
   bind<lerp>(env, exports, "lerp");

@@ -99,7 +99,7 @@ inline Tensor& tensor_of(Arguments& a, napi_value value) {
   Tensor& tensor = environment.unwrap(value);
   if (!a.stream) {
     a.stream = &tensor.stream();
-    environment.check_recorded(*a.stream);
+    environment.use(*a.stream);
   }
   require(a.stream == &tensor.stream(), ErrorCode::InvalidArgument, a.function, ": tensors on ",
           a.stream->device(), " and ", tensor.stream().device());

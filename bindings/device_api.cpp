@@ -7,6 +7,7 @@
 #include "cpu/pool.h"
 #include "cpu/stream.h"
 #include "cuda/library.h"
+#include "cuda/settings.h"
 #include "ops/conv2d/conv2d.measure.h"
 
 namespace groupconv {
@@ -42,7 +43,7 @@ void check_bytes(const Tensor& tensor, const HostArray& array) {
 }
 
 TensorPtr empty(Environment& environment, Device device, const Shape& shape, DType dtype) {
-  environment.check_recorded(*environment.stream(device));
+  environment.use(*environment.stream(device));
   return std::make_shared<Tensor>(environment.stream(device), shape, dtype);
 }
 
@@ -112,7 +113,7 @@ napi_value synchronize(Environment& environment, Device device, napi_value nothi
 std::vector<double> memory(Environment& environment, Device device) {
   environment.sweep();
   const Stream& stream = *environment.stream(device);
-  return {static_cast<double>(environment.live_handles()), static_cast<double>(stream.use.bytes),
+  return {static_cast<double>(environment.live_handles(stream)), static_cast<double>(stream.use.bytes),
           static_cast<double>(stream.use.peak_bytes), static_cast<double>(stream.use.derived_bytes),
           static_cast<double>(stream.reserved_bytes())};
 }
@@ -221,6 +222,9 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
       env, exports, "solvers");
   bind<[](const std::string& op, const std::string& name) { AnyRegistry::find(op).force(name); }>(
       env, exports, "forceSolver");
+  // setAllowTF32(on); setDeterministic(on)
+  bind<[](bool on) { cuda::addon_settings().allow_tf32 = on; }>(env, exports, "setAllowTF32");
+  bind<[](bool on) { cuda::addon_settings().deterministic = on; }>(env, exports, "setDeterministic");
   // setAutotune(on); tuning(): [op, place, problem, solver][]; addTuning(op, place, problem, solver):
   // boolean; clearTuning()
   bind<[](bool on) { autotune_enabled = on; }>(env, exports, "setAutotune");

@@ -46,7 +46,7 @@ Environment& Environment::of(napi_env env) {
 
 void Environment::stop() {
   if (std::exchange(stopped_, true)) return;
-  if (recorded_) recorded_->cancel_recording();
+  cancel_recording();
   if (cpu_) cpu_->stop();
   for (const auto& [index, stream] : cuda_)
     if (stream) stream->stop();
@@ -63,21 +63,37 @@ const std::shared_ptr<Stream>& Environment::stream(Device device) {
   return stream;
 }
 
-void Environment::begin_recording(Device device) {
-  require(!recorded_ || !recorded_->has_begun_recording(), ErrorCode::InvalidArgument,
-          "capture: inside of another capture");
-  recorded_ = stream(device).get();
-  recorded_->begin_recording();
+void Environment::begin_recording() {
+  require(!records_, ErrorCode::InvalidArgument, "capture: inside of another capture");
+  records_ = true;
 }
 
-void Environment::refuse_beside_recording(const Stream& stream) const {
-  require(!recorded_->recording() || recorded_ == &stream, ErrorCode::InvalidArgument,
-          "capture: ", recorded_->device(), " is recorded, a tensor is on ", stream.device());
+void Environment::record_on(Stream& stream) {
+  require(!recorded_ || recorded_ == &stream, ErrorCode::InvalidArgument,
+          "capture: the function's tensors are on ", recorded_ ? recorded_->device() : Device{}, " and ",
+          stream.device());
+  if (std::exchange(recorded_, &stream)) return;
+  stream.begin_recording();
+}
+
+void Environment::pause_recording(bool paused) {
+  paused_ = paused;
+  if (recorded_) recorded_->pause_recording(paused);
+}
+
+std::shared_ptr<Recording> Environment::end_recording() {
+  if (!recorded_) record_on(*stream({DeviceKind::Cpu, 0}));  // nothing ran
+  records_ = paused_ = false;
+  return std::exchange(recorded_, nullptr)->end_recording();
+}
+
+void Environment::cancel_recording() noexcept {
+  records_ = paused_ = false;
+  if (Stream* stream = std::exchange(recorded_, nullptr)) stream->cancel_recording();
 }
 
 napi_value Environment::wrap(TensorPtr tensor) {
   watch_growth(static_cast<int64_t>(tensor->logical_bytes()));
-  ++live_handles_;
   if (Handle* handle = spares_) {
     const napi_value external = take_spare(handle);
     handle->tensor = std::move(tensor);
@@ -91,6 +107,13 @@ int64_t Environment::bytes_in_use() const {
   for (const auto& [index, stream] : cuda_)
     if (stream) bytes += stream->use.bytes;
   return bytes;
+}
+
+int64_t Environment::live_handles(const Stream& stream) const {
+  int64_t count = 0;
+  for (const Handle* handle = handles_; handle; handle = handle->next)
+    if (handle->tensor && &handle->tensor->stream() == &stream) ++count;
+  return count;
 }
 
 void Environment::watch_growth(int64_t bytes) {
@@ -128,7 +151,7 @@ napi_value Environment::make_external(Handle* handle) {
   const auto finalise = [](napi_env env, void* data, void*) {
     auto* dead = static_cast<Handle*>(data);
     Environment& self = Environment::of(env);
-    self.forget(dead);
+    dead->tensor.reset();
     if (dead->previous)
       dead->previous->next = dead->next;
     else
@@ -143,12 +166,6 @@ napi_value Environment::make_external(Handle* handle) {
   check(env_, napi_type_tag_object(env_, external, &kTensorTag));
   check(env_, napi_create_reference(env_, external, 0, &handle->weak));
   return external;
-}
-
-void Environment::forget(Handle* handle) {
-  if (!handle->tensor) return;
-  handle->tensor.reset();
-  --live_handles_;
 }
 
 Handle* Environment::handle_of(napi_value value) {
@@ -171,7 +188,7 @@ Tensor& Environment::unwrap(napi_value value) {
 void Environment::release(napi_value value) {
   Handle* handle = handle_of(value);
   if (!handle->tensor) return;
-  forget(handle);
+  handle->tensor.reset();
   if (spare_count_ >= kMostSpares) return;
   uint32_t strong;
   check(env_, napi_reference_ref(env_, handle->weak, &strong));
@@ -186,7 +203,7 @@ void Environment::sweep() {
   for (Handle* handle = handles_; handle; handle = handle->next) {
     if (!handle->tensor || !handle->weak) continue;
     napi_value alive = nullptr;
-    if (napi_get_reference_value(env_, handle->weak, &alive) == napi_ok && !alive) forget(handle);
+    if (napi_get_reference_value(env_, handle->weak, &alive) == napi_ok && !alive) handle->tensor.reset();
   }
 }
 

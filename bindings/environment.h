@@ -29,10 +29,15 @@ class Environment {
   // Throws DEVICE_UNAVAILABLE for a device that isn't there.
   const std::shared_ptr<Stream>& stream(Device device);
 
-  void begin_recording(Device device);
-  // Throws INVALID_ARGUMENT while another stream is recorded: its recording would miss what runs here.
-  void check_recorded(const Stream& stream) const {
-    if (recorded_) refuse_beside_recording(stream);
+  // From begin to end (or cancel), what runs is recorded by its stream, which is that of the first tensor.
+  void begin_recording();
+  void pause_recording(bool paused);
+  std::shared_ptr<Recording> end_recording();
+  void cancel_recording() noexcept;
+  bool records() const { return records_; }
+  // To be called before a stream is used. INVALID_ARGUMENT where another one is recorded.
+  void use(Stream& stream) {
+    if (records_ && !paused_) record_on(stream);
   }
 
   napi_value wrap(TensorPtr tensor);
@@ -40,7 +45,8 @@ class Environment {
   Tensor& unwrap(napi_value value);
   // The caller must not use the handle again: it comes back from `wrap` as another tensor's.
   void release(napi_value value);
-  int64_t live_handles() const { return live_handles_; }
+  // Tensors of one stream.
+  int64_t live_handles(const Stream& stream) const;
   // Releases the tensors of unreachable handles. In a synchronous loop no finaliser runs, so this is what
   // keeps it flat.
   void sweep();
@@ -58,14 +64,13 @@ class Environment {
   struct Completion;
   napi_value make_error(const Error& error);
   void settle(Completion& completion);
-  void forget(Handle* handle);
   int64_t bytes_in_use() const;
   void watch_growth(int64_t bytes);
   void tell_v8();
   napi_value make_external(Handle* handle);
   napi_value take_spare(Handle* handle);
   Handle* handle_of(napi_value value);
-  void refuse_beside_recording(const Stream& stream) const;
+  void record_on(Stream& stream);
   void stop();
   static void on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion);
   using Completions = Napi::TypedThreadSafeFunction<Environment, Completion, &Environment::on_completion>;
@@ -74,7 +79,8 @@ class Environment {
   Napi::FunctionReference error_class_;
   std::shared_ptr<Stream> cpu_;
   std::map<int, std::shared_ptr<Stream>> cuda_;  // by index
-  Stream* recorded_ = nullptr;                   // the last one that was
+  bool records_ = false, paused_ = false;
+  Stream* recorded_ = nullptr;  // null until a tensor has decided
   Completions completions_;
   int waiting_ = 0;
   Handle* handles_ = nullptr;
@@ -82,7 +88,6 @@ class Environment {
   // only when the event loop turns, so that a synchronous training loop would grow by some 40 KB a step.
   Handle* spares_ = nullptr;
   int64_t spare_count_ = 0;
-  int64_t live_handles_ = 0;
   // V8 collects garbage when it hears of more memory, in vain while a training step takes and returns
   // hundreds of megabytes: so it hears of what is in use at waits, and between them only beyond the most that
   // was in use before the last wait.

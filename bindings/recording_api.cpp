@@ -42,27 +42,20 @@ struct From<Recording&> {
 
 namespace {
 
-napi_value end_recording(Environment& environment, Device device) {
-  return wrap(environment.env(), environment.stream(device)->end_recording());
-}
-
-void replay(Recording& recording) {
-  require(!recording.stream()->has_begun_recording(), ErrorCode::InvalidArgument,
-          "capture: a captured function is called inside of another capture");
+void replay(Environment& environment, Recording& recording) {
+  require(!environment.records(), ErrorCode::InvalidArgument,
+          "capture: a captured function is called inside of a capture");
   recording.replay();
 }
 
 }  // namespace
 
 void bind_recording_api(Napi::Env env, Napi::Object exports) {
-  // beginRecording(device); pauseRecording(device, paused); cancelRecording(device);
-  // endRecording(device): recording
-  bind<[](Environment& e, Device device) { e.begin_recording(device); }>(env, exports, "beginRecording");
-  bind<[](Environment& e, Device device, bool paused) { e.stream(device)->pause_recording(paused); }>(
-      env, exports, "pauseRecording");
-  bind<[](Environment& e, Device device) { e.stream(device)->cancel_recording(); }>(env, exports,
-                                                                                    "cancelRecording");
-  bind<end_recording>(env, exports, "endRecording");
+  // beginRecording(); pauseRecording(paused); cancelRecording(); endRecording(): recording
+  bind<[](Environment& e) { e.begin_recording(); }>(env, exports, "beginRecording");
+  bind<[](Environment& e, bool paused) { e.pause_recording(paused); }>(env, exports, "pauseRecording");
+  bind<[](Environment& e) { e.cancel_recording(); }>(env, exports, "cancelRecording");
+  bind<[](Environment& e) { return wrap(e.env(), e.end_recording()); }>(env, exports, "endRecording");
   // checkRecording(recording); replay(recording); recordingBytes(recording): number;
   // releaseRecording(recording)
   bind<[](Recording& recording) { recording.check(); }>(env, exports, "checkRecording");

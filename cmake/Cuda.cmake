@@ -57,30 +57,42 @@ set(CMAKE_CUDA_FLAGS_INIT "-L${toolkit}/lib")
 enable_language(CUDA)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc 13 has it
 
+# Machine code for each architecture, from the intermediate code of the oldest of its generation: that is where nvcc's
+# time goes. The newest one's intermediate code (PTX) comes along.
 execute_process(COMMAND "${nvcc}" --list-gpu-code OUTPUT_VARIABLE known)
 list(SORT GROUPCONV_CUDA_ARCHITECTURES COMPARE NATURAL)
 set(architectures)
-set(oldest)
+set(generations)
 foreach(architecture ${GROUPCONV_CUDA_ARCHITECTURES})
   if(known MATCHES "sm_${architecture}[^0-9a-z]")
-    list(APPEND architectures "--generate-code=arch=compute_${architecture},code=sm_${architecture}")
-    set(newest ${architecture})
-    if(NOT oldest)
-      set(oldest ${architecture})
+    list(APPEND architectures ${architecture})
+    math(EXPR generation "${architecture} / 10")
+    list(APPEND generations ${generation})
+    if(NOT oldest_${generation})
+      set(oldest_${generation} ${architecture})
     endif()
+    set(code_${generation} "${code_${generation}},sm_${architecture}")
   endif()
 endforeach()
 if(NOT architectures)
   message(FATAL_ERROR "${nvcc} compiles for none of ${GROUPCONV_CUDA_ARCHITECTURES}")
 endif()
-list(APPEND architectures "--generate-code=arch=compute_${newest},code=compute_${newest}")
+set(code_${generation} "${code_${generation}},compute_${oldest_${generation}}")
+list(GET architectures 0 oldest)
+list(REMOVE_DUPLICATES generations)
+set(gpu_code)
+foreach(generation ${generations})
+  string(SUBSTRING "${code_${generation}}" 1 -1 code)
+  list(APPEND gpu_code "--generate-code=arch=compute_${oldest_${generation}},code=[${code}]")
+endforeach()
 
 # Objects, because solvers make themselves known, which an archive would drop.
 add_library(groupconv_cuda_units OBJECT ${GROUPCONV_CUDA_UNITS})
-# nvcc takes ten times as long as the host's compiler: units without kernels are left to that.
+# nvcc takes ten times as long as the host's compiler: units without kernels are left to that. A unit taken for one of
+# them by mistake does not compile, because launch() is nvcc's alone.
 foreach(unit ${GROUPCONV_CUDA_UNITS})
-  file(STRINGS ${unit} kernels REGEX "__global__" LIMIT_COUNT 1)
-  if(unit MATCHES "^native/cuda/" AND NOT kernels)
+  file(STRINGS ${unit} kernels REGEX "__global__|launch\\(context|\\.cuda\\.h\"" LIMIT_COUNT 1)
+  if(NOT kernels)
     set_source_files_properties(${unit} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
   endif()
 endforeach()
@@ -90,7 +102,7 @@ target_include_directories(groupconv_cuda_units PUBLIC native)
 target_include_directories(groupconv_cuda_units SYSTEM PUBLIC "${toolkit}/include")
 target_compile_definitions(groupconv_cuda_units PRIVATE GROUPCONV_OLDEST_CAPABILITY=${oldest})
 target_compile_options(groupconv_cuda_units
-  PUBLIC "$<$<COMPILE_LANGUAGE:CUDA>:${architectures};--expt-relaxed-constexpr;--extended-lambda;-Xptxas=-v>"
+  PUBLIC "$<$<COMPILE_LANGUAGE:CUDA>:${gpu_code};--expt-relaxed-constexpr;--extended-lambda;-Xptxas=-v>"
   PRIVATE "$<IF:$<COMPILE_LANGUAGE:CUDA>,-Xcompiler=-Wall$<COMMA>-Wextra,-Wall;-Wextra>")
 target_link_directories(groupconv_cuda_units PUBLIC "${toolkit}/lib" "${toolkit}/lib64")
 target_link_libraries(groupconv_cuda_units PUBLIC CUDNN::headers cudart_static Threads::Threads rt ${CMAKE_DL_LIBS})
@@ -103,5 +115,5 @@ target_link_libraries(groupconv_cuda PRIVATE groupconv_cuda_units)
 target_link_options(groupconv_cuda PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/native/cuda/library.exports
   -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete)
 
-list(JOIN GROUPCONV_CUDA_ARCHITECTURES " " architectures)
+list(JOIN architectures " " architectures)
 message(STATUS "groupconv: CUDA library with nvcc ${nvcc_version} and cuDNN ${CUDNN_VERSION}, for ${architectures}")

@@ -1,7 +1,13 @@
 # Tests of the CUDA kernels, beside them: each calls its operator's door. On a GPU with GROUPCONV_CUDA=on; else on the
 # host: the library's sources as C++, with native/cuda/emulator's headers instead of NVIDIA's.
-set(units groupconv_cuda_units)
-if(NOT TARGET groupconv_cuda_units)
+# ThreadSanitizer does not follow fibers, and another processor would only run the same threads slowly.
+if(GROUPCONV_SANITIZE MATCHES "thread" OR CMAKE_CROSSCOMPILING)
+  return()
+endif()
+if(TARGET groupconv_cuda_units)
+  set(units groupconv_cuda_units)
+  list(FILTER GROUPCONV_CUDA_TEST_UNITS EXCLUDE REGEX "emulator")
+else()
   set(units groupconv_cuda_emulated_units)
   add_library(${units} OBJECT ${GROUPCONV_CUDA_UNITS} ${GROUPCONV_EMULATOR_UNITS})
   set_source_files_properties(${GROUPCONV_CUDA_UNITS} ${GROUPCONV_CUDA_TEST_UNITS} PROPERTIES
@@ -12,6 +18,11 @@ if(NOT TARGET groupconv_cuda_units)
 
   add_library(groupconv_cuda_emulated SHARED)
   target_link_libraries(groupconv_cuda_emulated PRIVATE ${units})
+
+  # What the emulated library opens instead of libcudnn.so.9.
+  add_library(groupconv_cudnn_standin SHARED ${GROUPCONV_CUDNN_STANDIN_UNITS})
+  target_include_directories(groupconv_cudnn_standin PRIVATE native)
+  target_compile_options(groupconv_cudnn_standin PRIVATE -O2 -Wall -Wextra)
 endif()
 
 foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
@@ -23,4 +34,8 @@ foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
   target_link_libraries(${name} PRIVATE groupconv_core ${units})
   target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas>)
   add_test(NAME ${name} COMMAND ${name})
+  if(TARGET groupconv_cudnn_standin)
+    add_dependencies(${name} groupconv_cudnn_standin)
+    target_compile_definitions(${name} PRIVATE GROUPCONV_CUDNN_STANDIN="$<TARGET_FILE:groupconv_cudnn_standin>")
+  endif()
 endforeach()

@@ -1,5 +1,5 @@
 import { check } from './errors.js';
-import { type DeviceIndex, native } from './native.js';
+import { type CudaLibrary, type DeviceIndex, native } from './native.js';
 
 /** `'auto'` is the first CUDA device, or the CPU where there is none; `devices()` says why. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto';
@@ -19,8 +19,10 @@ export interface DeviceInfo {
   computeCapability?: string;
   multiprocessors?: number;
   memoryBytes?: number;
-  /** CUDA: groupconv's library for it, and the versions of the runtime in it, of the driver and of cuDNN. */
+  /** CUDA: groupconv's library for it; `'emulated'` where that is the tests', which computes on the host. */
   library?: string;
+  kind?: 'CUDA' | 'emulated';
+  /** CUDA: versions of the runtime in the library, of CUDA in the driver, and of cuDNN, and cuDNN's file. */
   runtime?: string;
   driver?: string;
   cudnn?: string;
@@ -28,17 +30,24 @@ export interface DeviceInfo {
 }
 
 let defaultDevice: Device | undefined;
+let library: CudaLibrary | undefined;
+
+/** What the CUDA library found; it looks once in a process. */
+function cudaLibrary(): CudaLibrary {
+  library ??= native.cudaLibrary();
+  return library;
+}
 
 /** @internal The device that a name means now. @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT */
 export function resolveDevice(device: Device = currentDefault()): Device {
   if (device === 'cpu') return device;
-  if (device === 'auto') return native.cudaLibrary().reason === '' ? 'cuda:0' : 'cpu';
+  if (device === 'auto') return cudaLibrary().reason === '' ? 'cuda:0' : 'cpu';
   check(
     /^cuda(:\d+)?$/.test(String(device)),
     'INVALID_ARGUMENT',
     () => `device: expected 'cpu', 'cuda', 'cuda:<index>' or 'auto', found ${JSON.stringify(device)}`,
   );
-  const { reason, devices } = native.cudaLibrary();
+  const { reason, devices } = cudaLibrary();
   const index = deviceIndex(device);
   check(reason === '', 'DEVICE_UNAVAILABLE', () => `${device}: ${reason}`);
   check(
@@ -69,15 +78,16 @@ export function devices(): DeviceInfo[] {
     isas: native.isas(),
     threads: native.threads(),
   };
-  const { devices: found, reason, ...versions } = native.cudaLibrary();
-  if (reason !== '') return [cpu, { device: 'cuda', available: false, reason, ...versions }];
+  const { devices: found, reason, ...versions } = cudaLibrary();
+  const known = Object.fromEntries(Object.entries(versions).filter(([, text]) => text !== ''));
+  if (reason !== '') return [cpu, { device: 'cuda', available: false, reason, ...known }];
   return [
     cpu,
     ...found.map((each, index) => ({
       device: `cuda:${index}` as const,
       available: true,
       ...each,
-      ...versions,
+      ...known,
     })),
   ];
 }
@@ -104,6 +114,28 @@ export function setNumThreads(threads: number): void {
 }
 export function numThreads(): number {
   return native.threads();
+}
+
+/**
+ * Whether CUDA may round the factors of float32 products to TF32 (10 bits of fraction instead of 23) for its tensor
+ * cores: several times faster, and three decimal digits. Sums stay float32, and other dtypes are not concerned. Off at
+ * first: float32 is float32 unless asked otherwise. (torch.backends.cudnn.allow_tf32 is on at first.)
+ */
+export function setAllowTF32(on: boolean): void {
+  native.setAllowTF32(checkedSwitch('setAllowTF32', on));
+}
+
+/**
+ * Whether CUDA leaves out cuDNN's engines that add up in an order which changes from run to run, so that runs repeat bit
+ * by bit. On at first; groupconv's own kernels repeat always. As torch.backends.cudnn.deterministic.
+ */
+export function setDeterministic(on: boolean): void {
+  native.setDeterministic(checkedSwitch('setDeterministic', on));
+}
+
+function checkedSwitch(name: string, on: boolean): boolean {
+  check(typeof on === 'boolean', 'INVALID_ARGUMENT', () => `${name}: expected true or false, found ${on}`);
+  return on;
 }
 
 /** Resolves when everything queued on the device so far is done; rejects with the first error among it. */

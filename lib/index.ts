@@ -1,4 +1,5 @@
 export { noGrad } from './autograd.js';
+export { type Captured, capture } from './capture.js';
 export { type CreateOptions, full, ones, tensor, zeros } from './create.js';
 export * from './data/index.js';
 export {
@@ -9,11 +10,13 @@ export {
   type MemoryInfo,
   memory,
   numThreads,
+  setAllowTF32,
   setDefaultDevice,
+  setDeterministic,
   setNumThreads,
   synchronize,
 } from './device.js';
-export type { DType, TypedArrayOf } from './dtype.js';
+export type { DType, FloatDType, TypedArrayOf } from './dtype.js';
 export { type ErrorCode, GroupConvError } from './errors.js';
 export { type ExportOnnxOptions, exportOnnx } from './io/onnx/exportOnnx.js';
 export {

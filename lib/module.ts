@@ -1,8 +1,8 @@
 import { noGrad } from './autograd.js';
 import { type Device, resolveDevice } from './device.js';
-import { type DType, isDType } from './dtype.js';
+import { type DType, type FloatDType, isDType, isFloatDType } from './dtype.js';
 import { check, GroupConvError } from './errors.js';
-import { keep } from './scope.js';
+import { keep, scope } from './scope.js';
 import { type StateSource, takeState } from './state.js';
 import { type Shape, Tensor } from './tensor.js';
 
@@ -72,6 +72,30 @@ function distinct<T>(entries: Iterable<[string, T]>): [string, T][] {
 }
 
 /**
+ * Puts `around` about a module's forward until the returned function is called. A forward of its own also keeps a module
+ * from being fused with its neighbours.
+ * @internal
+ */
+export function wrapForward(
+  module: Module,
+  around: (x: Tensor, forward: (x: Tensor) => Tensor) => unknown,
+): () => void {
+  const own = Object.getOwnPropertyDescriptor(module, 'forward');
+  const forward = module.forward;
+  const value = (x: Tensor, ...more: []) => around(x, (input) => forward.call(module, input, ...more));
+  Object.defineProperty(module, 'forward', { value, configurable: true, writable: true });
+  return () => {
+    if (own) Object.defineProperty(module, 'forward', own);
+    else Reflect.deleteProperty(module, 'forward');
+  };
+}
+
+/** @internal Where a module's parameters are; undefined for one without. */
+export function deviceOf(module: Module): Device | undefined {
+  return module.parameters()[0]?.device;
+}
+
+/**
  * A layer, a block or a network: parameters, buffers and child modules are its plain fields (or arrays in fields), in
  * the order of their definition; a field's name is the key, as in torch.nn.Module.
  *
@@ -91,6 +115,8 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
   /** Whether normalisation and dropout behave as in training; set by `train()` and `eval()`. */
   training = true;
   #disposed = false;
+  #computeDtype: FloatDType | null = null;
+  #stopCasting = () => {};
 
   /** The output for an input. Overrides may narrow the types, for example to `Tensor4D`. */
   abstract forward(x: In): Out;
@@ -133,8 +159,9 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
 
   /**
    * Moves parameters and buffers to a device, or converts those of floating point to a dtype. What changes is replaced
-   * by new tensors without gradients: make optimisers afterwards. Only float32 can be trained; parameters that come
-   * back to it require gradients again.
+   * by new tensors without gradients: make optimisers afterwards. Only float32 parameters can be used and trained, the
+   * other dtypes are for storage ({@link computeDtype} is what computes in them); parameters that come back to it require
+   * gradients again.
    * @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT (no device or floating-point dtype), DISPOSED
    */
   to(target: Device | DType): this {
@@ -156,6 +183,42 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
       }
     for (const before of moved.keys()) before.dispose();
     return this;
+  }
+
+  /**
+   * Mixed precision: the dtype in which this module's forward computes, whatever its input has; null (at first) leaves
+   * activations as they come. The input is converted to it and the output back to the input's dtype, so the code around
+   * sees float32 only: the loss is computed in it. Parameters, their gradients and statistics are float32 throughout, and
+   * so is every sum inside of an operator. Not part of the state; children may have dtypes of their own.
+   *
+   * ```ts
+   * model.to('cuda').computeDtype = 'bfloat16';
+   * ```
+   *
+   * Only devices that compute in the dtype can run forward then: on the CPU it throws UNSUPPORTED for bfloat16 and
+   * float16. Inside of a forward, tensors have the dtype at run time, though their static type says float32.
+   * @throws INVALID_ARGUMENT for what is no floating-point dtype; DISPOSED
+   */
+  get computeDtype(): FloatDType | null {
+    return this.#computeDtype;
+  }
+  set computeDtype(dtype: FloatDType | null) {
+    const name = this.constructor.name;
+    check(
+      dtype === null || isFloatDType(dtype),
+      'INVALID_ARGUMENT',
+      () =>
+        `${name}: computeDtype is 'float32', 'bfloat16', 'float16' or null, found ${JSON.stringify(dtype)}`,
+    );
+    check(!this.#disposed, 'DISPOSED', () => `${name}: the module has been disposed`);
+    this.#stopCasting();
+    this.#stopCasting = () => {};
+    this.#computeDtype = dtype;
+    if (dtype === null) return;
+    this.#stopCasting = wrapForward(this, (x, forward) => {
+      check(x instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: x is not a tensor`);
+      return scope(() => forward(x.to(dtype) as Tensor).to(x.dtype));
+    });
   }
 
   /** Drops the gradients of every parameter. */

@@ -5,8 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { GroupConvError } from './errors.js';
 
 declare const tensorBrand: unique symbol;
+declare const recordingBrand: unique symbol;
 /** A tensor on the native side: an opaque, type-tagged handle. */
 export type Handle = { readonly [tensorBrand]: true };
+/** Recorded work on the native side. */
+export type RecordingHandle = { readonly [recordingBrand]: true };
 export type HostArray = Float32Array | Int32Array | Uint16Array;
 /** The index of a CUDA device, or -1 for the CPU. */
 export type DeviceIndex = number;
@@ -29,7 +32,7 @@ export interface CudaLibrary {
   devices: { name: string; computeCapability: string; multiprocessors: number; memoryBytes: number }[];
 }
 
-/** The addon's whole contract: what bindings/addon.cpp and bindings/device_api.cpp export, in their order. */
+/** The addon's whole contract: what the files in bindings/ export, device_api.cpp first, addon.cpp last. */
 export interface Native {
   setErrorClass(errorClass: typeof GroupConvError): void;
   empty(device: DeviceIndex, shape: readonly number[], dtype: number): Handle;
@@ -52,6 +55,8 @@ export interface Native {
   setThreads(count: number): void;
   solvers(op: string, device: DeviceIndex): string[];
   forceSolver(op: string, name: string): void;
+  setAllowTF32(on: boolean): void;
+  setDeterministic(on: boolean): void;
   setAutotune(on: boolean): void;
   tuning(): [op: string, place: string, problem: number[], solver: string][];
   addTuning(op: string, place: string, problem: readonly number[], solver: string): boolean;
@@ -64,6 +69,15 @@ export interface Native {
   ): [name: string, seconds: number[]][];
   measurePeak(threads: number): number;
   measureBandwidth(threads: number): number;
+
+  beginRecording(): void;
+  pauseRecording(paused: boolean): void;
+  cancelRecording(): void;
+  endRecording(): RecordingHandle;
+  checkRecording(recording: RecordingHandle): void;
+  replay(recording: RecordingHandle): void;
+  recordingBytes(recording: RecordingHandle): number;
+  releaseRecording(recording: RecordingHandle): void;
 
   conv2d(x: Handle, weight: Handle, bias: Nullable, geometry: Int32Array): Handle;
   conv2dFused(
@@ -171,33 +185,29 @@ export interface Native {
   clone(x: Handle): Handle;
   fill(target: Handle, value: number): void;
   copy(target: Handle, source: Handle): void;
-  randomUniform(target: Handle, seed: number, offset: number, low: number, high: number): void;
-  randomNormal(target: Handle, seed: number, offset: number, mean: number, std: number): void;
-  dropout(x: Handle, p: number, seed: number, offset: number): Handle;
+  randomUniform(target: Handle, position: Handle, low: number, high: number): void;
+  randomNormal(target: Handle, position: Handle, mean: number, std: number): void;
+  dropout(x: Handle, p: number, position: Handle): Handle;
   sgdStep(
     parameters: readonly Handle[],
     gradients: readonly Handle[],
     momenta: readonly Handle[],
-    lr: number,
+    numbers: Handle,
     momentum: number,
-    dampening: number,
     weightDecay: number,
     nesterov: boolean,
-    first: boolean,
   ): void;
   adamwStep(
     parameters: readonly Handle[],
     gradients: readonly Handle[],
     firstMoments: readonly Handle[],
     secondMoments: readonly Handle[],
-    lr: number,
+    numbers: Handle,
     beta1: number,
     beta2: number,
     eps: number,
-    weightDecay: number,
-    step: number,
   ): void;
-  clipGradNorm(gradients: readonly Handle[], maxNorm: number): Handle;
+  clipGradNorm(gradients: readonly Handle[], maxNorm: number, factor: number): Handle;
   lerp(targets: readonly Handle[], sources: readonly Handle[], weight: number): void;
 }
 

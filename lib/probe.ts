@@ -1,7 +1,7 @@
 import { noGrad } from './autograd.js';
 import { zeros } from './create.js';
 import { check } from './errors.js';
-import type { Module } from './module.js';
+import { deviceOf, type Module, wrapForward } from './module.js';
 import { scope } from './scope.js';
 import type { Shape, Tensor } from './tensor.js';
 
@@ -15,8 +15,9 @@ export interface ForwardCall {
 }
 
 /**
- * Runs a model once on zeros, in evaluation mode and without gradients, and hands every call of a module's forward to
- * `around`, which runs it. Whatever the pass creates is disposed of; the modules' modes are as before.
+ * Runs a model once on zeros, on its device, in evaluation mode, in float32 and without gradients, and hands every call
+ * of a module's forward to `around`, which runs it. Whatever the pass creates is disposed of; the modules' modes are as
+ * before.
  *
  * @param caller for messages, as the user calls it
  * @throws DISPOSED, INVALID_SHAPE (inputShape is no shape), and what the model's forward throws
@@ -30,28 +31,19 @@ export function probe(
   const names = model.namedModules();
   for (const [name, module] of names)
     check(!module.disposed, 'DISPOSED', () => `${caller}: ${name || 'the model'} has been disposed`);
-  const modes = names.map(([, module]) => [module, module.training] as const);
-  const restore = names.map(([name, module]) => wrapForward(name, module, around));
+  const modes = names.map(([, module]) => [module, module.training, module.computeDtype] as const);
+  for (const [module] of modes) Object.assign(module, { training: false, computeDtype: null });
+  const restore = names.map(([name, module]) =>
+    wrapForward(module, (x, forward) => around({ name, module, x, run: () => forward(x) })),
+  );
   try {
-    for (const [module] of modes) module.training = false;
     scope(() => {
-      noGrad(() => model.forward(zeros(inputShape) as Tensor));
+      const device = deviceOf(model);
+      const input = zeros(inputShape, device ? { device } : {});
+      noGrad(() => model.forward(input as Tensor));
     });
   } finally {
     for (const undo of restore) undo();
-    for (const [module, training] of modes) module.training = training;
+    for (const [module, training, computeDtype] of modes) Object.assign(module, { training, computeDtype });
   }
-}
-
-/** Puts `around` about a module's forward. A forward of its own also keeps a module from being fused with neighbours. */
-function wrapForward(name: string, module: Module, around: (call: ForwardCall) => unknown): () => void {
-  const own = Object.getOwnPropertyDescriptor(module, 'forward');
-  const forward = module.forward;
-  const value = (...inputs: [Tensor]) =>
-    around({ name, module, x: inputs[0], run: () => forward.apply(module, inputs) });
-  Object.defineProperty(module, 'forward', { value, configurable: true, writable: true });
-  return () => {
-    if (own) Object.defineProperty(module, 'forward', own);
-    else Reflect.deleteProperty(module, 'forward');
-  };
 }

@@ -9,7 +9,9 @@ import {
 import { deviceIndex } from './device.js';
 import { type DType, dtypeCode } from './dtype.js';
 import { check } from './errors.js';
-import { type Handle, native } from './native.js';
+import { feed } from './feed.js';
+import { type DeviceIndex, type Handle, native } from './native.js';
+import { eachRun } from './recording.js';
 import { Storage } from './storage.js';
 import { type Shape, Tensor } from './tensor.js';
 
@@ -31,8 +33,10 @@ export function manualSeed(value: number): void {
     'INVALID_ARGUMENT',
     () => `manualSeed: the seed is a whole number from 0 to 2^53 - 1, found ${value}`,
   );
-  seed = value;
-  offset = 0;
+  eachRun(() => {
+    seed = value;
+    offset = 0;
+  });
 }
 
 /** The generator's seed, and the position of the number that comes next. */
@@ -64,14 +68,26 @@ export function takeRandom(count: number): [seed: number, offset: number] {
   return taken;
 }
 
-type Fill = (target: Handle, seed: number, offset: number) => void;
+/** The two words of a number, the lower one first. */
+const words = (value: number) => [value % 2 ** 32, Math.floor(value / 2 ** 32)];
+
+/** @internal The position of the next `count` numbers, as operators read it; they are taken. The caller releases it. */
+export function feedPosition(device: DeviceIndex, count: number): Storage {
+  return feed(device, 'int32', () => Int32Array.from(Uint32Array.from(takeRandom(count).flatMap(words))));
+}
+
+type Fill = (target: Handle, position: Handle) => void;
 
 function random(name: string, shape: Shape, options: CreateOptions<DType>, fill: Fill): Tensor<Shape, DType> {
   const { dtype, device, requiresGrad } = creation(name, options, 'float32');
   check(dtype !== 'int32', 'UNSUPPORTED', () => `${name}: int32 has no numbers between 0 and 1`);
   checkShape(name, shape);
   const handle = native.empty(deviceIndex(device), shape, dtypeCode('float32'));
-  fill(handle, ...takeRandom(shape.reduce((product, extent) => product * extent, 1)));
+  using position = feedPosition(
+    deviceIndex(device),
+    shape.reduce((product, extent) => product * extent, 1),
+  );
+  fill(handle, position.handle);
   const made = new Tensor<Shape, DType>({
     storage: new Storage(handle),
     dtype: 'float32',
@@ -98,7 +114,7 @@ export function rand<const S extends Shape, D extends DType>(
   options: DTypeOptions<D>,
 ): Tensor<OfRank<S>, D>;
 export function rand(shape: Shape, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
-  return random('rand', shape, options, (target, ...at) => native.randomUniform(target, ...at, 0, 1));
+  return random('rand', shape, options, (target, at) => native.randomUniform(target, at, 0, 1));
 }
 
 /**
@@ -111,5 +127,5 @@ export function randn<const S extends Shape, D extends DType>(
   options: DTypeOptions<D>,
 ): Tensor<OfRank<S>, D>;
 export function randn(shape: Shape, options: CreateOptions<DType> = {}): Tensor<Shape, DType> {
-  return random('randn', shape, options, (target, ...at) => native.randomNormal(target, ...at, 0, 1));
+  return random('randn', shape, options, (target, at) => native.randomNormal(target, at, 0, 1));
 }

@@ -45,22 +45,30 @@ function eachIn(value: unknown, visit: (item: Disposable) => void, seen = new Se
  * @throws INVALID_ARGUMENT when `fn` is asynchronous: its tensors would outlive the scope.
  */
 export function scope<T>(fn: () => T): T {
+  const [result, returned] = scoped('scope', fn);
+  for (const item of returned) open.at(-1)?.add(item);
+  return result;
+}
+
+/** @internal `scope`, which also tells what was made inside and returned; nobody has it yet. */
+export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disposable[]] {
   const made = new Set<Disposable>();
   open.push(made);
+  const returned: Disposable[] = [];
   let result: T;
   try {
     result = fn();
     check(
       !(result instanceof Promise),
       'INVALID_ARGUMENT',
-      'scope: the function must be synchronous; read values with `await` outside of it',
+      `${name}: the function must be synchronous; read values with \`await\` outside of it`,
     );
     eachIn(result, (item) => {
-      if (made.delete(item)) open.at(-2)?.add(item);
+      if (made.delete(item)) returned.push(item);
     });
   } finally {
     open.pop();
     for (const item of made) item.dispose();
   }
-  return result;
+  return [result, returned];
 }

@@ -15,10 +15,11 @@ const show = (shape: Shape) => `[${shape.join(', ')}]`;
 /** Files from before PyTorch 0.4.1 and torchvision's first weights have no such counters. */
 const isOptional = (key: string) => /(^|\.)num_batches_tracked$/.test(key);
 
-/** Copies values without a word to autograd, converting the dtype. */
+/** Copies values without a word to autograd, converting the dtype, from whatever device. */
 function copyInto(target: AnyTensor, source: AnyTensor): void {
   if (target === source) return;
-  using same = noGrad(() => source.to(target.dtype));
+  using there = noGrad(() => source.to(target.device));
+  using same = noGrad(() => there.to(target.dtype));
   native.copy(target.handle, same.handle);
   target.storage.version++;
 }

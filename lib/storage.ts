@@ -1,4 +1,5 @@
 import { type Handle, native } from './native.js';
+import { noteWrite } from './recording.js';
 
 /**
  * A native tensor with a count of its holders: the tensors that show it and the graph nodes that saved it. The
@@ -6,11 +7,18 @@ import { type Handle, native } from './native.js';
  */
 export class Storage {
   #holders = 1;
-  /** Raised by every in-place write, so that backward notices when a saved value has changed. */
-  version = 0;
+  #version = 0;
 
   constructor(readonly handle: Handle) {}
 
+  /** Raised by every in-place write, so that backward notices when a saved value has changed. */
+  get version(): number {
+    return this.#version;
+  }
+  set version(value: number) {
+    this.#version = value;
+    noteWrite(this);
+  }
   get shared(): boolean {
     return this.#holders > 1;
   }

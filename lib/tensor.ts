@@ -3,6 +3,7 @@ import { type Device, deviceIndex, resolveDevice } from './device.js';
 import { type DType, dtypeCode, isDType, isFloatDType, type TypedArrayOf } from './dtype.js';
 import { check } from './errors.js';
 import { type Handle, native } from './native.js';
+import { noteGradient, refuseReading } from './recording.js';
 import { keep, track, untrack } from './scope.js';
 import { Storage } from './storage.js';
 
@@ -86,16 +87,21 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   }
   /** Sets or (with null) drops the gradient; the previous one is disposed of. */
   set grad(value: Tensor<S, D> | null) {
+    noteGradient(this as Tensor, undefined);
     if (value === this.#grad) return;
     this.#grad?.dispose();
     this.#grad = value && keep(value);
   }
 
   /** The elements in row-major order (N C H W). Rejects with the first error among the work that led to them. */
-  async data(): Promise<TypedArrayOf<D>> {
+  data(): Promise<TypedArrayOf<D>> {
+    refuseReading();
+    return this.#read();
+  }
+  async #read(): Promise<TypedArrayOf<D>> {
     if (this.dtype === 'bfloat16' || this.dtype === 'float16') {
       using wide = this.to('float32');
-      return (await wide.data()) as TypedArrayOf<D>;
+      return (await wide.#read()) as TypedArrayOf<D>;
     }
     const Elements = this.dtype === 'int32' ? Int32Array : Float32Array;
     return (await native.read(this.handle, new Elements(this.size))) as TypedArrayOf<D>;
@@ -192,6 +198,15 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   }
 
   /**
+   * Overwrites the values in place with those of another tensor, without waiting for either; not recorded.
+   * @throws INVALID_SHAPE, INVALID_ARGUMENT (another dtype or device), DISPOSED
+   */
+  copyFrom(source: Tensor<S, D>): void {
+    native.copy(this.handle, source.handle);
+    this.#storage.version++;
+  }
+
+  /**
    * Adds the gradient of this tensor's graph to `.grad` of every leaf that requires one, then frees the graph.
    * @param grad the gradient of this tensor, of its shape and dtype and on its device; 1 by default, for a one-element
    *   tensor.
@@ -270,13 +285,20 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   attach(node: GradNode): void {
     this.#node = node;
   }
+  /** @internal The values stay, what backward would need goes. */
+  leaveGraph(): void {
+    this.#node?.release();
+    this.#node = null;
+  }
   /** @internal */
   get deviceIndex(): number {
     return deviceIndex(this.device);
   }
   /** @internal */
   gradStorage(): Storage | null {
-    return this.#grad && !this.#grad.disposed ? this.#grad.storage : null;
+    const storage = this.#grad && !this.#grad.disposed ? this.#grad.storage : null;
+    noteGradient(this as Tensor, storage);
+    return storage;
   }
   /** @internal */
   setGrad(storage: Storage): void {

@@ -3,11 +3,15 @@ import test from 'ava';
 import { expectTypeOf } from 'expect-type';
 import {
   adaptiveAvgPool2d,
+  add,
   Bottleneck,
+  batchNorm,
   Conv2d,
+  concat,
   conv2d,
   crossEntropy,
   flatten,
+  linear,
   type Module,
   noGrad,
   ones,
@@ -41,6 +45,15 @@ test('ranks and dtypes are types', (t) => {
 
   expectTypeOf(conv2d(image, weight, { groups: 4 })).toEqualTypeOf<Tensor4D>();
   expectTypeOf(relu(matrix)).toMatchTypeOf<Tensor2D>();
+  const narrow = image.to('bfloat16');
+  expectTypeOf(conv2d(narrow, weight, { bias: ones([16]) })).toEqualTypeOf<Tensor4D<'bfloat16'>>();
+  expectTypeOf(relu(add(narrow, narrow))).toMatchTypeOf<Tensor4D<'bfloat16'>>();
+  expectTypeOf(linear(matrix.to('float16'), matrix)).toEqualTypeOf<Tensor2D<'float16'>>();
+  expectTypeOf(flatten(narrow)).toEqualTypeOf<Tensor2D<'bfloat16'>>();
+  expectTypeOf(batchNorm(narrow, { training: true })).toMatchTypeOf<Tensor4D<'bfloat16'>>();
+  expectTypeOf(concat([narrow, narrow])).toMatchTypeOf<Tensor4D<'bfloat16'>>();
+  expectTypeOf(crossEntropy(matrix.to('float16'), labels)).toMatchTypeOf<Tensor0D>();
+  expectTypeOf(narrow.to('cpu')).toMatchTypeOf<Tensor4D<'bfloat16'>>();
   expectTypeOf(crossEntropy(matrix, labels)).toMatchTypeOf<Tensor0D>();
   expectTypeOf(scope(() => matrix)).toMatchTypeOf<Tensor2D>();
   expectTypeOf(noGrad(() => 3)).toEqualTypeOf<number>();
@@ -56,10 +69,16 @@ test('ranks and dtypes are types', (t) => {
     conv2d(image, weight, { bias: image });
     // @ts-expect-error labels are int32
     crossEntropy(matrix, ones([2]));
-    // @ts-expect-error logits are float32
+    // @ts-expect-error logits are of floating point
     crossEntropy(zeros([2, 3], { dtype: 'int32' }), labels);
-    // @ts-expect-error relu takes float32
+    // @ts-expect-error relu takes floating point
     relu(labels);
+    // @ts-expect-error summands have one dtype
+    add(image, narrow);
+    // @ts-expect-error weights are float32
+    conv2d(narrow, weight.to('bfloat16'));
+    // @ts-expect-error no module computes in integers
+    new Conv2d(1, 1, 1).computeDtype = 'int32';
     // @ts-expect-error pooling takes images
     adaptiveAvgPool2d(matrix, 1);
     // @ts-expect-error there is no float64

@@ -1,4 +1,6 @@
-/** What TypeScript costs: queueing one operator, and a whole network from one `await` to the next. */
+/**
+ * What TypeScript costs: queueing one operator, a whole network from one `await` to the next, and what capturing saves.
+ */
 import {
   add,
   conv2d,
@@ -17,6 +19,7 @@ import { startProgress } from '../progress.js';
 import type { Report } from '../report.js';
 import { summarise } from '../statistics.js';
 import { type Column, formatMarkdown, formatTable } from '../table.js';
+import { measureCaptured } from './captured.js';
 
 interface OverheadRow {
   what: string;
@@ -27,7 +30,7 @@ interface OverheadRow {
 
 const columns: Column<OverheadRow>[] = [
   { title: 'what', cell: ({ what }) => what },
-  { title: 'median', cell: ({ value }) => value.toFixed(2) },
+  { title: 'median', cell: ({ value }) => value.toFixed(3) },
   { title: 'unit', cell: ({ unit }) => unit },
 ];
 
@@ -102,7 +105,7 @@ export async function measureOverhead(options: Options): Promise<Report> {
     add: (x) => add(x, x),
     conv2d: (x) => conv2d(x, weight, { padding: 1, groups: 4 }),
   };
-  const progress = startProgress(Object.keys(ops).length + 1);
+  const progress = startProgress(Object.keys(ops).length + 2);
   const rows: OverheadRow[] = [];
   const push = (what: string, unit: string, samples: number[]) =>
     rows.push({ what, unit, samples, value: summarise(samples).median });
@@ -118,6 +121,8 @@ export async function measureOverhead(options: Options): Promise<Report> {
     push('resnext50_32x4d forward, batch 1: behind others, all submitted before', 'ms', inFlight);
     const over = alone.map((time, i) => 100 * (time / inFlight[i]! - 1));
     push('alone over behind others', '%', over);
+    progress.next('captured');
+    for (const { what, samples } of await measureCaptured(options.rounds ?? 15)) push(what, 'ms', samples);
   } finally {
     progress.stop();
     x.dispose();

@@ -5,6 +5,7 @@ import { Module, parameter } from '../module.js';
 import { batchNormActivated } from '../ops/batchNorm.js';
 import type { NormToFold } from '../ops/conv2d.js';
 import { checkOptions, count } from '../options.js';
+import { eachRun } from '../recording.js';
 import { keep } from '../scope.js';
 import type { Tensor0D, Tensor1D, Tensor4D } from '../tensor.js';
 
@@ -73,7 +74,7 @@ export class BatchNorm2d extends Module {
       residual,
       activation,
     );
-    if (training) this.#countBatch();
+    if (training) eachRun(() => this.#countBatch());
     return y;
   }
 

@@ -1,5 +1,6 @@
+import type { Device } from '../device.js';
 import { check } from '../errors.js';
-import { Module } from '../module.js';
+import { deviceOf, Module } from '../module.js';
 import { count, withDefaults } from '../options.js';
 import type { Tensor4D } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
@@ -144,7 +145,7 @@ export class Bottleneck extends Module {
     const state = convertBottleneckState(this.stateDict(), this.options.cardinality, this.options.form, form);
     block.loadStateDict(state);
     for (const converted of state.values()) converted.dispose();
-    return block.train(this.training);
+    return block.to(deviceOf(this) as Device).train(this.training);
   }
 
   #makeResidual(): Layers {

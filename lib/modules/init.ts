@@ -1,6 +1,6 @@
 import { type OfRank, zeros } from '../create.js';
 import { native } from '../native.js';
-import { takeRandom } from '../random.js';
+import { feedPosition } from '../random.js';
 import type { Shape, Tensor } from '../tensor.js';
 
 /** Initial values of parameters, from the generator that `manualSeed` seeds. */
@@ -19,13 +19,15 @@ export function fanOut([outputs = 1, , ...kernel]: Shape): number {
 /** Normal with mean 0 and standard deviation sqrt(2 / fanOut): keeps gradients' size through ReLUs (He et al. 2015). */
 export function kaimingNormal<const S extends Shape>(shape: S): Tensor<OfRank<S>> {
   const values = zeros(shape);
-  native.randomNormal(values.handle, ...takeRandom(values.size), 0, Math.sqrt(2 / fanOut(shape)));
+  using position = feedPosition(values.deviceIndex, values.size);
+  native.randomNormal(values.handle, position.handle, 0, Math.sqrt(2 / fanOut(shape)));
   return values;
 }
 
 /** Uniform in [-bound, bound). */
 export function uniform<const S extends Shape>(shape: S, bound: number): Tensor<OfRank<S>> {
   const values = zeros(shape);
-  native.randomUniform(values.handle, ...takeRandom(values.size), -bound, bound);
+  using position = feedPosition(values.deviceIndex, values.size);
+  native.randomUniform(values.handle, position.handle, -bound, bound);
   return values;
 }

@@ -43,9 +43,15 @@ export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor>
   }
 
   /** @internal The modules in order (one may stand in it twice), those of inner Sequentials in their place. */
-  steps(deep = true): Module[] {
-    const own = Object.values(this).filter((value) => value instanceof Module);
-    return deep ? own.flatMap((child) => (isStock(child, Sequential) ? child.steps() : [child])) : own;
+  steps(deep = true, into: Module[] = []): Module[] {
+    // Not Object.values: it makes an array of every field, and that in every forward.
+    for (const key in this) {
+      const child: unknown = this[key];
+      if (!(child instanceof Module)) continue;
+      if (deep && isStock(child, Sequential)) child.steps(true, into);
+      else into.push(child);
+    }
+    return into;
   }
 }
 

@@ -12,7 +12,7 @@ import type { Shape, Tensor } from '../tensor.js';
  */
 export function add<S extends Shape, D extends FloatDType = 'float32'>(
   a: Tensor<S, D>,
-  b: Tensor<S, D>,
+  b: Tensor<S, NoInfer<D>>,
 ): Tensor<S, D> {
   return addActivated(a, b, 'none');
 }
@@ -20,7 +20,7 @@ export function add<S extends Shape, D extends FloatDType = 'float32'>(
 /** activation(a + b) in one pass: the end of a residual block. @internal */
 export function addActivated<S extends Shape, D extends FloatDType = 'float32'>(
   a: Tensor<S, D>,
-  b: Tensor<S, D>,
+  b: Tensor<S, NoInfer<D>>,
   activation: ActivationName,
 ): Tensor<S, D> {
   checkInputs('add', { a, b });

@@ -2,7 +2,7 @@ import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
-import { takeRandom } from '../random.js';
+import { feedPosition } from '../random.js';
 import { checkInputs, record } from '../record.js';
 import { Storage } from '../storage.js';
 import type { Shape, Tensor } from '../tensor.js';
@@ -30,10 +30,13 @@ export function dropout<S extends Shape, D extends FloatDType = 'float32'>(
   check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `dropout: p is a probability, from 0 to 1, found ${p}`);
   checkInputs('dropout', { x });
   if (!training) return x;
-  const at = takeRandom(x.size);
-  return record<S, D>('dropout', native.dropout(x.handle, p, ...at), [x], () => (dy, [dx]) => {
-    if (!dx) return;
-    using masked = new Storage(native.dropout(dy.handle, p, ...at));
-    dx.pass(masked);
+  using position = feedPosition(x.deviceIndex, x.size);
+  return record<S, D>('dropout', native.dropout(x.handle, p, position.handle), [x], (save) => {
+    const saved = save(position);
+    return (dy, [dx]) => {
+      if (!dx) return;
+      using masked = new Storage(native.dropout(dy.handle, p, saved.handle));
+      dx.pass(masked);
+    };
   });
 }

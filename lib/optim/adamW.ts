@@ -1,8 +1,9 @@
 import { check } from '../errors.js';
+import { feed } from '../feed.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
 import type { Tensor } from '../tensor.js';
-import { gradients, handles, number, Optimizer, stateLike, type Trainable } from './optimizer.js';
+import { type Group, gradients, handles, number, Optimizer, stateLike, type Trainable } from './optimizer.js';
 
 export interface AdamWOptions {
   /** 0.001 by default. */
@@ -46,34 +47,42 @@ export class AdamW extends Optimizer {
     this.eps = number('AdamW', 'eps', options.eps ?? 1e-8);
   }
 
-  protected override update(params: readonly Tensor[], lr: number, weightDecay: number): void {
+  protected override update(params: readonly Tensor[], group: Group): void {
     // Parameters differ in their step where some had no gradient before.
     const bySteps = new Map<number, Tensor[]>();
     for (const tensor of params) {
-      const step = (this.#moments.get(tensor)?.step ?? 0) + 1;
+      if (!this.#moments.has(tensor))
+        this.#moments.set(tensor, { first: stateLike(tensor), second: stateLike(tensor), step: 0 });
+      const { step } = this.#moments.get(tensor) as Moments;
       bySteps.set(step, [...(bySteps.get(step) ?? []), tensor]);
     }
-    for (const [step, some] of bySteps) {
-      const moments = some.map(
-        (tensor) =>
-          this.#moments.get(tensor) ?? { first: stateLike(tensor), second: stateLike(tensor), step: 0 },
+    for (const some of bySteps.values()) this.#run(some, group);
+  }
+
+  /** Of parameters that have made the same number of steps. */
+  #run(params: readonly Tensor[], group: Group): void {
+    const moments = params.map((tensor) => this.#moments.get(tensor) as Moments);
+    const [beta1, beta2] = this.betas;
+    using numbers = feed((params[0] as Tensor).deviceIndex, 'float32', () => {
+      for (const each of moments) each.step++;
+      const { step } = moments[0] as Moments;
+      const lr = this.lr * group.lrFactor;
+      return Float32Array.of(
+        1 - lr * group.weightDecay,
+        lr / (1 - beta1 ** step),
+        Math.sqrt(1 - beta2 ** step),
       );
-      const first = handles(moments.map((one) => one.first));
-      const second = handles(moments.map((one) => one.second));
-      native.adamwStep(
-        handles(some),
-        gradients(some),
-        first,
-        second,
-        lr,
-        ...this.betas,
-        this.eps,
-        weightDecay,
-        step,
-      );
-      for (const [i, tensor] of some.entries())
-        this.#moments.set(tensor, { ...(moments[i] as Moments), step });
-    }
+    });
+    native.adamwStep(
+      handles(params),
+      gradients(params),
+      handles(moments.map(({ first }) => first)),
+      handles(moments.map(({ second }) => second)),
+      numbers.handle,
+      beta1,
+      beta2,
+      this.eps,
+    );
   }
 
   protected override stateOf(tensor: Tensor): Record<string, Tensor | number> | undefined {

@@ -1,5 +1,6 @@
 import { check } from '../errors.js';
 import { native } from '../native.js';
+import { checkOneDevice } from '../record.js';
 import { Storage } from '../storage.js';
 import { Tensor, type Tensor0D } from '../tensor.js';
 import { gradients } from './optimizer.js';
@@ -11,22 +12,34 @@ import { gradients } from './optimizer.js';
  *
  * @param maxNorm above 0; Infinity measures only
  * @returns the norm before, a scalar; the caller's
- * @throws INVALID_ARGUMENT (maxNorm, or no parameter has a gradient), DISPOSED
+ * @throws INVALID_ARGUMENT (maxNorm, no parameter has a gradient, parameters on several devices), DISPOSED
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor0D {
+  return scaleAndClip('clipGradNorm', parameters, maxNorm, 1);
+}
+
+/** Multiplies gradients by a factor, then clips their norm, which is returned as it was in between. @internal */
+export function scaleAndClip(
+  name: string,
+  parameters: Iterable<Tensor>,
+  maxNorm: number,
+  factor: number,
+): Tensor0D {
   check(
     typeof maxNorm === 'number' && maxNorm > 0,
     'INVALID_ARGUMENT',
-    () => `clipGradNorm: maxNorm is a number above 0, found ${maxNorm}`,
+    () =>
+      `${name}: ${name === 'clipGradNorm' ? 'maxNorm' : 'clipGradNorm'} is a number above 0, found ${maxNorm}`,
   );
   const ready = [...parameters].filter((tensor) => {
-    check(tensor instanceof Tensor, 'INVALID_ARGUMENT', () => 'clipGradNorm: a parameter is not a tensor');
-    check(!tensor.disposed, 'DISPOSED', () => 'clipGradNorm: a parameter has been disposed');
+    check(tensor instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: a parameter is not a tensor`);
+    check(!tensor.disposed, 'DISPOSED', () => `${name}: a parameter has been disposed`);
     return tensor.grad !== null;
   });
   const [first] = ready;
-  check(first, 'INVALID_ARGUMENT', () => 'clipGradNorm: no parameter has a gradient');
-  const storage = new Storage(native.clipGradNorm(gradients(ready), maxNorm));
+  check(first, 'INVALID_ARGUMENT', () => `${name}: no parameter has a gradient`);
+  checkOneDevice(name, Object.fromEntries(ready.map((tensor, i) => [`parameter ${i}`, tensor])));
+  const storage = new Storage(native.clipGradNorm(gradients(ready), maxNorm, factor));
   for (const { grad } of ready) (grad as Tensor).storage.version++;
   return new Tensor({ storage, dtype: 'float32', device: first.device, shape: [] });
 }

@@ -1,6 +1,10 @@
+import { noGrad } from '../autograd.js';
+import { zeros } from '../create.js';
 import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
+import { checkOneDevice } from '../record.js';
+import { aside } from '../recording.js';
 import { keep } from '../scope.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
@@ -104,6 +108,7 @@ export abstract class Optimizer {
       'INVALID_ARGUMENT',
       `${name}: no parameters to train`,
     );
+    checkOneDevice(name, Object.fromEntries(this.parameters.map((tensor, i) => [`parameter ${i}`, tensor])));
   }
 
   /** The learning rate of the next step. @throws INVALID_ARGUMENT below 0 */
@@ -128,7 +133,7 @@ export abstract class Optimizer {
         check(!tensor.disposed, 'DISPOSED', () => `${this.name}: a parameter has been disposed`);
         return tensor.grad !== null;
       });
-      if (ready.length > 0) this.update(ready, this.#lr * group.lrFactor, group.weightDecay);
+      if (ready.length > 0) this.update(ready, group);
       for (const tensor of ready) tensor.storage.version++;
     }
   }
@@ -139,7 +144,7 @@ export abstract class Optimizer {
   }
 
   /** @internal One step of parameters with gradients. */
-  protected abstract update(params: readonly Tensor[], lr: number, weightDecay: number): void;
+  protected abstract update(params: readonly Tensor[], group: Group): void;
 
   /** @internal The names of a parameter's state, as PyTorch calls them. */
   protected abstract readonly kinds: Readonly<Record<string, Kind>>;
@@ -191,7 +196,7 @@ export abstract class Optimizer {
     for (const [i, load] of loads.entries()) {
       const entries = load.map(({ key, kind, value }): [string, Tensor | number] => [
         key,
-        kind === 'count' ? value.item() : keep((value as Tensor).clone()),
+        kind === 'count' ? value.item() : stateFrom(value as Tensor, params[i] as Tensor),
       ]);
       const param = params[i] as Tensor;
       disposeState(this.stateOf(param));
@@ -242,16 +247,14 @@ function checkEntry(
   );
 }
 
-/** @internal A tensor for state: without contents until a step writes them, kept out of every scope. */
-export function stateLike({ shape, device, deviceIndex }: Tensor): Tensor {
-  return keep(
-    new Tensor({
-      storage: new Storage(native.empty(deviceIndex, shape, 0)),
-      dtype: 'float32',
-      device,
-      shape,
-    }),
-  );
+/** @internal Zeros that live from step to step: kept out of every scope, no part of a captured step. */
+export function stateLike({ shape, device }: Tensor): Tensor {
+  return aside(() => keep(zeros(shape, { device })));
+}
+
+/** A copy for the state of a parameter, on its device. */
+function stateFrom(given: Tensor, { device }: Tensor): Tensor {
+  return keep(given.device === device ? given.clone() : noGrad(() => given.to(device)));
 }
 
 /** @internal */

@@ -1,5 +1,6 @@
 import { check } from '../errors.js';
 import { checkOptions, count } from '../options.js';
+import { eachRun } from '../recording.js';
 import { number, type Optimizer } from './optimizer.js';
 
 /** The factor of the learning rate at a time, counted from 0 in epochs or steps. */
@@ -67,6 +68,8 @@ export class Scheduler {
 
   /** Call it after every epoch (or every step of the optimiser, for a schedule in steps). */
   step(): void {
-    this.time++;
+    eachRun(() => {
+      this.time++;
+    });
   }
 }

@@ -1,8 +1,9 @@
 import { check } from '../errors.js';
+import { feed } from '../feed.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
 import type { Tensor } from '../tensor.js';
-import { gradients, handles, number, Optimizer, stateLike, type Trainable } from './optimizer.js';
+import { type Group, gradients, handles, number, Optimizer, stateLike, type Trainable } from './optimizer.js';
 
 export interface SGDOptions {
   lr: number;
@@ -40,35 +41,35 @@ export class SGD extends Optimizer {
     );
   }
 
-  protected override update(params: readonly Tensor[], lr: number, weightDecay: number): void {
-    const run = (some: readonly Tensor[], momenta: readonly Tensor[], first: boolean) =>
-      native.sgdStep(
-        handles(some),
-        gradients(some),
-        handles(momenta),
-        lr,
-        this.momentum,
-        this.dampening,
-        weightDecay,
-        this.nesterov,
-        first,
-      );
+  protected override update(params: readonly Tensor[], group: Group): void {
     if (this.momentum === 0) {
-      run(params, [], false);
+      this.#run(params, group, false);
       return;
     }
     const known = params.filter((tensor) => this.#momenta.has(tensor));
     const fresh = params.filter((tensor) => !this.#momenta.has(tensor));
-    if (known.length > 0)
-      run(
-        known,
-        known.map((tensor) => this.#momenta.get(tensor) as Tensor),
-        false,
-      );
-    if (fresh.length === 0) return;
-    const momenta = fresh.map(stateLike);
-    run(fresh, momenta, true);
-    for (const [i, tensor] of fresh.entries()) this.#momenta.set(tensor, momenta[i] as Tensor);
+    for (const tensor of fresh) this.#momenta.set(tensor, stateLike(tensor));
+    if (known.length > 0) this.#run(known, group, false);
+    if (fresh.length > 0) this.#run(fresh, group, true);
+  }
+
+  /** `first`: the momenta are still zero. */
+  #run(params: readonly Tensor[], group: Group, first: boolean): void {
+    let isFirst = first;
+    using numbers = feed((params[0] as Tensor).deviceIndex, 'float32', () => {
+      const [keep, factor] = isFirst ? [0, 1] : [this.momentum, 1 - this.dampening];
+      isFirst = false;
+      return Float32Array.of(this.lr * group.lrFactor, keep, factor);
+    });
+    native.sgdStep(
+      handles(params),
+      gradients(params),
+      this.momentum === 0 ? [] : handles(params.map((tensor) => this.#momenta.get(tensor) as Tensor)),
+      numbers.handle,
+      this.momentum,
+      group.weightDecay,
+      this.nesterov,
+    );
   }
 
   protected override stateOf(tensor: Tensor): Record<string, Tensor> | undefined {

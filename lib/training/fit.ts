@@ -183,7 +183,8 @@ async function trainEpoch(
   const { train, metrics, optimizer, signal, onStep } = settings;
   const tally = new Tally(metrics);
   const behind = new OneBehind();
-  const start = { time: performance.now(), busy: busySeconds() };
+  const device = optimizer.parameters[0]?.device;
+  const start = { time: performance.now(), busy: busySeconds(device) };
   let step = 0;
   let lr = optimizer.lr;
   model.train();
@@ -201,7 +202,7 @@ async function trainEpoch(
     if (signal?.aborted) break;
   }
   await behind.finish();
-  await synchronize();
+  await synchronize(device);
   if (step < train.length) return null;
   const seconds = (performance.now() - start.time) / 1000;
   return {
@@ -210,6 +211,6 @@ async function trainEpoch(
     train: tally.scores,
     seconds,
     imagesPerSecond: train.samples / seconds,
-    busy: (busySeconds() - start.busy) / seconds,
+    busy: (busySeconds(device) - start.busy) / seconds,
   };
 }

@@ -5,10 +5,6 @@
 
 namespace groupconv {
 
-RecordedMemory::~RecordedMemory() {
-  for (const auto& [block, bytes] : blocks_) stream_.give(block, bytes);
-}
-
 void* RecordedMemory::allocate(size_t bytes) {
   const size_t size = Arena::class_bytes(bytes);
   std::vector<void*>& kept = free_[size];
@@ -18,13 +14,21 @@ void* RecordedMemory::allocate(size_t bytes) {
     return block;
   }
   void* block = stream_.take(size);
-  blocks_.emplace_back(block, size);
   bytes_ += size;
   return block;
 }
 
 void RecordedMemory::release(void* block, size_t bytes) noexcept {
-  free_[Arena::class_bytes(bytes)].push_back(block);
+  const size_t size = Arena::class_bytes(bytes);
+  if (closed_) return stream_.give(block, size);
+  free_[size].push_back(block);
+}
+
+void RecordedMemory::close() noexcept {
+  closed_ = true;
+  for (const auto& [size, blocks] : free_)
+    for (void* block : blocks) stream_.give(block, size);
+  free_.clear();
 }
 
 }  // namespace groupconv

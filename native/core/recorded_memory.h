@@ -3,30 +3,29 @@
 #pragma once
 #include <cstddef>
 #include <map>
-#include <utility>
 #include <vector>
 
 namespace groupconv {
 
 class Stream;
 
-// Lives as long as the recording or a block of it that is in use; then all blocks go back to the stream.
 class RecordedMemory {
  public:
   explicit RecordedMemory(Stream& stream) : stream_(stream) {}
-  ~RecordedMemory();
   RecordedMemory(const RecordedMemory&) = delete;
   RecordedMemory& operator=(const RecordedMemory&) = delete;
 
   void* allocate(size_t bytes);
   void release(void* block, size_t bytes) noexcept;
+  // The recording is gone: blocks go back to the stream, those in use when they are released.
+  void close() noexcept;
   size_t bytes() const { return bytes_; }  // taken from the stream
 
  private:
   Stream& stream_;
   std::map<size_t, std::vector<void*>> free_;  // by size class
-  std::vector<std::pair<void*, size_t>> blocks_;
   size_t bytes_ = 0;
+  bool closed_ = false;
 };
 
 }  // namespace groupconv

@@ -26,6 +26,7 @@ Recording::Recording(Stream& stream)
 
 Recording::~Recording() {
   for (const auto& [id, met] : met_) let_go(met.found), let_go(met.left);
+  memory_->close();
 }
 
 std::shared_ptr<Task> Recording::keep(Task task) {

@@ -46,6 +46,7 @@ int64_t Tensor::physical_size(const Shape& shape, int block) {
 
 void Tensor::bring_into(int block) const {
   require(has_memory(), ErrorCode::DeviceFailure, "tensor ", shape_, " is read before it was written");
+  if (Recording* recording = stream_->recording()) recording->meet(*this);
   if (block == block_) return;
   // Channels alone, or whole blocks of them for one pixel each: every layout is the same one.
   if (shape_[2] * shape_[3] == 1 && shape_[1] % block == 0 && shape_[1] % block_ == 0) {

@@ -3,6 +3,8 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <cstdint>
+
 #ifdef GROUPCONV_EMULATED
 #include <cstring>
 #include <deque>

@@ -20,6 +20,8 @@ std::unique_ptr<Engine> open(int device) {
   require(found.reason.empty(), ErrorCode::DeviceUnavailable, "cuda: ", found.reason);
   require(device >= 0 && device < static_cast<int>(found.devices.size()), ErrorCode::DeviceUnavailable,
           "cuda:", device, ": there are ", found.devices.size(), " devices");
+  const std::string reason = unfit(found.devices[static_cast<size_t>(device)]);
+  require(reason.empty(), ErrorCode::DeviceUnavailable, "cuda:", device, ": ", reason);
   return open_engine(device);
 }
 
@@ -30,7 +32,7 @@ constexpr const char* kKind = "CUDA";
 #endif
 
 const Backend backend{kBackendVersion, kKind, []() -> const std::vector<SolverOffer>& { return offers(); },
-                      discover, open, attach_settings};
+                      discover,        open,  attach_settings};
 
 }  // namespace
 }  // namespace groupconv::cuda

@@ -62,7 +62,8 @@ class Engine {
   virtual void relayout(const Shape& shape, size_t element_bytes, const void* from, int from_block, void* to,
                         int to_block) = 0;
 
-  // A point in the queue; `wait` blocks until the device has reached it, and frees it.
+  // A point in the queue; `wait` blocks until the device has reached it, and frees it. It also throws what
+  // kernels have found wrong with values so far (INVALID_ARGUMENT, once), be it after that point.
   virtual void* record() = 0;
   virtual void wait(void* event) = 0;
 

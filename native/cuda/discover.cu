@@ -1,34 +1,37 @@
 #include "cuda/discover.h"
 
+#include <cstdlib>
+
+#include "cuda/cudnn/library.h"
 #include "cuda/driver.h"
 #include "cuda/engine.h"
 
 namespace groupconv::cuda {
 namespace {
 
-// GROUPCONV_OLDEST_CAPABILITY is the least that the kernels were compiled for, 80 is 8.0; the build says it.
+// The least that kernels were compiled for; 80 is 8.0. The emulator does without cuDNN, unless one is named.
 #ifdef GROUPCONV_EMULATED
 constexpr int kOldestCapability = 0;
+bool needs_cudnn() { return std::getenv("GROUPCONV_CUDNN") != nullptr; }
 #else
 constexpr int kOldestCapability = GROUPCONV_OLDEST_CAPABILITY;
+bool needs_cudnn() { return true; }
 #endif
 
-bool runs_kernels(const DeviceProperties& device) {
-  return 10 * device.major + device.minor >= kOldestCapability;
+std::string capability_text(int capability) {
+  return std::to_string(capability / 10) + '.' + std::to_string(capability % 10);
 }
 
 // Why none of the devices can be used; empty where one can.
 std::string find_devices(std::vector<DeviceProperties>& devices) {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess)
-    return std::string("no devices: ") + cudaGetErrorString(status);
-  if (count == 0) return "no devices";
+    return std::string("no device: ") + cudaGetErrorString(status);
+  if (count == 0) return "no device";
   for (int device = 0; device < count; ++device) devices.push_back(properties_of(device));
   for (const DeviceProperties& device : devices)
-    if (runs_kernels(device)) return "";
-  return devices[0].name + " has compute capability " + std::to_string(devices[0].major) + '.' +
-         std::to_string(devices[0].minor) + ", the kernels of this build need " +
-         std::to_string(kOldestCapability / 10) + '.' + std::to_string(kOldestCapability % 10);
+    if (unfit(device).empty()) return "";
+  return unfit(devices[0]);
 }
 
 Discovery look() {
@@ -38,10 +41,22 @@ Discovery look() {
   const Driver driver = ask_driver(runtime);
   found.driver = driver.version;
   found.reason = driver.reason.empty() ? find_devices(found.devices) : driver.reason;
+  const cudnn::Library& cudnn = cudnn::library();
+  found.cudnn = cudnn.version;
+  found.cudnn_path = cudnn.path;
+  // Both reasons, where there are two: whoever mends the first should know of the second.
+  if (!cudnn.usable() && needs_cudnn()) found.reason += (found.reason.empty() ? "" : "; ") + cudnn.reason;
   return found;
 }
 
 }  // namespace
+
+std::string unfit(const DeviceProperties& device) {
+  const int capability = 10 * device.major + device.minor;
+  if (capability >= kOldestCapability) return "";
+  return device.name + " has compute capability " + capability_text(capability) +
+         ", the kernels of this build need " + capability_text(kOldestCapability);
+}
 
 const Discovery& discover() {
   static const Discovery found = look();

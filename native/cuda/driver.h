@@ -1,4 +1,5 @@
-// NVIDIA's driver, asked before the runtime is: the runtime's errors don't say which version is missing where.
+// NVIDIA's driver, asked before the runtime is: the runtime's errors don't say which version is missing
+// where.
 #pragma once
 #include <string>
 

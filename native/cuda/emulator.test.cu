@@ -10,6 +10,7 @@ namespace {
 
 struct HostContext final : CudaContext {
   void* scratch(size_t) const override { return nullptr; }
+  cudnn::Session* cudnn() const override { return nullptr; }
 };
 const HostContext context;
 

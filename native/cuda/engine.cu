@@ -1,5 +1,6 @@
 #include "cuda/engine.h"
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,31 @@ struct EngineContext final : CudaContext {
   mutable std::unique_ptr<cudnn::Session> session;
 };
 
+// Page-locked memory that kernels write their findings to.
+class FaultMemory {
+ public:
+  FaultMemory() {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, sizeof(Faults)), "page-locked memory");
+    faults_ = static_cast<Faults*>(memory);
+    for (FaultWord& word : faults_->word) word = kNoFault;
+  }
+  ~FaultMemory() { cudaFreeHost(faults_); }
+  Faults* get() const { return faults_; }
+  // Throws what was found since it was last told.
+  void tell() const {
+    FaultWord& label = faults_->word[static_cast<int>(Fault::CrossEntropyLabel)];
+    const FaultWord found = *static_cast<volatile FaultWord*>(&label);
+    if (found == kNoFault) return;
+    label = kNoFault;
+    fail(ErrorCode::InvalidArgument, "crossEntropy: label ", static_cast<int32_t>(found), " of sample ",
+         found >> 32, " is none of the logits' classes");
+  }
+
+ private:
+  Faults* faults_;
+};
+
 struct CudaGraph final : Graph {
   ~CudaGraph() override { cudaGraphExecDestroy(executable); }
   cudaGraphExec_t executable = nullptr;
@@ -65,6 +91,8 @@ class CudaEngine final : public Engine {
     context_.device = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
+    faults_ = std::make_unique<FaultMemory>();
+    context_.faults = faults_->get();
   }
   ~CudaEngine() override {
     cudaSetDevice(device_);
@@ -120,6 +148,7 @@ class CudaEngine final : public Engine {
     const cudaError_t status = cudaEventSynchronize(recorded);
     cudaEventDestroy(recorded);
     check(status, "a kernel that ran before");
+    faults_->tell();
   }
 
   void begin_capture() override {
@@ -151,6 +180,7 @@ class CudaEngine final : public Engine {
 
   const int device_;
   const DeviceProperties properties_;
+  std::unique_ptr<FaultMemory> faults_;
   EngineContext context_;
 };
 

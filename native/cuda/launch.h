@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/solver.h"
+#include "cuda/fault.h"
 
 namespace groupconv::cuda {
 
@@ -15,15 +16,18 @@ namespace cudnn {
 class Session;
 }
 
-// Throws DEVICE_FAILURE with the runtime's words.
+// Throws DEVICE_FAILURE, or OUT_OF_MEMORY, with the runtime's words.
 inline void check(cudaError_t status, const char* what) {
-  require(status == cudaSuccess, ErrorCode::DeviceFailure, "cuda: ", what, ": ", cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  fail(status == cudaErrorMemoryAllocation ? ErrorCode::OutOfMemory : ErrorCode::DeviceFailure,
+       "cuda: ", what, ": ", cudaGetErrorString(status));
 }
 
 struct CudaContext : ExecutionContext {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
-  int capability = 0;  // 10 * major + minor
+  int capability = 0;        // 10 * major + minor
+  Faults* faults = nullptr;  // for kernels that check values
   virtual ~CudaContext() = default;
   // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
   virtual void* scratch(size_t bytes) const = 0;
@@ -36,8 +40,8 @@ inline const CudaContext& cuda_context(const ExecutionContext& context) {
 }
 
 #if defined(__CUDACC__) || defined(GROUPCONV_EMULATED)
-// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream. The library's units without kernels
-// are left to the host's compiler, which has no such thing.
+// kernel<<<grid, block, shared_bytes>>>(arguments…) on the context's stream. The library's units without
+// kernels are left to the host's compiler, which has no such thing.
 template <class... Parameters, class... Arguments>
 void launch(const ExecutionContext& context, dim3 grid, dim3 block, size_t shared_bytes,
             void (*kernel)(Parameters...), const Arguments&... arguments) {

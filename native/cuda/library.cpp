@@ -30,7 +30,8 @@ const Backend& load(const std::string& path) {
   require(!path.empty(), ErrorCode::DeviceUnavailable,
           "this build of groupconv has no CUDA library; npm run build:cuda makes it");
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  require(handle, ErrorCode::DeviceUnavailable, "the CUDA library can't be opened: ", handle ? "" : dlerror());
+  require(handle, ErrorCode::DeviceUnavailable,
+          "the CUDA library can't be opened: ", handle ? "" : dlerror());
   const auto function = reinterpret_cast<BackendFunction>(dlsym(handle, kBackendFunction));
   require(function, ErrorCode::DeviceUnavailable, path, " is not groupconv's CUDA library: it has no ",
           kBackendFunction);

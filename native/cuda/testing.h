@@ -41,9 +41,12 @@ inline const std::shared_ptr<Stream>& cpu_stream() {
   return stream;
 }
 
-// The first device. The operators' lists get their CUDA solvers here.
+// The first device, with a stand-in for cuDNN on the emulator. The operators' lists get their CUDA solvers here.
 inline const std::shared_ptr<GuardedStream>& cuda_stream() {
   static const auto stream = [] {
+#ifdef GROUPCONV_CUDNN_STANDIN
+    setenv("GROUPCONV_CUDNN", GROUPCONV_CUDNN_STANDIN, 0);
+#endif
     for (const cuda::SolverOffer& offer : cuda::offers())
       AnyRegistry::find(offer.op).adopt(DeviceKind::Cuda, offer.solvers.data(),
                                         static_cast<int>(offer.solvers.size()), offer.problem_bytes,

@@ -1,8 +1,8 @@
 // A warp's matrix instructions: ldmatrix and mma.sync, in the fragment layouts of the PTX ISA.
 //
-// A step multiplies A [16, k] by B [k, 8] into float32 sums [16, 8]; k is 32 bytes of elements: 16 of bfloat16
-// or float16, 8 of float32 (as TF32: 10 bits of mantissa). In terms of 32-bit words, two elements of 16 bits
-// or one of 32, all types have one layout; `lane / 4` is i, `lane % 4` is j:
+// A step multiplies A [16, k] by B [k, 8] into float32 sums [16, 8]; k is 32 bytes of elements: 16 of
+// bfloat16 or float16, 8 of float32 (as TF32: 10 bits of mantissa). In terms of 32-bit words, two elements of
+// 16 bits or one of 32, all types have one layout; `lane / 4` is i, `lane % 4` is j:
 //
 //   A   word 0: row i, word j       1: row i + 8, word j    2: row i, word j + 4    3: row i + 8, word j + 4
 //   B   word 0: column i, word j    1: column i, word j + 4
@@ -120,7 +120,7 @@ template <class T>
 __device__ __forceinline__ void multiply(float (&sum)[4], const FragmentA& a, const FragmentB& b);
 #define GROUPCONV_MULTIPLY(T, instruction)                                                                 \
   template <>                                                                                              \
-  __device__ __forceinline__ void multiply<T>(float (&sum)[4], const FragmentA& a, const FragmentB& b) {   \
+  __device__ __forceinline__ void multiply<T>(float(&sum)[4], const FragmentA& a, const FragmentB& b) {    \
     asm("mma.sync.aligned." instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])                                           \
         : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b.word[0]), "r"(b.word[1])); \

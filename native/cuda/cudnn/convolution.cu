@@ -2,6 +2,7 @@
 #include "cuda/cudnn/convolution.h"
 
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -18,6 +19,8 @@ using Key = std::vector<int32_t>;
 // Building a plan takes up to seconds: as many as are measured.
 constexpr size_t kMostCandidates = 8;
 constexpr int kRepetitions = 3;
+// Some engines ask for gigabytes, which tensors need more.
+constexpr size_t kMostWorkspaceBytes = size_t{1} << 30;
 
 Policy policy() { return {settings().allow_tf32, !settings().deterministic}; }
 
@@ -79,10 +82,13 @@ std::shared_ptr<const Assembly> assembled(const Session& session, const Convolut
   return std::make_shared<const Assembly>(assemble(v, recipe, session.handle()));
 }
 
-// Prepares one after the other, best first, until `body` returns false: preparing is what takes time.
+// Prepares one after the other, best first, until `body` returns false: preparing is what takes time. A
+// recipe that costs digits comes only where no other can be prepared.
 template <class Body>
 void for_each_way(const Session& session, const Convolution& v, const Policy& policy, const Body& body) {
+  bool prepared = false;
   for (const Recipe recipe : recipes_for(v)) {
+    if (prepared && recipe == Recipe::Narrow) return;
     std::shared_ptr<const Assembly> assembly;
     std::vector<Descriptor> configs;
     try {
@@ -98,6 +104,8 @@ void for_each_way(const Session& session, const Convolution& v, const Policy& po
       } catch (const Error&) {  // this engine can't, after all
         continue;
       }
+      if (way.plan->workspace_bytes() > kMostWorkspaceBytes) continue;
+      prepared = true;
       if (!body(std::move(way))) return;
     }
   }
@@ -170,7 +178,7 @@ Prepared quickest_way(const Session& session, const Convolution& v, const Policy
       const double seconds = seconds_of(way, session, v, there, context);
       if (seconds < least) quickest = std::move(way), least = seconds;
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::Unsupported) throw;
+      if (error.code() == ErrorCode::DeviceFailure) throw;
     }
     return ++tried < kMostCandidates;
   });
@@ -191,8 +199,8 @@ Prepared prepare(const Session& session, const Convolution& v, const Key& key, c
 }
 
 bool is_aligned(const Operands& o) {
-  for (const void* address : {o.x, o.filter, o.residual, static_cast<const void*>(o.y), o.dy,
-                              static_cast<const void*>(o.dx), static_cast<const void*>(o.bias)})
+  for (const void* address :
+       std::initializer_list<const void*>{o.x, o.filter, o.bias, o.residual, o.y, o.dy, o.dx, o.dweight})
     if (reinterpret_cast<uintptr_t>(address) % kAlignment != 0) return false;
   return true;
 }
@@ -211,8 +219,10 @@ bool run(const Convolution& convolution, const Operands& operands, const Executi
   if (!session || !is_aligned(operands) || refusals().has(key)) return false;
   const bool measure = settings().autotune && *settings().autotune && !is_capturing(context);
   Prepared& way = session->prepared[key];
-  if (!way.plan || (measure && !way.settled))
+  if (!way.plan || (measure && !way.settled)) {
+    if (way.plan) session->retired.push_back(std::move(way));
     way = prepare(*session, convolution, key, allowed, operands, context, measure);
+  }
   try {
     if (way.plan) {
       run(*way.assembly, *way.plan, session->handle(), convolution, operands, context);
@@ -222,6 +232,7 @@ bool run(const Convolution& convolution, const Operands& operands, const Executi
     if (error.code() != ErrorCode::Unsupported) throw;
   }
   refusals().add(key);
+  session->retired.push_back(std::move(way));
   session->prepared.erase(key);
   return false;
 }

@@ -71,8 +71,8 @@ Descriptor engine_config(const Graph& graph, const std::string& name) {
   std::istringstream words(name);
   std::string word;
   int64_t index = -1, value = 0;
-  words >> word >> index;
-  require(word == "engine" && index >= 0 && index < graph.finalized().get(Attribute::GraphEngines),
+  const bool read = static_cast<bool>(words >> word >> index);
+  require(read && word == "engine" && index >= 0 && index < graph.finalized().get(Attribute::GraphEngines),
           ErrorCode::Unsupported, "cuDNN: no ", name);
   Descriptor engine(DescriptorKind::Engine);
   engine.set(Attribute::EngineGraph, graph.finalized()).set(Attribute::EngineIndex, index).finalize();

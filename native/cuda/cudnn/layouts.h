@@ -9,7 +9,7 @@ namespace groupconv::cuda::cudnn {
 
 struct Filter {
   int64_t outputs, channels, taps;  // K, C / groups, R S
-  int64_t size() const { return outputs * channels * taps; }
+  constexpr int64_t size() const { return outputs * channels * taps; }
 };
 
 // to[k][rs][c] = from[k][c][rs]

@@ -16,6 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kFile = "libcudnn.so.9";
+#ifdef GROUPCONV_EMULATED
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -132,7 +137,7 @@ std::vector<std::string> candidates() {
   std::error_code none;
   if (!named.empty()) return {fs::is_directory(named, none) ? (fs::path(named) / kFile).string() : named};
   std::vector<std::string> found;
-#ifndef GROUPCONV_EMULATED
+  if (kEmulated) return found;
   if (void* loaded = dlopen(kFile, RTLD_NOW | RTLD_NOLOAD)) {
     found.push_back(kFile);
     dlclose(loaded);
@@ -144,7 +149,6 @@ std::vector<std::string> candidates() {
   if (!conda.empty() && is_there(fs::path(conda) / "lib" / kFile))
     found.push_back((fs::path(conda) / "lib" / kFile).string());
   found.push_back(kFile);
-#endif
   return found;
 }
 

@@ -11,7 +11,7 @@ namespace groupconv::cuda::cudnn {
 enum class Recipe {
   Fused,   // the graph holds bias, residual and activation, or the sum with the target's old value
   Plain,   // the graph is the convolution alone
-  Narrow,  // gradWeight rounded to the dtype of the activations: not every engine writes float32
+  Narrow,  // gradWeight rounded to the dtype of the activations, where no engine writes float32
 };
 const char* name_of(Recipe recipe);
 

@@ -27,6 +27,7 @@ class Session {
   // The device and cuDNN's version.
   const std::string& place() const { return place_; }
   std::map<std::vector<int32_t>, Prepared> prepared;  // by the convolution's key
+  std::vector<Prepared> retired;                      // captured graphs may still run them
 
  private:
   Handle handle_ = nullptr;

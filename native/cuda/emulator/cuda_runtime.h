@@ -57,9 +57,18 @@ T atomicAdd(T* target, T value) {
   return before;
 }
 template <class T>
+T atomicMin(T* target, T value) {
+  const T before = *target;
+  *target = value < before ? value : before;
+  return before;
+}
+template <class T>
 T __ldg(const T* from) {
   return *from;
 }
+// Never fused: the host's functions are compiled without multiply-add.
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 

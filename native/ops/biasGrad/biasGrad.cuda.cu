@@ -1,5 +1,5 @@
-// Column sums of dy [rows, channels], rows = n * pixels. Two passes: blocks sum a part of the rows in float32,
-// a few numbers per thread; then the parts are added in float64.
+// Column sums of dy [rows, channels], rows = n * pixels. Two passes: blocks sum a part of the rows in
+// float32, a few numbers per thread; then the parts are added in float64.
 #include "cuda/element.h"
 #include "cuda/launch.h"
 #include "cuda/offer.h"
@@ -30,8 +30,9 @@ Tiling tiling_of(const BiasGradProblem& p, int width) {
 
 // parts[part, c]; kWidth channels per thread.
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads) sum_parts(int64_t rows, int64_t channels, int64_t part_rows,
-                                                      const T* __restrict__ dy, float* __restrict__ parts) {
+__global__ void __launch_bounds__(kThreads, 4)
+    sum_parts(int64_t rows, int64_t channels, int64_t part_rows, const T* __restrict__ dy,
+              float* __restrict__ parts) {
   __shared__ float sums[kThreads][kWidth + 1];
   const int64_t channel = (int64_t{blockIdx.y} * blockDim.x + threadIdx.x) * kWidth;
   const int64_t part = blockIdx.x, last = std::min((part + 1) * part_rows, rows);
@@ -48,9 +49,11 @@ __global__ void __launch_bounds__(kThreads) sum_parts(int64_t rows, int64_t chan
   for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.y < half)
+#pragma unroll
       for (int k = 0; k < kWidth; ++k) sums[self][k] += sums[self + half * blockDim.x][k];
   }
   if (threadIdx.y == 0 && channel < channels)
+#pragma unroll
     for (int k = 0; k < kWidth; ++k) parts[part * channels + channel + k] = sums[self][k];
 }
 

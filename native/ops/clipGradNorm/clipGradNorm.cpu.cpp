@@ -16,7 +16,7 @@ void reference(const ClipGradNormProblem& p, const ClipGradNormBuffers& b, const
     for (int64_t i = 0; i < b.chunks[c].size; ++i)
       sum += double{b.chunks[c].gradient[i]} * b.chunks[c].gradient[i];
   const double factor = clip_factor(p, std::sqrt(sum));
-  *b.norm = static_cast<float>(std::sqrt(sum));
+  *b.norm = static_cast<float>(p.factor * std::sqrt(sum));
   for (int64_t c = 0; c < p.chunks; ++c)
     for (int64_t i = 0; i < b.chunks[c].size; ++i)
       b.chunks[c].gradient[i] = static_cast<float>(b.chunks[c].gradient[i] * factor);

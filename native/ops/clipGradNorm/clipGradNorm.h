@@ -1,6 +1,7 @@
-// Scales many gradients, seen as one vector, down to a Euclidean norm, as torch.nn.utils.clip_grad_norm_:
+// Multiplies many gradients, seen as one vector, by a factor (1, or what takes a loss's scale back), then
+// scales them down to a Euclidean norm, as torch.nn.utils.clip_grad_norm_:
 //
-//   norm = sqrt(sum of all g^2);  g *= min(1, max_norm / (norm + 1e-6))
+//   norm = factor sqrt(sum of all g^2);  g *= factor min(1, max_norm / (norm + 1e-6))
 //
 // Squares are summed in float64, in one order for every thread count. A norm that is not finite makes the
 // gradients NaN, as in PyTorch; nothing waits for its value.
@@ -13,7 +14,7 @@
 namespace groupconv {
 
 struct ClipGradNormProblem {
-  double max_norm;
+  double max_norm, factor;
   int64_t chunks;
 };
 std::ostream& operator<<(std::ostream& out, const ClipGradNormProblem& problem);
@@ -24,22 +25,22 @@ struct GradientChunk {
 };
 struct ClipGradNormBuffers {
   const GradientChunk* chunks;
-  float* norm;                // before clipping
+  float* norm;                // after the factor, before clipping
   void* workspace = nullptr;  // a float64 for every chunk
 };
 
-// The factor of every gradient; NaN stays NaN.
-static inline double clip_factor(const ClipGradNormProblem& p, double norm) {
-  const double factor = p.max_norm / (norm + 1e-6);
-  return factor > 1 ? 1 : factor;
+// What every gradient is multiplied by, from the norm before the factor; NaN stays NaN.
+static constexpr double clip_factor(const ClipGradNormProblem& p, double norm) {
+  const double clipping = p.max_norm / (p.factor * norm + 1e-6);
+  return clipping > 1 ? p.factor : p.factor * clipping;
 }
 
 using ClipGradNormSolver = Solver<ClipGradNormProblem, ClipGradNormBuffers>;
 using ClipGradNormTable = SolverTable<ClipGradNormProblem, ClipGradNormBuffers>;
 Registry<ClipGradNormProblem, ClipGradNormBuffers>& clip_grad_norm_registry();
 
-// The norm before clipping, a scalar. float32, at least one gradient; max_norm above 0 (infinite: only
-// measures).
-TensorPtr clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm);
+// The norm between factor and clipping, a scalar. float32, at least one gradient; a max_norm above 0
+// (infinite: no clipping) and a finite factor.
+TensorPtr clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm, double factor = 1);
 
 }  // namespace groupconv

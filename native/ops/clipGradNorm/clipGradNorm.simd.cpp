@@ -35,7 +35,7 @@ void vectorised(const ClipGradNormProblem& p, const ClipGradNormBuffers& b, cons
   double sum = 0;
   for (int64_t c = 0; c < p.chunks; ++c) sum += sums[c];
   const double norm = __builtin_sqrt(sum);
-  *b.norm = static_cast<float>(norm);
+  *b.norm = static_cast<float>(p.factor * norm);
   const float factor = static_cast<float>(clip_factor(p, norm));
   if (factor == 1) return;
   parallel_for(context, p.chunks, [&](int64_t c) { scale(b.chunks[c].gradient, b.chunks[c].size, factor); });

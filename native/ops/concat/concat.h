@@ -17,8 +17,8 @@ struct ConcatProblem {
   int64_t from_extent, from_begin, to_extent, to_begin;
   int32_t from_block, to_block;  // where both are 1, the axis lies in plain runs
   DType dtype;
-  bool accumulate;               // float types: add to the target
-  bool clear;                    // the target's other elements become zero
+  bool accumulate;  // float types: add to the target
+  bool clear;       // the target's other elements become zero
 };
 std::ostream& operator<<(std::ostream& out, const ConcatProblem& problem);
 

@@ -5,7 +5,8 @@
 
 namespace groupconv::cuda {
 
-extern const Conv2dTable conv2d_depthwise, conv2d_depthwise_grad_weight, conv2d_cudnn, conv2d_direct;
+extern const Conv2dTable conv2d_depthwise, conv2d_depthwise_grad_weight, conv2d_grouped3x3,
+    conv2d_grouped3x3_grad_weight, conv2d_grouped3x3_tf32, conv2d_cudnn, conv2d_direct;
 
 namespace {
 
@@ -39,6 +40,9 @@ const bool offered = offer<Conv2dProblem, Conv2dBuffers>("conv2d",
                                                          {
                                                              conv2d_depthwise,
                                                              conv2d_depthwise_grad_weight,
+                                                             conv2d_grouped3x3,
+                                                             conv2d_grouped3x3_grad_weight,
+                                                             conv2d_grouped3x3_tf32,
                                                              conv2d_cudnn,
                                                              conv2d_direct,
                                                          }) &&

@@ -1,60 +1,12 @@
-// Grouped 3x3 convolution on tensor cores, NHWC: 4, 8, 16 or 32 channels per group, as many out as in, padding
-// 1, stride 1 or 2, all passes. bfloat16, float16; float32 as TF32.
-#include "ops/conv2d/grouped3x3.cuda.h"
-
-#include "ops/conv2d/grouped3x3.launch.cuda.h"
+// Grouped 3x3 convolution on tensor cores, N H W C: 4, 8, 16 or 32 channels per group, as many out as in,
+// padding 1, stride 1 or 2. Forward and gradInput in bfloat16 and float16.
+#include "ops/conv2d/grouped3x3.solvers.cuda.h"
 
 namespace groupconv::cuda {
-namespace {
 
-using namespace grouped3x3;
-
-bool is_grouped3x3(const Conv2dProblem& p) {
-  const int64_t per_group = p.channels_per_group();
-  return p.r == 3 && p.s == 3 && p.c == p.k && p.dilation_h == 1 && p.dilation_w == 1 &&
-         p.stride_h == p.stride_w && (p.stride_h == 1 || p.stride_h == 2) && p.pad_top == 1 &&
-         p.pad_right == 1 && p.pad_bottom == 1 && p.pad_left == 1 && p.x_block == p.c && p.y_block == p.k &&
-         (per_group == 4 || per_group == 8 || per_group == 16 || per_group == 32);
-}
-// Whole squares, and offsets within the images that lie side by side in 31 bits.
-bool fits(const Conv2dProblem& p, int square) {
-  constexpr int kMostImages = 8;
-  return p.c % square == 0 && int64_t{kMostImages} * p.h * p.w * p.c < (int64_t{1} << 31);
-}
-
-template <class T>
-bool is_of(DType dtype) {
-  return dtype == (std::is_same_v<T, BFloat16>  ? DType::BFloat16
-                   : std::is_same_v<T, Float16> ? DType::Float16
-                                                : DType::Float32);
-}
-template <class T>
-bool accepts(const Conv2dProblem& p) {
-  return is_of<T>(p.dtype) && p.pass != Conv2dPass::GradWeight && is_grouped3x3(p) &&
-         fits(p, square_of<T>(static_cast<int>(p.channels_per_group())));
-}
-template <class T>
-bool accepts_grad_weight(const Conv2dProblem& p) {
-  return is_of<T>(p.dtype) && p.pass == Conv2dPass::GradWeight && is_grouped3x3(p) &&
-         fits(p, p.channels_per_group() <= 16 ? 16 : 32);
-}
-
-template <class T>
-constexpr Conv2dSolver activations(const char* name) {
-  return {name, accepts<T>, run<T>, nullptr, prepared_bytes<T>, run_prepare<T>};
-}
-template <class T>
-constexpr Conv2dSolver weights(const char* name) {
-  return {name, accepts_grad_weight<T>, run_grad_weight<T>};
-}
-
-constexpr Conv2dSolver solvers[] = {activations<BFloat16>("grouped3x3"), activations<Float16>("grouped3x3"),
-                                    weights<BFloat16>("grouped3x3"), weights<Float16>("grouped3x3")};
-constexpr Conv2dSolver tf32_solvers[] = {activations<float>("grouped3x3Tf32"), weights<float>("grouped3x3Tf32")};
-
-}  // namespace
-
-Conv2dTable conv2d_grouped3x3() { return {solvers, 4}; }
-Conv2dTable conv2d_grouped3x3_tf32() { return {tf32_solvers, 2}; }
+constexpr Conv2dSolver grouped3x3_solvers[] = {grouped3x3::activation_solver<BFloat16>("grouped3x3"),
+                                               grouped3x3::activation_solver<Float16>("grouped3x3")};
+extern const Conv2dTable conv2d_grouped3x3;
+const Conv2dTable conv2d_grouped3x3 = {grouped3x3_solvers, 2};
 
 }  // namespace groupconv::cuda

@@ -1,4 +1,5 @@
-// gradWeight: dweight[k, c, r, s] is the product over all positions of dy, transposed, and x shifted by (r, s).
+// gradWeight: dweight[k, c, r, s] is the product over all positions of dy, transposed, and x shifted by (r,
+// s).
 //
 // A warp keeps 16 x 16 channels of all nine taps in registers (72 sums a lane) while its block walks down the
 // images; a row of x meets the three rows of dy that it belongs to, which stay in registers. Then every block
@@ -33,10 +34,12 @@ constexpr int kChunkSteps = 16 / kStepElements<T>;
 
 // dy, transposed: rows are channels. `pixel`: of either segment's first position, at the unit's channel.
 template <class T, int kPixelPitch>
-__device__ __forceinline__ void load_dy(FragmentA (&a)[kChunkSteps<T>], const unsigned char* const (&pixel)[2]) {
+__device__ __forceinline__ void load_dy(FragmentA (&a)[kChunkSteps<T>],
+                                        const unsigned char* const (&pixel)[2]) {
   const int lane = threadIdx.x % 32;
   if constexpr (sizeof(T) == 2) {
-    a[0] = load_matrices_transposed(pixel[lane / 16] + lane % 8 * kPixelPitch + lane / 8 % 2 * 16);
+    a[0] = load_matrices_transposed((lane < 16 ? pixel[0] : pixel[1]) + lane % 8 * kPixelPitch +
+                                    lane / 8 % 2 * 16);
   } else {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
@@ -49,12 +52,12 @@ __device__ __forceinline__ void load_dy(FragmentA (&a)[kChunkSteps<T>], const un
 
 // x: columns are channels, in two slices of 8.
 template <class T, int kPixelPitch>
-__device__ __forceinline__ void load_x(FragmentB (&b)[kChunkSteps<T>][2], const unsigned char* const (&pixel)[2],
-                                       int shift) {
+__device__ __forceinline__ void load_x(FragmentB (&b)[kChunkSteps<T>][2],
+                                       const unsigned char* const (&pixel)[2], int shift) {
   const int lane = threadIdx.x % 32;
   if constexpr (sizeof(T) == 2) {
-    const FragmentA both = load_matrices_transposed(pixel[lane / 8 % 2] + lane % 8 * kPixelPitch +
-                                                    lane / 16 * 16 + shift);
+    const FragmentA both = load_matrices_transposed((lane / 8 % 2 == 0 ? pixel[0] : pixel[1]) +
+                                                    lane % 8 * kPixelPitch + lane / 16 * 16 + shift);
     b[0][0] = {{both.word[0], both.word[1]}};
     b[0][1] = {{both.word[2], both.word[3]}};
   } else {
@@ -109,10 +112,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       }
       unsigned char* const stage = memory + into * stage_bytes;
       if (loading.h >= 0)
-        stage_x.copy(o.x +
-                         (int64_t{loading.image} * lines.source_h + loading.h) * lines.source_w * lines.channels +
-                         blockIdx.y * kSlab<T>,
-                     stage);
+        stage_x.copy(
+            o.x + (int64_t{loading.image} * lines.source_h + loading.h) * lines.source_w * lines.channels +
+                blockIdx.y * kSlab<T>,
+            stage);
       if (dy_comes(loading))
         stage_dy.copy(o.dy +
                           (int64_t{loading.image} * lines.target_h + row_of_dy(loading.h)) * lines.target_w *
@@ -136,15 +139,16 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     for (int half = 0; half < 2; ++half) {
       const int segment = 2 * (part * kChunks + chunk) + half;
       const Position at(lines, segment, 0);
-      x_pixel[chunk][half] =
-          (max(at.image, 0) * lines.width + at.column) * kPixelPitch + first_c * static_cast<int>(sizeof(T));
+      x_pixel[chunk][half] = (std::max(at.image, 0) * lines.width + at.column) * kPixelPitch +
+                             first_c * static_cast<int>(sizeof(T));
       dy_pixel[chunk][half] =
           x_bytes + segment * kSegment * kPixelPitch + first_k * static_cast<int>(sizeof(T));
     }
   const int odd_columns = even_columns(lines.width) * kPixelPitch;
 
   float sum[9][2][4] = {};
-  FragmentA held[kChunks][kHeld][kChunkSteps<T>];  // [r] at stride 1; at stride 2 [0] comes, [1] is the one above
+  FragmentA held[kChunks][kHeld]
+                [kChunkSteps<T>];  // [r] at stride 1; at stride 2 [0] comes, [1] is the one above
   int stage_index = 0;
   Run run;
   run.start(lines);
@@ -176,7 +180,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       for (int s = 0; s < 3; ++s) {
         FragmentB b[kChunkSteps<T>][2];
         load_x<T, kPixelPitch>(b, x,
-                               kStride == 1 ? s * kPixelPitch : s == 1 ? odd_columns : s / 2 * kPixelPitch);
+                               kStride == 1 ? s * kPixelPitch
+                               : s == 1     ? odd_columns
+                                            : s / 2 * kPixelPitch);
         const auto add = [&](int r, int row) {
 #pragma unroll
           for (int step = 0; step < kChunkSteps<T>; ++step)
@@ -233,6 +239,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
 // target[i] (+)= the sum over `count` partials of partial[·][i]: eight threads an element, each a part of the
 // partials, then one adds up theirs; always in this order.
 constexpr int kAdders = 8;
+template <class = void>  // so that several units can have it
 __global__ void __launch_bounds__(kThreads)
     add_partials(int size, int count, const float* __restrict__ partial, bool accumulate, float* target) {
   constexpr int kElements = kThreads / kAdders;

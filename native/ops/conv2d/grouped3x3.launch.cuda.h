@@ -43,7 +43,8 @@ size_t prepared_bytes(const Conv2dProblem& p) {
 }
 
 template <class T>
-void run_prepare(const Conv2dProblem& p, const float* weight, float* prepared, const ExecutionContext& context) {
+void run_prepare(const Conv2dProblem& p, const float* weight, float* prepared,
+                 const ExecutionContext& context) {
   with_tile<T>(p, [&](auto shape) {
     const bool grad_input = p.pass == Conv2dPass::GradInput;
     const WeightReader read{weight, static_cast<int>(p.channels_per_group()), grad_input,
@@ -61,14 +62,27 @@ dim3 grid_of(const Lines& lines, const ExecutionContext& context) {
   return dim3(blocks_per_slab(lines, slabs, cuda_context(context).multiprocessors), slabs);
 }
 
+// How a problem is dealt out in this shape.
+template <class Shape>
+Lines lines_for(const Conv2dProblem& p) {
+  Lines lines = lines_of(p.n, p.p, p.q, Shape::kSegments, Shape::kStride, Shape::kReach);
+  // gradWeight's source and target are x and dy.
+  const bool from_x = p.pass != Conv2dPass::GradInput;
+  lines.channels = p.c;
+  lines.source_h = from_x ? p.h : p.p, lines.source_w = from_x ? p.w : p.q;
+  lines.target_h = from_x ? p.p : p.h, lines.target_w = from_x ? p.q : p.w;
+  return lines;
+}
+template <class Shape>
+size_t shared_bytes(const Lines& lines) {
+  return size_t{Shape::kStages} * lines.images_abreast * lines.width * kPitch;
+}
+
 template <class Shape, Flaw kFlaw = Flaw::None>
 void run_shape(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   using T = typename Shape::T;
   const bool forward = p.pass == Conv2dPass::Forward;
-  Lines lines = lines_of(p.n, p.p, p.q, Shape::kSegments, Shape::kStride, Shape::kReach);
-  lines.channels = p.c;
-  lines.source_h = forward ? p.h : p.p, lines.source_w = forward ? p.w : p.q;
-  lines.target_h = forward ? p.p : p.h, lines.target_w = forward ? p.q : p.w;
+  const Lines lines = lines_for<Shape>(p);
   const Operands<T> operands = {as<T>(forward ? b.x : b.dy),
                                 reinterpret_cast<const FragmentB*>(b.weight),
                                 b.bias,
@@ -77,7 +91,7 @@ void run_shape(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionCo
                                                      : static_cast<const float*>(nullptr)),
                                 as<T>(forward ? b.y : b.dx),
                                 p.activation};
-  const size_t shared = size_t{Shape::kStages} * lines.images_abreast * lines.width * kPitch;
+  const size_t shared = shared_bytes<Shape>(lines);
   if constexpr (Shape::kSpreads)
     launch(context, grid_of<T>(lines, context), kThreads, shared, spread<Shape, kFlaw>, lines, operands);
   else
@@ -89,37 +103,47 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
   with_tile<T>(p, [&](auto shape) { run_shape<decltype(shape)>(p, b, context); });
 }
 
+// The ring, and later what the parts of a unit exchange.
+template <class Shape>
+size_t grad_weight_shared_bytes(const Lines& lines) {
+  const int pixels = lines.images_abreast * lines.width + Shape::kPositions;
+  const size_t exchange = Shape::kParts > 1 ? size_t{72} * Shape::kUnits * 32 * sizeof(float) : 0;
+  return std::max(size_t{Shape::kStages} * pixels * Shape::kPixelPitch, exchange);
+}
+
 template <class Shape, Flaw kFlaw = Flaw::None>
 void run_grad_weight_shape(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   using T = typename Shape::T;
-  Lines lines = lines_of(p.n, p.p, p.q, Shape::kSegments, Shape::kStride, Shape::kReach);
-  lines.channels = p.c;
-  lines.source_h = p.h, lines.source_w = p.w, lines.target_h = p.p, lines.target_w = p.q;
+  const Lines lines = lines_for<Shape>(p);
   const dim3 grid = grid_of<T>(lines, context);
   const int per_group = static_cast<int>(p.channels_per_group()), size = p.c * per_group * 9;
   auto* const partial =
       static_cast<float*>(cuda_context(context).scratch(size_t{grid.x} * size * sizeof(float)));
-  const size_t ring =
-      size_t{Shape::kStages} * (lines.images_abreast * lines.width + Shape::kPositions) * Shape::kPixelPitch;
-  const size_t exchange = Shape::kParts > 1 ? size_t{72} * Shape::kUnits * 32 * sizeof(float) : 0;
   const GradWeightOperands<T> operands = {as<T>(b.x), as<T>(b.dy), partial, per_group};
-  launch(context, grid, kThreads, std::max(ring, exchange), grad_weight<Shape, kFlaw>, lines, operands);
-  launch(context, dim3(ceil_div(size, kThreads / kAdders)), kThreads, 0, add_partials, size,
+  launch(context, grid, kThreads, grad_weight_shared_bytes<Shape>(lines), grad_weight<Shape, kFlaw>, lines,
+         operands);
+  launch(context, dim3(ceil_div(size, kThreads / kAdders)), kThreads, 0, add_partials<>, size,
          static_cast<int>(grid.x), static_cast<const float*>(partial), p.accumulate != 0, b.dweight);
 }
 
-template <class T>
-void run_grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
+// body(Shape{}) with the tile of a gradWeight pass.
+template <class T, class Body>
+void with_grad_weight_tile(const Conv2dProblem& p, const Body& body) {
   const auto with_side = [&](auto side) {
     if (p.stride_h == 2)
-      run_grad_weight_shape<GradWeightTile<T, side(), 2>>(p, b, context);
+      body(GradWeightTile<T, side(), 2>{});
     else
-      run_grad_weight_shape<GradWeightTile<T, side(), 1>>(p, b, context);
+      body(GradWeightTile<T, side(), 1>{});
   };
   if (p.channels_per_group() <= 16)
     with_side(std::integral_constant<int, 16>{});
   else
     with_side(std::integral_constant<int, 32>{});
+}
+
+template <class T>
+void run_grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
+  with_grad_weight_tile<T>(p, [&](auto shape) { run_grad_weight_shape<decltype(shape)>(p, b, context); });
 }
 
 }  // namespace groupconv::cuda::grouped3x3

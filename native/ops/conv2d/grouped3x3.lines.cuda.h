@@ -23,11 +23,11 @@ enum class Flaw { None, NoBarrier, HalvesSwapped, NoMask, WrongPhase, NoTail };
 struct Lines {
   int images, channels;
   int source_h, source_w, target_h, target_w;
-  int rows;               // lines of one image from top to bottom
-  int strips, segments;   // a line has `strips` parts of up to `segments` times 8 positions
+  int rows;              // lines of one image from top to bottom
+  int strips, segments;  // a line has `strips` parts of up to `segments` times 8 positions
   int images_abreast, sets;
-  int width;              // pixels of one image's part of a source row, with the kernel's reach
-  int count;              // of lines
+  int width;  // pixels of one image's part of a source row, with the kernel's reach
+  int count;  // of lines
 };
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
@@ -85,16 +85,17 @@ struct Walk {
     }
     const int above = next / lines.rows;
     first = next % lines.rows;
-    last = min(lines.rows - 1, first + end - next - 1);
+    last = std::min(lines.rows - 1, first + end - next - 1);
     next += last - first + 1;
     image = above / lines.strips * lines.images_abreast;
     column = above % lines.strips * lines.segments * kSegment;
-    h = max(kStride * first - kAbove, kTop);
-    last_h = min(kStride * last + 1, lines.source_h - 1);
+    h = std::max(kStride * first - kAbove, kTop);
+    last_h = std::min(kStride * last + 1, lines.source_h - 1);
   }
 };
 
-// Where in a line position `i` of segment `segment` is. Segments past the line's images are nowhere: image < 0.
+// Where in a line position `i` of segment `segment` is. Segments past the line's images are nowhere: image <
+// 0.
 struct Position {
   int image, column;  // of the run's
   __device__ __forceinline__ Position(const Lines& lines, int segment, int i)

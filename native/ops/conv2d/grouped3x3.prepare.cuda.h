@@ -31,8 +31,7 @@ __global__ void __launch_bounds__(kThreads) prepare(int64_t fragments, WeightRea
     const int tap = static_cast<int>(i / (32 * Shape::kSlices * Shape::kSteps) % 9);
     const int unit = static_cast<int>(i / (32 * Shape::kSlices * Shape::kSteps * 9));
     const int column = lane / 4;
-    const int target =
-        unit * Shape::kUnit + 2 * Shape::kSlices * (column / 2) + 2 * slice + column % 2;
+    const int target = unit * Shape::kUnit + 2 * Shape::kSlices * (column / 2) + 2 * slice + column % 2;
     const int square = unit * Shape::kUnit / Shape::kSquare * Shape::kSquare;
     FragmentB fragment;
     for (int word = 0; word < 2; ++word) {

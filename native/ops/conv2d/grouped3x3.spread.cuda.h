@@ -1,7 +1,7 @@
 // gradInput at stride 2. Row p of dy adds to rows 2 p - 1, 2 p and 2 p + 1 of dx through the kernel's rows 0,
-// 1 and 2; position q to columns 2 q (through the kernel's column 1) and 2 q + 1 (through column 2, and column
-// 0 of position q + 1). So each of dx's four phases meets its own taps, 9 in all, and none is multiplied by
-// zeros in between.
+// 1 and 2; position q to columns 2 q (through the kernel's column 1) and 2 q + 1 (through column 2, and
+// column 0 of position q + 1). So each of dx's four phases meets its own taps, 9 in all, and none is
+// multiplied by zeros in between.
 #pragma once
 #include "ops/conv2d/grouped3x3.tile.cuda.h"
 
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       const int64_t first = (int64_t{run.image} * lines.target_h + row) * lines.target_w + 2 * run.column;
 #pragma unroll
       for (int column = 0; column < 2; ++column) {
-        places.store(o, first * lines.channels + blockIdx.y * kSlab<T>, column, sum[column], unit.bias);
+        places.store(o, first * lines.channels + blockIdx.y * kSlab<T>, column, sum[column]);
         clear<Shape>(sum[column]);
       }
     };

@@ -15,8 +15,8 @@ constexpr int kPitch = kSlabBytes + 16;
 // Of pixels in a line's part, the even columns.
 __host__ __device__ __forceinline__ int even_columns(int width) { return (width + 1) / 2; }
 
-// One thread's part of every row. kPixels: the most that a stage holds; kStride orders the columns; kLeft: the
-// first position's column is that many before position * kStride.
+// One thread's part of every row. kPixels: the most that a stage holds; kStride orders the columns; kLeft:
+// the first position's column is that many before position * kStride.
 template <class T, int kPixels, int kStride, int kLeft, int kPixelPitch = kPitch, Flaw kFlaw = Flaw::None>
 struct Stager {
   static constexpr int kPixelsPerRound = kThreads / kVectors;
@@ -43,10 +43,11 @@ struct Stager {
         column = column < even ? 2 * column : 2 * (column - even) + 1;
       }
       column += run.column * kStride - kLeft;
-      const bool inside = channel_inside && run.image + image < lines.images && image < lines.images_abreast &&
+      const bool inside = channel_inside && run.image + image < lines.images &&
+                          image < lines.images_abreast &&
                           (kFlaw == Flaw::NoMask || (column >= 0 && column < columns));
       offset[i] = inside ? (image * height * columns + column) * lines.channels + channel : kOutside;
-      if (kFlaw == Flaw::NoMask && inside) offset[i] = max(offset[i], 0);
+      if (kFlaw == Flaw::NoMask && inside) offset[i] = std::max(offset[i], 0);
     }
   }
   // `row`: column 0 of the row in the run's first image, at the slab's first channel.

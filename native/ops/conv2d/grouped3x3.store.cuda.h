@@ -1,5 +1,6 @@
 // From a warp's sums to the target: bias, addend, activation, rounding.
 #pragma once
+#include "cuda/activate.h"
 #include "cuda/warp_matrix.h"
 #include "ops/conv2d/grouped3x3.lines.cuda.h"
 
@@ -15,19 +16,21 @@ struct Operands {
   Activation activation;
 };
 
-// A lane's targets of one tile, which is two segments: `kColumns` neighbouring columns for each position, each
-// 2 * kSlices neighbouring channels. The weights' columns are ordered so that they are neighbours.
+// A lane's targets of one tile, which is two segments: `kColumns` neighbouring columns for each position,
+// each 2 * kSlices neighbouring channels. The weights' columns are ordered so that they are neighbours.
 template <class T, int kSlices, int kColumns, Flaw kFlaw = Flaw::None>
 struct Places {
   static constexpr int kChannels = 2 * kSlices;
   static constexpr int kNowhere = -1;
 
   int offset[2][kColumns];  // elements from the run's first position, at the slab's first channel
+  int first_channel;        // the lane's
 
   // `channel`: the lane's first within the slab; negative where the warp has none.
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run, int tile, int channel) {
     const int lane = threadIdx.x % 32;
+    first_channel = blockIdx.y * kSlab<T> + channel;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const Position at(lines, 2 * tile + half, lane / 4);
@@ -36,23 +39,29 @@ struct Places {
       for (int i = 0; i < kColumns; ++i) {
         const int column = kColumns * at.column + i;
         const bool column_inside = kFlaw == Flaw::NoTail || kColumns * run.column + column < lines.target_w;
-        offset[half][i] = inside && column_inside
-                              ? (at.image * lines.target_h * lines.target_w + column) * lines.channels + channel
-                              : kNowhere;
+        offset[half][i] =
+            inside && column_inside
+                ? (at.image * lines.target_h * lines.target_w + column) * lines.channels + channel
+                : kNowhere;
       }
     }
   }
 
   // `row`: elements up to the target row's first position.
   __device__ __forceinline__ void store(const Operands<T>& o, int64_t row, int column,
-                                        const float (&sum)[kSlices][4], const float (&bias)[kChannels]) const {
+                                        const float (&sum)[kSlices][4]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (offset[half][column] < 0) continue;
       const int64_t at = row + offset[half][column];
       float value[kChannels];
 #pragma unroll
-      for (int i = 0; i < kChannels; ++i) value[i] = sum[i / 2][2 * half + i % 2] + bias[i];
+      for (int i = 0; i < kChannels; ++i) value[i] = sum[i / 2][2 * half + i % 2];
+      if (o.bias) {
+        const auto bias = load_pack<kChannels>(o.bias + first_channel);
+#pragma unroll
+        for (int i = 0; i < kChannels; ++i) value[i] += bias.element[i];
+      }
       if (o.addend) {
         const auto addend = load_pack<kChannels>(o.addend + at);
 #pragma unroll
@@ -60,11 +69,7 @@ struct Places {
       }
       Pack<T, kChannels> pack;
 #pragma unroll
-      for (int i = 0; i < kChannels; ++i) {
-        if (o.activation != Activation::None && value[i] < 0) value[i] = 0;
-        if (o.activation == Activation::Relu6 && value[i] > 6) value[i] = 6;
-        pack.element[i] = from_float<T>(value[i]);
-      }
+      for (int i = 0; i < kChannels; ++i) pack.element[i] = from_float<T>(activate(o.activation, value[i]));
       store_pack(o.target + at, pack);
     }
   }

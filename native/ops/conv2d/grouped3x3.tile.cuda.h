@@ -1,8 +1,8 @@
 // How a block of threads is shaped: squares, units, tiles.
 //
-// Weights are multiplied in dense squares of kSquare input by kSquare output channels; groups of 4 and 8 share
-// a square of 16 (float32: of 8), zeros off its diagonal. A unit is what one warp computes of a square: 8 *
-// kSlices output channels, whose weights it keeps in registers. A tile is 16 positions, two segments.
+// Weights are multiplied in dense squares of kSquare input by kSquare output channels; groups of 4 and 8
+// share a square of 16 (float32: of 8), zeros off its diagonal. A unit is what one warp computes of a square:
+// 8 * kSlices output channels, whose weights it keeps in registers. A tile is 16 positions, two segments.
 #pragma once
 #include "ops/conv2d/grouped3x3.stage.cuda.h"
 #include "ops/conv2d/grouped3x3.store.cuda.h"
@@ -38,14 +38,13 @@ struct Tile {
   static constexpr int kStages = kPixels <= 48 ? 8 : kPixels <= 80 ? 4 : 3;
 };
 
-// A warp's unit: its weights, its bias, and where its channels begin.
+// A warp's unit: its weights, and where its channels begin.
 template <class Shape>
 struct Unit {
   using T = typename Shape::T;
   static constexpr int kSlices = Shape::kSlices, kChannels = 2 * kSlices;
 
   FragmentB weights[9][Shape::kSteps][kSlices];
-  float bias[kChannels];
   int channel;       // the lane's first within the slab; negative: none
   int source_bytes;  // from the slab's first channel to the square's
 
@@ -53,7 +52,7 @@ struct Unit {
   __device__ __forceinline__ void load(const Lines& lines, const Operands<T>& o) {
     const int lane = threadIdx.x % 32, in_slab = threadIdx.x / 32 % Shape::kUnits;
     const int unit = blockIdx.y * Shape::kUnits + in_slab, units = lines.channels / Shape::kUnit;
-    const int safe = min(unit, units - 1);  // warps past the last channel compute and don't store
+    const int safe = std::min(unit, units - 1);  // warps past the last channel compute and don't store
     const FragmentB* from = o.weights + int64_t{safe} * 9 * Shape::kSteps * kSlices * 32 + lane;
 #pragma unroll
     for (int tap = 0; tap < 9; ++tap)
@@ -62,9 +61,6 @@ struct Unit {
 #pragma unroll
         for (int slice = 0; slice < kSlices; ++slice)
           weights[tap][step][slice] = from[((tap * Shape::kSteps + step) * kSlices + slice) * 32];
-#pragma unroll
-    for (int i = 0; i < kChannels; ++i)
-      bias[i] = o.bias ? o.bias[safe * Shape::kUnit + kChannels * (lane % 4) + i] : 0;
     channel = unit < units ? in_slab * Shape::kUnit + kChannels * (lane % 4) : -1;
     source_bytes = in_slab * Shape::kUnit / Shape::kSquare * Shape::kSquare * static_cast<int>(sizeof(T));
   }
@@ -74,7 +70,7 @@ struct Unit {
 __device__ __forceinline__ int row_in_stage(const Lines& lines, int tile, int source_bytes) {
   const int lane = threadIdx.x % 32;
   const Position at(lines, 2 * tile + lane / 8 % 2, lane % 8);
-  return (max(at.image, 0) * lines.width + at.column) * kPitch + source_bytes + lane / 16 * 16;
+  return (std::max(at.image, 0) * lines.width + at.column) * kPitch + source_bytes + lane / 16 * 16;
 }
 
 // sum += tile times the weights of one tap, over one step.

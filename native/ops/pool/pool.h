@@ -45,22 +45,22 @@ Registry<PoolProblem, PoolBuffers>& pool_registry();
 struct PoolRange {
   int64_t begin, end;
 };
-static inline PoolRange pool_range(const PoolProblem& p, int64_t output, int64_t input_extent,
-                                   int64_t output_extent, int64_t kernel, int64_t stride, int64_t pad) {
+static constexpr PoolRange pool_range(const PoolProblem& p, int64_t output, int64_t input_extent,
+                                      int64_t output_extent, int64_t kernel, int64_t stride, int64_t pad) {
   if (p.kind == PoolKind::AdaptiveAvg)
     return {output * input_extent / output_extent,
             ((output + 1) * input_extent + output_extent - 1) / output_extent};
   const int64_t begin = output * stride - pad, end = begin + kernel;
   return {begin < 0 ? 0 : begin, end > input_extent ? input_extent : end};
 }
-static inline PoolRange pool_rows(const PoolProblem& p, int64_t output) {
+static constexpr PoolRange pool_rows(const PoolProblem& p, int64_t output) {
   return pool_range(p, output, p.h, p.p, p.kernel_h, p.stride_h, p.pad_top);
 }
-static inline PoolRange pool_columns(const PoolProblem& p, int64_t output) {
+static constexpr PoolRange pool_columns(const PoolProblem& p, int64_t output) {
   return pool_range(p, output, p.w, p.q, p.kernel_w, p.stride_w, p.pad_left);
 }
 // What the sum over a window is divided by.
-static inline int64_t pool_divisor(const PoolProblem& p, PoolRange rows, PoolRange columns) {
+static constexpr int64_t pool_divisor(const PoolProblem& p, PoolRange rows, PoolRange columns) {
   return p.kind == PoolKind::Avg && p.count_include_pad
              ? int64_t{p.kernel_h} * p.kernel_w
              : (rows.end - rows.begin) * (columns.end - columns.begin);

@@ -6,7 +6,7 @@
 //                    (not on grouped or strided gradInput). Knob 7: 1 is faster than 0, which is offered
 //                    first
 //   1 varying order  all that 2 does; every second run is off in the last digits
-//   2 plain          one convolution, symmetric padding, the same type everywhere; the fallback
+//   2 plain          one convolution, symmetric padding; the fallback
 //   3 narrow sums    like 0, but adds up in bfloat16
 #pragma once
 #include <functional>
@@ -18,6 +18,7 @@ struct CudnnStandin {
   std::vector<std::string> executed;  // "engine 0 7=1", in order
   int plans = 0;                      // that were built
   bool refuse = false;                // finds no engine for anything
+  bool only_one_type = false;         // gradWeight's result must have the type of the activations
   bool fail_to_execute = false;       // says NOT_SUPPORTED only when a plan is run
   // What work is given to: the emulator's streams. Without it, it is done at once.
   std::function<void(void* stream, std::function<void()>)> submit;
