@@ -31,7 +31,7 @@ struct Tile {
   static constexpr int kUnit = 8 * kSlices;
   static constexpr int kUnits = kSlab<T> / kUnit;
   // Tiles of a line that one warp computes, at once.
-  static constexpr int kTiles = kStride == 1 && !kSpreads && kSteps == 1 ? 2 : 1;
+  static constexpr int kTiles = kStride == 1 && !kSpreads && kSquare == 8 ? 2 : 1;
   static constexpr int kSegments = 2 * kTiles * kWarps / kUnits;
   // A line of many narrow images has most pixels.
   static constexpr int kPixels = kSegments * (kSegment * kStride + kReach);
