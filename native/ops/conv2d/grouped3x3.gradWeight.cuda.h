@@ -106,10 +106,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   const auto fetch = [&](int into) {
     if (loading.valid()) {
       if (fresh) {
-        stage_x.aim(lines, loading, lines.source_h, lines.source_w, lines.width,
-                    lines.images_abreast * lines.width);
-        // Segments past the images are zeros.
-        stage_dy.aim(lines, loading, lines.target_h, lines.target_w, dy_width, Shape::kPositions);
+        stage_x.aim(lines, loading, lines.source_h, lines.source_w, lines.width, lines.images_abreast);
+        stage_dy.aim(lines, loading, lines.target_h, lines.target_w, dy_width, lines.images_abreast);
+        stage_dy.pixels = Shape::kPositions;  // segments past the images are zeros
       }
       unsigned char* const stage = memory + into * stage_bytes;
       if (loading.h >= 0)

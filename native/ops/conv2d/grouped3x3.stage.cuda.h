@@ -21,14 +21,16 @@ template <class T, int kPixels, int kStride, int kLeft, int kPixelPitch = kPitch
 struct Stager {
   static constexpr int kPixelsPerRound = kThreads / kVectors;
   static constexpr int kRounds = (kPixels + kPixelsPerRound - 1) / kPixelsPerRound;
-  static constexpr int kOutside = -1, kNothing = -2;
+  static constexpr int kOutside = -1;
 
+  int pixels;           // of a stage
   int offset[kRounds];  // elements from the row's first pixel; kOutside: zeros
 
-  // For the rows of one run: `pixels` of them, `width` of each image.
+  // For the rows of one run. `width` pixels of each image, `parts` images.
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run, int height, int columns, int width,
-                                      int pixels) {
+                                      int parts) {
+    pixels = parts * width;
     const int channel = threadIdx.x % kVectors * (16 / sizeof(T));
     const bool channel_inside = static_cast<int>(blockIdx.y) * kSlab<T> + channel < lines.channels;
 #pragma unroll
@@ -46,7 +48,6 @@ struct Stager {
                           (kFlaw == Flaw::NoMask || (column >= 0 && column < columns));
       offset[i] = inside ? (image * height * columns + column) * lines.channels + channel : kOutside;
       if (kFlaw == Flaw::NoMask && inside) offset[i] = std::max(offset[i], 0);
-      if (pixel >= pixels) offset[i] = kNothing;
     }
   }
   // `row`: column 0 of the row in the run's first image, at the slab's first channel.
@@ -54,7 +55,7 @@ struct Stager {
 #pragma unroll
     for (int i = 0; i < kRounds; ++i) {
       const int pixel = i * kPixelsPerRound + threadIdx.x / kVectors;
-      if (offset[i] != kNothing)
+      if (pixel < pixels)
         copy_async(stage + pixel * kPixelPitch + threadIdx.x % kVectors * 16,
                    row + (offset[i] < 0 ? 0 : offset[i]), offset[i] >= 0);
     }

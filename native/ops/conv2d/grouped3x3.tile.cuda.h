@@ -27,7 +27,7 @@ struct Tile {
   static constexpr int kReach = kSpreads ? 1 : 3 - kStride;
   static constexpr int kSteps = kSquare / kStepElements<T>;  // of a tap
   // Weights take 18 * kSteps * kSlices registers.
-  static constexpr int kSlices = kSquare == 8 || kSteps > 2 ? 1 : 2;
+  static constexpr int kSlices = sizeof(T) == 4 ? 1 : 2;
   static constexpr int kUnit = 8 * kSlices;
   static constexpr int kUnits = kSlab<T> / kUnit;
   // Tiles of a line that one warp computes, at once.
@@ -125,8 +125,7 @@ struct Ring {
   __device__ __forceinline__ void fetch(const Lines& lines, const T* source, int into) {
     if (walk.valid()) {
       if (run_begins)
-        stager.aim(lines, walk, lines.source_h, lines.source_w, lines.width,
-                   lines.images_abreast * lines.width);
+        stager.aim(lines, walk, lines.source_h, lines.source_w, lines.width, lines.images_abreast);
       const int64_t row = (int64_t{walk.image} * lines.source_h + walk.h) * lines.source_w;
       stager.copy(source + row * lines.channels + blockIdx.y * kSlab<T>, memory + into * stage_bytes);
       run_begins = walk.advance(lines);
