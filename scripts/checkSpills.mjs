@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 
 // Kernels that may, a little: the beginning of "file: kernel", and the most bytes of stack and of spills together, on the
 // architecture with the most. Each is a debt: what no longer needs its entry is told.
-const ALLOWED = {};
+const ALLOWED = {
+  'ops/conv2d/grouped3x3.cuda.cu: ': 64, // 32 channels a group at stride 1, on 120 alone: 128 registers are 2 too few
+};
 
 /** Every file below a folder whose name ends so. */
 function filesBelow(folder, ending) {
