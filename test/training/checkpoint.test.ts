@@ -80,6 +80,7 @@ test.serial("a scaler's state goes along, and a training with one resumes bit fo
   const without = toyTraining();
   const resume = { ...without.options, epochs: 3, checkpoint: { path, resume: true } };
   await t.throwsAsync(fit(without.model, resume), { message: /scaler/ });
+  rmSync(path);
 });
 
 test.serial('a resumed training is the unbroken one, bit for bit', async (t) => {
