@@ -52,7 +52,9 @@ export function record<S extends Shape, D extends FloatDType = 'float32'>(
  * @throws INVALID_ARGUMENT (no tensor, several devices), DISPOSED, UNSUPPORTED (dtype)
  */
 export function checkInputs(name: string, activations: Roles, parameters: Roles = {}): void {
-  for (const [role, tensor] of Object.entries(activations)) {
+  // for … in: these loops run at every operator, and lists of entries would be made anew each time.
+  for (const role in activations) {
+    const tensor = activations[role];
     if (!isUsable(name, role, tensor)) continue;
     check(
       isFloatDType(tensor.dtype),
@@ -60,7 +62,8 @@ export function checkInputs(name: string, activations: Roles, parameters: Roles 
       () => `${name}: ${role} is ${tensor.dtype}, a dtype of floating point is needed`,
     );
   }
-  for (const [role, tensor] of Object.entries(parameters)) {
+  for (const role in parameters) {
+    const tensor = parameters[role];
     if (!isUsable(name, role, tensor)) continue;
     check(
       tensor.dtype === 'float32',
@@ -68,7 +71,7 @@ export function checkInputs(name: string, activations: Roles, parameters: Roles 
       () => `${name}: ${role} is ${tensor.dtype}; it stays float32, whatever dtype activations have`,
     );
   }
-  checkOneDevice(name, { ...activations, ...parameters });
+  checkOneDevice(name, activations, parameters);
 }
 
 /** Whether there is one; a tensor that is there must be usable. */
@@ -80,17 +83,23 @@ function isUsable(name: string, role: string, tensor: AnyTensor | null | undefin
 }
 
 /** @internal @throws INVALID_ARGUMENT, naming both, when two of the tensors are on different devices */
-export function checkOneDevice(name: string, tensors: Roles): void {
-  let first: [role: string, device: Device] | null = null;
-  for (const [role, tensor] of Object.entries(tensors)) {
-    if (!tensor) continue;
-    first ??= [role, tensor.device];
-    const [other, device] = first;
-    check(
-      tensor.device === device,
-      'INVALID_ARGUMENT',
-      () =>
-        `${name}: ${other} is on ${device}, ${role} on ${tensor.device}; to(device) moves tensors and modules`,
-    );
-  }
+export function checkOneDevice(name: string, ...groups: Roles[]): void {
+  let first: AnyTensor | null = null;
+  let firstRole = '';
+  for (const group of groups)
+    for (const role in group) {
+      const tensor = group[role];
+      if (!tensor) continue;
+      if (first === null) {
+        first = tensor;
+        firstRole = role;
+      }
+      const { device } = first;
+      check(
+        tensor.device === device,
+        'INVALID_ARGUMENT',
+        () =>
+          `${name}: ${firstRole} is on ${device}, ${role} on ${tensor.device}; to(device) moves tensors and modules`,
+      );
+    }
 }

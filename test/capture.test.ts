@@ -37,6 +37,7 @@ import {
   tensor,
   zeros,
 } from '../lib/index.js';
+import { defaultDevice, isEmulated, skipsEmulated } from './helpers/devices.js';
 import { rejectsCode, throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
@@ -287,7 +288,7 @@ function follow(make: () => Program, captured: boolean): Followed {
 const threadCounts = numThreads();
 for (const [name, make] of Object.entries(programs))
   test.serial(`captured is eager, bit for bit: ${name}`, (t) => {
-    for (const threads of [1, 2]) {
+    for (const threads of isEmulated ? [2] : [1, 2]) {
       setNumThreads(threads);
       const eager = follow(make, false);
       const replayed = follow(make, true);
@@ -302,6 +303,9 @@ for (const [name, make] of Object.entries(programs))
     }
     setNumThreads(threadCounts);
   });
+
+/** A training step takes half a second on the emulator. */
+const many = isEmulated ? 20 : 1000;
 
 test.serial('a thousand calls stay flat, and dispose gives everything back', async (t) => {
   const start = await settled();
@@ -318,10 +322,10 @@ test.serial('a thousand calls stay flat, and dispose gives everything back', asy
     return loss;
   });
   t.true(step.bytes > 0);
-  for (let i = 0; i < 50; i++) step();
+  for (let i = 0; i < many / 20; i++) step();
   const before = await settled();
-  for (let i = 0; i < 1000; i++)
-    if (i % 100 === 0) t.true(Number.isFinite(step().item()));
+  for (let i = 0; i < many; i++)
+    if (i % (many / 10) === 0) t.true(Number.isFinite(step().item()));
     else step();
   const after = await settled();
   t.deepEqual(
@@ -352,7 +356,7 @@ test.serial('memory of a disposed capture is used again', async (t) => {
     return (await settled()).reservedBytes;
   };
   const first = await round();
-  for (let i = 0; i < 20; i++) t.is(await round(), first);
+  for (let i = 0; i < (isEmulated ? 3 : 20); i++) t.is(await round(), first);
 });
 
 test.serial('gradients outlive their capture', (t) => {
@@ -507,6 +511,7 @@ test.serial('a failure while running is told at the next wait, and the next call
 });
 
 test.serial('captured work runs in worker threads', async (t) => {
+  if (skipsEmulated(t, 'workers that train')) return;
   const source = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(
     new URL('./helpers/capturingWorker.ts', import.meta.url).href,
   )}); })`;
@@ -522,9 +527,7 @@ test.serial('captured work runs in worker threads', async (t) => {
   t.pass('terminated in the middle');
 });
 
-const elsewhere = devices().find(
-  ({ available, device }) => available && device !== zeros([1]).device,
-)?.device;
+const elsewhere = devices().find(({ available, device }) => available && device !== defaultDevice)?.device;
 test.serial('a captured function stays on one device', (t) => {
   if (!elsewhere) {
     t.log('skipped: there is one device');

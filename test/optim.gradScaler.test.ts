@@ -92,6 +92,15 @@ test.serial('the scale stays a float32', async (t) => {
   t.is(scaler.currentScale, 2 ** 127);
 });
 
+test.serial('a loss is scaled by what is the scale when it runs', async (t) => {
+  const scaler = new optim.GradScaler({ initialScale: 8 });
+  const loss = tensor(1, undefined, { requiresGrad: true });
+  const scaled = scaler.scale(loss);
+  scaler.loadState({ scale: 2, growthTracker: 0 });
+  t.is(scaler.scale(loss).item(), 2);
+  throwsCode(t, 'INVALID_ARGUMENT', () => scaled.backward(), /changed in place/);
+});
+
 test.serial('several optimisers, one scale: any overflow lowers it, each skips for itself', async (t) => {
   const scaler = new optim.GradScaler({ initialScale: 2 });
   const [a, b] = [parameter(1), parameter(1)];
@@ -139,6 +148,7 @@ test.serial('nothing is left behind', async (t) => {
     scaler.update();
     optimizer.zeroGrad();
   }
+  scaler.dispose();
   t.is(memory().bytes, before);
 });
 

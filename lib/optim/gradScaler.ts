@@ -1,10 +1,11 @@
 import { full } from '../create.js';
+import type { Device } from '../device.js';
 import { check } from '../errors.js';
 import { linear } from '../ops/linear.js';
 import { reshape } from '../ops/reshape.js';
 import { checkOptions, count } from '../options.js';
-import { scope } from '../scope.js';
-import type { Tensor0D } from '../tensor.js';
+import { keep, scope } from '../scope.js';
+import type { Tensor0D, Tensor2D } from '../tensor.js';
 import { scaleAndClip } from './clipGradNorm.js';
 import { number, type Optimizer } from './optimizer.js';
 
@@ -48,6 +49,7 @@ export class GradScaler {
   readonly growthInterval: number;
   #scale: number;
   #growthTracker = 0;
+  readonly #weights = new Map<Device, Tensor2D>();
   /** The optimisers that stepped since the last update, each with whether its gradients were finite. */
   readonly #stepped = new Map<Optimizer, boolean | null>();
 
@@ -75,10 +77,21 @@ export class GradScaler {
   /** The loss times the scale, for `backward()`. @throws UNSUPPORTED (dtype), INVALID_SHAPE (no scalar), DISPOSED */
   scale(loss: Tensor0D): Tensor0D {
     return scope(() => {
-      // A layer with one weight, which is the scale: its backward multiplies by it, too.
-      const weight = full([1, 1], this.#scale, { device: loss.device });
-      return reshape(linear(reshape(loss, [1, 1]), weight), []);
+      const row = reshape(loss, [1, 1]);
+      return reshape(linear(row, this.#weightOn(row.device)), []);
     });
+  }
+  /** The scale as a layer's only weight. On the device, so that a captured step follows it. */
+  #weightOn(device: Device): Tensor2D {
+    const known = this.#weights.get(device);
+    if (known) return known;
+    const weight = keep(full([1, 1], this.#scale, { device }));
+    this.#weights.set(device, weight);
+    return weight;
+  }
+  #setScale(scale: number): void {
+    this.#scale = scale;
+    for (const weight of this.#weights.values()) weight.set(Float32Array.of(scale));
   }
 
   /**
@@ -114,11 +127,11 @@ export class GradScaler {
     check(!found.includes(null), 'INVALID_ARGUMENT', 'GradScaler: update: await step() first');
     this.#stepped.clear();
     if (found.includes(false)) {
-      this.#scale *= this.backoffFactor;
+      this.#setScale(this.#scale * this.backoffFactor);
       this.#growthTracker = 0;
     } else if (++this.#growthTracker === this.growthInterval) {
       const grown = this.#scale * this.growthFactor;
-      if (grown <= MOST) this.#scale = grown;
+      if (grown <= MOST) this.#setScale(grown);
       this.#growthTracker = 0;
     }
   }
@@ -130,9 +143,18 @@ export class GradScaler {
   /** Goes on from a state. @throws INVALID_ARGUMENT */
   loadState({ scale, growthTracker }: GradScalerState): void {
     const tracker = count('GradScaler', 'growthTracker', growthTracker, 0);
-    this.#scale = positive('scale', scale);
+    this.#setScale(positive('scale', scale));
     this.#growthTracker = tracker;
     this.#stepped.clear();
+  }
+
+  /** Frees the scale's few bytes on devices; the scaler can be used on. */
+  dispose(): void {
+    for (const weight of this.#weights.values()) weight.dispose();
+    this.#weights.clear();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

@@ -5,6 +5,7 @@ import type { DType } from '../dtype.js';
 import { check, GroupConvError } from '../errors.js';
 import { loadSafetensors, readSafetensorsMetadata, saveSafetensors } from '../io/safetensors.js';
 import type { Module } from '../module.js';
+import type { GradScaler, GradScalerState } from '../optim/gradScaler.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { getRandomState, type RandomState, setRandomState } from '../random.js';
 import type { Shape, Tensor } from '../tensor.js';
@@ -23,6 +24,7 @@ const VERSION = 1;
 export interface TrainingParts {
   readonly model: Module;
   readonly optimizer: Optimizer;
+  readonly scaler?: GradScaler | undefined;
   readonly ema?: EMA | undefined;
   /** The loaders whose position is kept. */
   readonly loaders?: readonly DataLoader[];
@@ -31,6 +33,7 @@ export interface TrainingParts {
 interface Header {
   version: number;
   random: RandomState;
+  scaler?: GradScalerState;
   loaders: LoaderState[];
   progress: unknown;
 }
@@ -40,8 +43,9 @@ type AnyState = Map<string, Tensor<Shape, DType>>;
 const parts = ['model', 'optimizer', 'ema'] as const;
 
 /**
- * Writes the state of a training to a file that appears complete or not at all: weights, optimiser, average, the random
- * generator, the loaders' positions, and whatever else `progress` says, as JSON. Values are those at the time of the call.
+ * Writes the state of a training to a file that appears complete or not at all: weights, optimiser, scaler, average, the
+ * random generator, the loaders' positions, and whatever else `progress` says, as JSON. Values are those at the time of
+ * the call.
  *
  * @throws INVALID_FILE when it can't be written, and what led to the tensors' failure
  */
@@ -50,7 +54,7 @@ export async function saveCheckpoint(
   training: TrainingParts,
   progress: unknown,
 ): Promise<void> {
-  const { model, optimizer, ema, loaders = [] } = training;
+  const { model, optimizer, scaler, ema, loaders = [] } = training;
   const steps = optimizer.stateDict();
   const states = { model: model.stateDict(), optimizer: steps as AnyState, ema: ema?.stateDict() };
   const all: AnyState = new Map();
@@ -58,6 +62,7 @@ export async function saveCheckpoint(
   const header: Header = {
     version: VERSION,
     random: getRandomState(),
+    ...(scaler && { scaler: scaler.state() }),
     loaders: loaders.map((loader) => loader.state()),
     progress,
   };
@@ -94,7 +99,7 @@ function parse(path: string, loaders: number): Header {
  *   another training
  */
 export function loadCheckpoint(path: string, training: TrainingParts): unknown {
-  const { model, optimizer, ema, loaders = [] } = training;
+  const { model, optimizer, scaler, ema, loaders = [] } = training;
   const header = parse(path, loaders.length);
   const all = loadSafetensors(path);
   try {
@@ -110,10 +115,16 @@ export function loadCheckpoint(path: string, training: TrainingParts): unknown {
       'INVALID_ARGUMENT',
       () => `loadCheckpoint: ${path} has an average of the weights, this training keeps none`,
     );
+    check((scaler === undefined) === (header.scaler === undefined), 'INVALID_ARGUMENT', () =>
+      header.scaler
+        ? `loadCheckpoint: ${path} has the state of a scaler, this training has none`
+        : `loadCheckpoint: ${path} is of a training without a scaler, this one has one`,
+    );
     model.loadStateDict(stateOf('model'));
     ema?.loadStateDict(average);
     optimizer.loadStateDict(stateOf('optimizer') as Parameters<Optimizer['loadStateDict']>[0]);
     for (const [i, loader] of loaders.entries()) loader.loadState(header.loaders[i] as LoaderState);
+    if (header.scaler) scaler?.loadState(header.scaler);
     setRandomState(header.random);
   } finally {
     for (const tensor of all.values()) tensor.dispose();

@@ -4,10 +4,12 @@ import { busySeconds, synchronize } from '../device.js';
 import { check } from '../errors.js';
 import { crossEntropy } from '../ops/crossEntropy.js';
 import { clipGradNorm } from '../optim/clipGradNorm.js';
+import type { GradScaler } from '../optim/gradScaler.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { type Schedule, Scheduler } from '../optim/schedules.js';
 import { checkOptions, count } from '../options.js';
 import { scope } from '../scope.js';
+import type { Tensor0D } from '../tensor.js';
 import { loadCheckpoint, removeLeftovers, saveCheckpoint } from './checkpoint.js';
 import type { EMA } from './ema.js';
 import { type Classifier, evaluate, type Loss, OneBehind, type Readings, read } from './evaluate.js';
@@ -61,7 +63,9 @@ export interface FitOptions {
   metrics?: Metrics;
   /** The gradients' largest norm, see `optim.clipGradNorm`; not clipped by default. */
   clipGradNorm?: number;
-  /** Updated after every step; its weights are what `validation` sees. */
+  /** For models that compute in float16. */
+  scaler?: GradScaler;
+  /** Updated after every step that is taken; its weights are what `validation` sees. */
   ema?: EMA;
   onStep?: (report: StepReport) => void;
   /** Called after every epoch, before its checkpoint is written; awaited. */
@@ -89,6 +93,7 @@ const known = [
   'loss',
   'metrics',
   'clipGradNorm',
+  'scaler',
   'ema',
   'onStep',
   'onEpoch',
@@ -115,14 +120,14 @@ interface Progress {
  */
 export async function fit(model: Classifier, options: FitOptions): Promise<History> {
   checkOptions('fit', options, known);
-  const { train, validation, optimizer, schedule, ema, checkpoint, signal, onEpoch } = options;
+  const { train, validation, optimizer, schedule, scaler, ema, checkpoint, signal, onEpoch } = options;
   const { loss = crossEntropy, metrics = { accuracy } } = options;
   count('fit', 'epochs', options.epochs);
   checkMetrics('fit', metrics);
   checkOptions('fit: checkpoint', checkpoint ?? {}, ['path', 'resume']);
   const scheduler = new Scheduler(optimizer, schedule ?? (() => 1));
   const loaders = validation ? [train, validation] : [train];
-  const training = { model, optimizer, ema, loaders };
+  const training = { model, optimizer, scaler, ema, loaders };
   let epochs: EpochReport[] = [];
 
   if (checkpoint?.resume && existsSync(checkpoint.path)) {
@@ -158,19 +163,31 @@ const progressOf = (train: DataLoader, epochs: EpochReport[]): Progress => ({
 
 type Settings = FitOptions & Required<Pick<FitOptions, 'loss' | 'metrics'>>;
 
-/** Forward, backward and an update. Returns once all of it is queued. */
-function trainStep(model: Classifier, { images, labels }: Batch, settings: Settings): Readings {
-  const { loss, optimizer, ema, clipGradNorm: maxNorm } = settings;
-  return scope(() => {
+/** Forward, backward and an update. Resolves once all of it is queued: at once, or, with a scaler, after backward. */
+async function trainStep(
+  model: Classifier,
+  { images, labels }: Batch,
+  settings: Settings,
+): Promise<Readings> {
+  const { loss, optimizer, scaler, ema, clipGradNorm: maxNorm } = settings;
+  const readings = scope(() => {
     const logits = model.forward(images);
     const value = loss(logits, labels);
     optimizer.zeroGrad();
-    value.backward();
-    if (maxNorm !== undefined) clipGradNorm(optimizer.parameters, maxNorm);
-    optimizer.step();
-    ema?.update();
+    if (scaler) scaler.scale(value as Tensor0D).backward();
+    else value.backward();
     return read(value, logits);
   });
+  if (!scaler) {
+    if (maxNorm !== undefined) clipGradNorm(optimizer.parameters, maxNorm).dispose();
+    optimizer.step();
+  } else {
+    const stepped = await scaler.step(optimizer, maxNorm === undefined ? {} : { clipGradNorm: maxNorm });
+    scaler.update();
+    if (!stepped) return readings;
+  }
+  ema?.update();
+  return readings;
 }
 
 /** Null when the signal stopped it. */
@@ -190,7 +207,7 @@ async function trainEpoch(
   model.train();
   for await (const batch of train) {
     lr = optimizer.lr;
-    const readings = trainStep(model, batch, settings);
+    const readings = await trainStep(model, batch, settings);
     scheduler.step();
     const { labelValues } = batch;
     const number = ++step;

@@ -113,9 +113,11 @@ void Recording::bring_in() {
 }
 
 void Recording::renew(Preparation& preparation) {
-  const TensorPtr parameter = met_.at(preparation.parameter).tensor.lock();
+  const auto met = met_.find(preparation.parameter);
+  const TensorPtr parameter = met == met_.end() ? nullptr : met->second.tensor.lock();
+  if (!parameter) return;          // it came and went within the work
   if (preparation.work.empty()) {  // the work itself makes it, of values that nobody else knows
-    if (parameter) parameter->set_derived(preparation.key, Stamp({}));
+    parameter->set_derived(preparation.key, Stamp({}));
     return;
   }
   const Stamp now =

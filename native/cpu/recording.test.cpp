@@ -204,6 +204,15 @@ void check_derived() {
     recording->replay();
   }
 
+  // A parameter that comes and goes within the work.
+  recording = record(*stream, [&] {
+    const TensorPtr sum = plus(*weight, 1);
+    after = copy_of(*sum, tenfold(*sum));
+  });
+  set(*weight, {4, 4});
+  recording->replay();
+  CHECK(read(*after)[0] == 50);
+
   // Two forms that take turns in one memory.
   set(*weight, {1, 1});
   recording = record(*stream, [&] {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/check.h"
+#include "core/recording.h"
 #include "core/tensor.h"
 #include "cuda/engine.h"
 #include "cuda/launch.h"
@@ -154,6 +155,48 @@ void test_between_streams() {
   test::check_throws(ErrorCode::DeviceFailure, "lost", [&] { second->synchronize(); });
 }
 
+// Recorded work becomes a graph: with what it uploads, on memory that others don't get meanwhile.
+void test_recording() {
+  const auto stream = open();
+  const auto add = [&](Tensor& tensor, float addend) {
+    stream->submit([=, size = tensor.size(), data = tensor.update_in_layout(1)](const ExecutionContext& c) {
+      launch(c, grid_for(c, size), kThreads, 0, add_to_all, addend, size, data);
+    });
+  };
+  const TensorPtr count = upload(stream, {5}, Values(5, 0.0f));
+  TensorPtr made;
+  stream->begin_recording();
+  made = upload(stream, {5}, Values(5, 10.0f));
+  add(*made, 1);
+  add(*count, 1);
+  std::shared_ptr<Recording> recording = stream->end_recording();
+  CHECK(download(*count) == Values(5, 1.0f) && download(*made) == Values(5, 11.0f));
+  for (int call = 2; call < 5; ++call) {
+    add(*made, 100);  // undone by the upload
+    upload(stream, {5}, Values(5, 7.0f));
+    recording->replay();
+    CHECK(download(*count) == Values(5, static_cast<float>(call)) && download(*made) == Values(5, 11.0f));
+  }
+  recording->replay();
+  recording.reset();  // the queue has it still
+  CHECK(download(*count) == Values(5, 5.0f));
+
+  // A capture that fails leaves the queue usable.
+  bool fails = false;
+  stream->begin_recording();
+  stream->submit(
+      [&](const ExecutionContext&) { require(!fails, ErrorCode::InvalidArgument, "not this time"); });
+  add(*count, 1);
+  recording = stream->end_recording();
+  stream->synchronize();
+  fails = true;
+  recording->replay();
+  test::check_throws(ErrorCode::InvalidArgument, "not this time", [&] { stream->synchronize(); });
+  fails = false;
+  recording->replay();
+  CHECK(download(*count) == Values(5, 7.0f));
+}
+
 void test_stop() {
   const auto stream = open();
   for (int i = 0; i < 100; ++i)
@@ -190,6 +233,7 @@ int main() {
   test_notify_comes_last();
   test_memory();
   test_between_streams();
+  test_recording();
   test_stop();
   test_stop_of_a_source();
   return groupconv::test::report();

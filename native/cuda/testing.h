@@ -41,7 +41,8 @@ inline const std::shared_ptr<Stream>& cpu_stream() {
   return stream;
 }
 
-// The first device, with a stand-in for cuDNN on the emulator. The operators' lists get their CUDA solvers here.
+// The first device, with a stand-in for cuDNN on the emulator. The operators' lists get their CUDA solvers
+// here.
 inline const std::shared_ptr<GuardedStream>& cuda_stream() {
   static const auto stream = [] {
 #ifdef GROUPCONV_CUDNN_STANDIN

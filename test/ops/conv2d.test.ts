@@ -2,6 +2,7 @@ import test from 'ava';
 import { conv2d, ones, type Tensor1D, type Tensor4D, tensor } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
 import { hashed, loadCases, loadGolden, relativeError } from '../golden/golden.js';
+import { skipsOffCpu } from '../helpers/devices.js';
 import { throwsCode } from '../helpers/errors.js';
 
 interface Case {
@@ -49,6 +50,7 @@ function errors(problem: Case): [number, number] {
 
 for (const solver of ['', 'reference'])
   test.serial(`conv2d follows PyTorch's float64 results, ${solver || 'chosen solvers'}`, (t) => {
+    if (solver && skipsOffCpu(t, "the reference is the CPU's")) return;
     t.true(cases.length >= 150);
     native.forceSolver('conv2d', solver);
     try {

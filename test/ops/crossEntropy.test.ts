@@ -64,12 +64,7 @@ test.serial('a label outside of the classes is told at the next wait, and only o
   const logits = tensor(values(1, [4, 10]), [4, 10], { requiresGrad: true });
   for (const label of [10, -1]) {
     const loss = crossEntropy(logits, tensor(Int32Array.of(0, 1, 2, label)));
-    await rejectsCode(
-      t,
-      'INVALID_ARGUMENT',
-      loss.data(),
-      new RegExp(`label ${label} of sample 3, 10 classes`),
-    );
+    await rejectsCode(t, 'INVALID_ARGUMENT', loss.data(), new RegExp(`label ${label} of sample 3`));
   }
   await t.notThrowsAsync(synchronize());
   t.true(Number.isFinite(crossEntropy(logits, tensor(Int32Array.of(0, 1, 2, 3))).item()));

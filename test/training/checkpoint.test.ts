@@ -22,6 +22,7 @@ import {
   loadCheckpoint,
   memory,
   numThreads,
+  optim,
   randn,
   saveCheckpoint,
   saveSafetensors,
@@ -58,6 +59,27 @@ test.serial('a seeded training repeats bitwise, on any number of threads', async
   t.deepEqual(one, two);
   t.notDeepEqual(one.history, other.history);
   t.true(one.history[2]!.train.loss < one.history[0]!.train.loss, 'it learns, too');
+});
+
+test.serial("a scaler's state goes along, and a training with one resumes bit for bit", async (t) => {
+  const parts = () => {
+    const { model, options } = toyTraining();
+    const scaler = new optim.GradScaler({ initialScale: 2 ** 126, growthInterval: 4 });
+    return { model, options: { ...options, scaler } };
+  };
+  const whole = parts();
+  const expected = scores(await fit(whole.model, { ...whole.options, epochs: 2 }));
+  t.true(expected[1]!.train.loss < expected[0]!.train.loss, 'it learns, too');
+  const path = file('scaled');
+  for (const epochs of [1, 2]) {
+    const { model, options } = parts();
+    const history = await fit(model, { ...options, epochs, checkpoint: { path, resume: true } });
+    t.deepEqual(scores(history), expected.slice(0, epochs));
+    if (epochs === 2) t.deepEqual(options.scaler.state(), whole.options.scaler.state());
+  }
+  const without = toyTraining();
+  const resume = { ...without.options, epochs: 3, checkpoint: { path, resume: true } };
+  await t.throwsAsync(fit(without.model, resume), { message: /scaler/ });
 });
 
 test.serial('a resumed training is the unbroken one, bit for bit', async (t) => {

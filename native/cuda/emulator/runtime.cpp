@@ -43,6 +43,15 @@ cudaError_t release(void* block) {
   return status();
 }
 
+// What would make a capture invalid fails.
+cudaError_t outside_of_capture(cudaStream_t stream, const char* what) {
+  if (stream && stream->capturing) {
+    const std::lock_guard<std::mutex> lock(failure_mutex);
+    failure = std::string(what) + " during a capture";
+  }
+  return status();
+}
+
 }  // namespace
 
 void emulator::submit(void* stream, std::function<void()> work) {
@@ -108,7 +117,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return status();
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return status(); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return outside_of_capture(stream, "a wait"); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new EmulatedEvent;
   return status();
@@ -117,9 +126,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return status();
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->recorded = std::chrono::steady_clock::now();
-  return status();
+  return outside_of_capture(stream, "an event");
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return status(); }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {

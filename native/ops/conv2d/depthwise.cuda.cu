@@ -16,6 +16,13 @@ constexpr int V = 4;                // channels of a thread: 8 or 16 bytes
 constexpr int kMostVectors = 16;    // of a block: 64 channels of a pixel, a line of 128 bytes in 16 bits
 constexpr int kSlice = 4 * 16 + 4;  // floats between the taps in shared memory: few conflicts while filling
 
+// Rows of a thread: two share most of their inputs, unless the stride takes them apart.
+template <int S, bool Transposed>
+constexpr int kRows = S == 2 && !Transposed ? 1 : 2;
+// Blocks per multiprocessor for which registers are left; 0 leaves it to the compiler: 5 x 5 would spill.
+template <int K>
+constexpr int kBlocks = K == 5 ? 0 : 2;
+
 // out = correlation of in: x and y, or dy and dx. `added` may be out.
 struct Planes {
   int in_h, in_w, out_h, out_w, channels, images, pad_top, pad_left;
@@ -28,11 +35,12 @@ struct Tiling {
 };
 
 template <class T, int K, int S, bool Transposed>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kBlocks<K>)
     correlate(Planes planes, Tiling tiling, const T* __restrict__ in, const float* __restrict__ weight,
               const float* __restrict__ bias, const T* added, T* out) {
   using Along = Window<K, S, Transposed>;
-  constexpr int kInputRows = Along::inputs(kRows), kInputColumns = Along::inputs(kColumns);
+  constexpr int Rows = kRows<S, Transposed>;
+  constexpr int kInputRows = Along::inputs(Rows), kInputColumns = Along::inputs(kColumns);
   __shared__ Pack<float, V> packs[K * K * kSlice / V];
   float* const weights = packs[0].element;  // [taps, channels of the slice]
   unsigned tile = blockIdx.x;
@@ -54,13 +62,13 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int row = row_tile * tiling.rows + next(place, tiling.rows);
   const int image = static_cast<int>(tile) * tiling.images + static_cast<int>(place);
   if (own_channel >= slice_channels || image >= planes.images) return;
-  const int p = Along::first_output(row, kRows, planes.pad_top);
+  const int p = Along::first_output(row, Rows, planes.pad_top);
   const int q = Along::first_output(column, kColumns, planes.pad_left);
   const int h = Along::first_input(p, planes.pad_top), w = Along::first_input(q, planes.pad_left);
   if (p >= planes.out_h || q >= planes.out_w) return;
 
   in += int64_t{image} * planes.in_h * planes.in_w * planes.channels + channel;
-  float sums[kRows][kColumns][V] = {};
+  float sums[Rows][kColumns][V] = {};
 #pragma unroll
   for (int i = 0; i < kInputRows; ++i) {
     Pack<T, V> line[kInputColumns];
@@ -68,7 +76,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     for (int j = 0; j < kInputColumns; ++j)
       line[j] = load_pixel<V>(in, h + i, w + j, planes.in_h, planes.in_w, planes.channels);
 #pragma unroll
-    for (int a = 0; a < kRows; ++a) {
+    for (int a = 0; a < Rows; ++a) {
       const int r = Along::tap(a, i);
       if (r < 0 || r >= K) continue;
 #pragma unroll
@@ -91,7 +99,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   Pack<float, V> shift{};
   if (bias) shift = load_pack<V>(bias + channel);
 #pragma unroll
-  for (int a = 0; a < kRows; ++a)
+  for (int a = 0; a < Rows; ++a)
 #pragma unroll
     for (int b = 0; b < kColumns; ++b) {
       if (!inside(p + a, planes.out_h) || !inside(q + b, planes.out_w)) continue;
@@ -115,7 +123,7 @@ void queue(const Conv2dProblem& p, const Planes& planes, const float* in, const 
     constexpr int K = decltype(kernel)::value, S = decltype(stride)::value;
     using Along = Window<K, S, Transposed>;
     constexpr int kMostColumns = 4;  // 16 pixels wide: a tile that is nearly square
-    const int row_strips = ceil_div(planes.out_h + Along::before(planes.pad_top), kRows);
+    const int row_strips = ceil_div(planes.out_h + Along::before(planes.pad_top), kRows<S, Transposed>);
     const int column_strips = ceil_div(planes.out_w + Along::before(planes.pad_left), kColumns);
     Tiling t;
     t.vectors = balanced(planes.channels / V, kMostVectors);

@@ -11,6 +11,8 @@ namespace {
 
 using namespace depthwise;
 
+constexpr int kRows = 1;  // of a window: a second one would need more registers than two blocks have
+
 // x [images, h, w, channels] and dy [images, p, q, channels] in windows, in parts that blocks take.
 struct Windows {
   int h, w, p, q, channels, pad_top, pad_left;
@@ -42,7 +44,7 @@ Cut cut(const Conv2dProblem& p) {
 
 // partials: [parts, taps, channels].
 template <class T, int K, int S>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads)
     add_products(Windows of, const T* __restrict__ x, const T* __restrict__ dy,
                  float* __restrict__ partials) {
   using Along = Window<K, S, false>;

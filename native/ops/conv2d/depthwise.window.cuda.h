@@ -1,6 +1,6 @@
 // What the depthwise kernels share: which problems they take, and the window of one thread. A thread computes
-// 2 x 4 pixels of 4 (or 2) channels of N H W C: every input it loads serves all taps that reach it, and
-// neighbouring threads read neighbouring channels.
+// 4 pixels in each of 1 or 2 rows, for 4 (or 2) channels of N H W C: every input it loads serves all taps
+// that reach it, and neighbouring threads read neighbouring channels.
 #pragma once
 #include "cuda/element.h"
 #include "cuda/launch.h"
@@ -8,7 +8,7 @@
 
 namespace groupconv::cuda::depthwise {
 
-constexpr int kRows = 2, kColumns = 4;  // pixels of a thread
+constexpr int kColumns = 4;  // pixels of a thread in a row
 
 // 3x3 or 5x5, one stride of 1 or 2, any padding; offsets within an image fit 31 bits.
 inline bool is_depthwise(const Conv2dProblem& p) {

@@ -82,7 +82,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
         if (row >= run.first)
-          places[tile].store(o, first * lines.channels + blockIdx.y * kSlab<T>, 0, sum[tile][0]);
+          places[tile].store(o, first * lines.channels + blockIdx.y * kSlab<T>, 0, unit.channel,
+                             sum[tile][0]);
 #pragma unroll
         for (int slice = 0; slice < kSlices; ++slice)
 #pragma unroll

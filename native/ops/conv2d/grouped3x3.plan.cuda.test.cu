@@ -68,7 +68,10 @@ void plan(const Layer& layer, const Conv2dProblem& p, const char* pass, size_t s
   const double columns = 1 + 2.0 * (lines.strips - 1) / lines.source_w;
   const double rows = double(shares.rows) / lines.sets / lines.strips / lines.source_h;
   const double read = rows * columns;
-  const double memory = (source * read + target) / kBandwidth;
+  // What gradWeight's blocks write and the second kernel adds up.
+  const double partials =
+      p.pass == Conv2dPass::GradWeight ? 2.0 * blocks * p.c * p.channels_per_group() * 9 * sizeof(float) : 0;
+  const double memory = (source * read + target + partials) / kBandwidth;
   const double line_count = double(lines.count) * slabs / kMultiprocessors;
   const double matrix = line_count * steps / kStepsPerClock / kClock;
   const double staged = (source * read + (p.pass == Conv2dPass::GradWeight ? target : 0)) / kMultiprocessors;

@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       const int64_t first = (int64_t{run.image} * lines.target_h + row) * lines.target_w + 2 * run.column;
 #pragma unroll
       for (int column = 0; column < 2; ++column) {
-        places.store(o, first * lines.channels + blockIdx.y * kSlab<T>, column, sum[column]);
+        places.store(o, first * lines.channels + blockIdx.y * kSlab<T>, column, unit.channel, sum[column]);
         clear<Shape>(sum[column]);
       }
     };

@@ -24,13 +24,11 @@ struct Places {
   static constexpr int kNowhere = -1;
 
   int offset[2][kColumns];  // elements from the run's first position, at the slab's first channel
-  int first_channel;        // the lane's
 
   // `channel`: the lane's first within the slab; negative where the warp has none.
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run, int tile, int channel) {
     const int lane = threadIdx.x % 32;
-    first_channel = blockIdx.y * kSlab<T> + channel;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const Position at(lines, 2 * tile + half, lane / 4);
@@ -48,7 +46,7 @@ struct Places {
   }
 
   // `row`: elements up to the target row's first position.
-  __device__ __forceinline__ void store(const Operands<T>& o, int64_t row, int column,
+  __device__ __forceinline__ void store(const Operands<T>& o, int64_t row, int column, int channel,
                                         const float (&sum)[kSlices][4]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -58,7 +56,7 @@ struct Places {
 #pragma unroll
       for (int i = 0; i < kChannels; ++i) value[i] = sum[i / 2][2 * half + i % 2];
       if (o.bias) {
-        const auto bias = load_pack<kChannels>(o.bias + first_channel);
+        const auto bias = load_pack<kChannels>(o.bias + blockIdx.y * kSlab<T> + channel);
 #pragma unroll
         for (int i = 0; i < kChannels; ++i) value[i] += bias.element[i];
       }

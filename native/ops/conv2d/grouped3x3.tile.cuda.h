@@ -27,11 +27,11 @@ struct Tile {
   static constexpr int kReach = kSpreads ? 1 : 3 - kStride;
   static constexpr int kSteps = kSquare / kStepElements<T>;  // of a tap
   // Weights take 18 * kSteps * kSlices registers.
-  static constexpr int kSlices = kSquare == 8 || kSteps > 2 ? 1 : 2;
+  static constexpr int kSlices = sizeof(T) == 4 ? 1 : 2;
   static constexpr int kUnit = 8 * kSlices;
   static constexpr int kUnits = kSlab<T> / kUnit;
   // Tiles of a line that one warp computes, at once.
-  static constexpr int kTiles = kStride == 1 && !kSpreads && kSteps == 1 ? 2 : 1;
+  static constexpr int kTiles = kStride == 1 && !kSpreads && kSquare == 8 ? 2 : 1;
   static constexpr int kSegments = 2 * kTiles * kWarps / kUnits;
   // A line of many narrow images has most pixels.
   static constexpr int kPixels = kSegments * (kSegment * kStride + kReach);

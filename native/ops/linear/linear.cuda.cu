@@ -5,6 +5,9 @@
 #include "ops/linear/linear.h"
 
 namespace groupconv::cuda {
+
+extern const LinearTable linear_cudnn;
+
 namespace {
 
 constexpr int64_t kBlocks = 264;     // that fill a large device
@@ -135,11 +138,18 @@ void run_thin(const LinearProblem& p, const LinearBuffers& b, const ExecutionCon
 
 bool is_thin(const LinearProblem& p) { return p.pass == LinearPass::Forward && p.rows <= kThinRows; }
 
-constexpr LinearSolver solvers[] = {
-    {"thin", is_thin, run_thin},
-    {"tiles", [](const LinearProblem&) { return true; }, run, workspace_bytes},
-};
-const bool offered = offer<LinearProblem, LinearBuffers>("linear", {{solvers, 2}});
+constexpr LinearSolver thin_solver = {"thin", is_thin, run_thin};
+constexpr LinearSolver tiles_solver = {"tiles", [](const LinearProblem&) { return true; }, run,
+                                       workspace_bytes};
+
+}  // namespace
+
+extern const LinearTable linear_tiles = {&tiles_solver, 1};
+
+namespace {
+
+const bool offered =
+    offer<LinearProblem, LinearBuffers>("linear", {{&thin_solver, 1}, linear_cudnn, linear_tiles});
 
 }  // namespace
 }  // namespace groupconv::cuda
