@@ -8,7 +8,6 @@ import {
   noGrad,
   optim,
   randn,
-  scope,
   type Tensor,
   type Tensor4D,
   tensor,
@@ -39,7 +38,8 @@ export interface NetworkRow {
 }
 
 function worker(model: Module, { work, n, dtype, captured }: NetworkCase, device: Device, size: number) {
-  const x = scope(() => randn([n, 3, size, size] as const, { device }).to(dtype)) as unknown as Tensor4D;
+  if (dtype !== 'float32') model.computeDtype = dtype;
+  const x = randn([n, 3, size, size] as const, { device }) as Tensor4D;
   if (work === 'inference') {
     model.eval();
     const forward = () => noGrad(() => model.forward(x) as Tensor);

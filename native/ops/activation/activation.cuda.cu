@@ -7,10 +7,6 @@
 namespace groupconv::cuda {
 namespace {
 
-__device__ __forceinline__ bool shut(Activation kind, float y) {
-  return y <= 0 || (kind == Activation::Relu6 && y >= 6);
-}
-
 // Whole packs of 16 bytes, then the rest one by one.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
@@ -29,7 +25,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __device__ __forceinline__ T gradient(const ActivationProblem& p, T y, T dy, T before) {
-  const float passed = shut(p.kind, to_float(y)) ? 0 : to_float(dy);
+  const float passed = stops_gradient(p.kind, to_float(y)) ? 0 : to_float(dy);
   return from_float<T>(p.accumulate ? to_float(before) + passed : passed);
 }
 

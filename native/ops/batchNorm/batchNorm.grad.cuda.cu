@@ -1,6 +1,6 @@
 // Backward: one pass over memory for the sums, one for dx. With S bytes per activation: x and dy are read
 // twice, dx is written: 5 S. A residual gradient that replaces its target is written by the first pass, and
-// the second reads it instead of dy and y: 6 S, not 8. Without a residual the mask is made again of x, which
+// the second reads it instead of dy and y: 7 S, not 8. Without a residual the mask is made again of x, which
 // both passes read anyway. The second pass walks backward, because the end may still be in the cache.
 #include "cuda/activate.h"
 #include "cuda/offer.h"
