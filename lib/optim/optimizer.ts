@@ -23,7 +23,7 @@ export type Trainable = Iterable<Tensor> | readonly ParameterGroup[];
 /** Tensors by key: a Map, or a plain object. */
 export type OptimizerState = ReadonlyMap<string, Tensor<Shape, 'float32' | 'int32'>>;
 
-/** @internal */
+/** One group of an optimiser's, as it trains it. */
 export interface Group {
   readonly params: readonly Tensor[];
   /** The group's learning rate over the optimiser's. */
