@@ -77,8 +77,9 @@ async function isRefused(
 }
 
 /** A shared library made of C. */
+let compiled = 0; // tests run side by side: every library has a file of its own
 function compile(name: string, source: string): string {
-  const file = join(folder, name);
+  const file = join(folder, `${++compiled}-${name}`);
   const { status, stderr } = spawnSync('cc', ['-shared', '-fPIC', '-xc', '-', '-o', file], { input: source });
   if (status !== 0) throw new Error(String(stderr));
   return file;
