@@ -180,7 +180,7 @@ test('to() converts floating point, keeps counters and shared tensors, and goes 
   using net = new Net();
   const weight = net.shared.conv.weight;
   const wanted = weight.detach().to('bfloat16').dataSync();
-  net.to('cpu').to('float32');
+  net.to(weight.device).to('float32');
   t.is(net.shared.conv.weight, weight);
   net.to('bfloat16');
   t.is(net.branches[0], net.shared);
@@ -193,7 +193,7 @@ test('to() converts floating point, keeps counters and shared tensors, and goes 
   t.true(net.parameters().every(({ requiresGrad, dtype }) => requiresGrad && dtype === 'float32'));
   throwsCode(t, 'INVALID_ARGUMENT', () => net.to('int32'), /int32/);
   throwsCode(t, 'INVALID_ARGUMENT', () => net.to('float64' as never), /float64/);
-  throwsCode(t, 'DEVICE_UNAVAILABLE', () => net.to('cuda'));
+  throwsCode(t, 'DEVICE_UNAVAILABLE', () => net.to('cuda:99'));
 });
 
 test('Sequential: names, order, an empty one, one module twice', (t) => {
