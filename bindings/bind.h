@@ -32,14 +32,8 @@ napi_value call(napi_env env, napi_callback_info info) {
   arguments.count = std::min(arguments.count, kMostArguments);
   try {
     return convert_and_call(arguments, +Function);
-  } catch (const Error& error) {
-    Environment::of(env).throw_error(error);
-  } catch (const Napi::Error& error) {
-    error.ThrowAsJavaScriptException();
-  } catch (const std::bad_alloc&) {
-    Environment::of(env).throw_error(Error(ErrorCode::OutOfMemory, "out of memory"));
-  } catch (const std::exception& error) {
-    Environment::of(env).throw_error(Error(ErrorCode::DeviceFailure, error.what()));
+  } catch (...) {
+    Environment::throw_in_js(env);
   }
   return nullptr;
 }

@@ -254,6 +254,21 @@ napi_value Environment::make_error(const Error& error) {
       {Napi::String::New(env_, code_name(error.code())), Napi::String::New(env_, error.message())});
 }
 
-void Environment::throw_error(const Error& error) { napi_throw(env_, make_error(error)); }
+void Environment::throw_in_js(napi_env env) noexcept try {
+  const auto throw_error = [env](const Error& error) { napi_throw(env, of(env).make_error(error)); };
+  try {
+    throw;
+  } catch (const Error& error) {
+    throw_error(error);
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  } catch (const std::bad_alloc&) {
+    throw_error(Error(ErrorCode::OutOfMemory, "out of memory"));
+  } catch (const std::exception& error) {
+    throw_error(Error(ErrorCode::DeviceFailure, error.what()));
+  }
+} catch (const std::exception&) {
+  // From make_error, in a worker that is being terminated.
+}
 
 }  // namespace groupconv

@@ -57,8 +57,9 @@ class Environment {
   napi_value settle_after_queue(Stream& stream, napi_value value);
 
   void set_error_class(napi_value constructor);
-  // Throws the JavaScript error for a native one.
-  void throw_error(const Error& error);
+  // To be called in a catch block: throws in JavaScript what was caught. Nothing leaves it: while a worker is
+  // being terminated no JavaScript object can be made, so the error is dropped, as is all of that worker's work.
+  static void throw_in_js(napi_env env) noexcept;
 
  private:
   struct Completion;

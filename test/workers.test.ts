@@ -4,10 +4,10 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 
-function start(steps: number, seed = 1): Worker {
+function start(steps: number, seed = 1, program = './helpers/worker.ts'): Worker {
   // A worker needs tsx of its own to read TypeScript.
   const source = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(
-    new URL('./helpers/worker.ts', import.meta.url).href,
+    new URL(program, import.meta.url).href,
   )}); })`;
   return new Worker(source, { eval: true, workerData: { steps, seed } });
 }
@@ -40,6 +40,13 @@ test.serial('workers that are terminated in the middle leave the process alive',
   const [, loss, code] = await messages(start(2));
   t.true(Number.isFinite(loss));
   t.is(code, 0);
+});
+
+test.serial('a worker terminated in a native call that fails then leaves the process alive', async (t) => {
+  const worker = start(0, 1, './helpers/failingWorker.ts');
+  await once(worker, 'message');
+  await new Promise((resolve) => setTimeout(resolve, 50)); // it waits inside of item() by now
+  t.is(await worker.terminate(), 1);
 });
 
 test.serial('a process with queued work exits by itself', async (t) => {
