@@ -199,9 +199,10 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
 
   /**
    * Overwrites the values in place with those of another tensor, without waiting for either; not recorded.
-   * @throws INVALID_SHAPE, INVALID_ARGUMENT (another dtype or device), DISPOSED
+   * @throws INVALID_SHAPE, INVALID_ARGUMENT (no tensor, another dtype or device), DISPOSED
    */
   copyFrom(source: Tensor<S, D>): void {
+    check(source instanceof Tensor, 'INVALID_ARGUMENT', 'copyFrom: the source is not a tensor');
     native.copy(this.handle, source.handle);
     this.#storage.version++;
   }
