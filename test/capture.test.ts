@@ -30,6 +30,7 @@ import {
   relu,
   scope,
   setNumThreads,
+  setRandomState,
   Tensor,
   type Tensor1D,
   type Tensor2D,
@@ -234,6 +235,35 @@ const programs: Record<string, () => Program> = {
       state: () => new Map([...block.stateDict(), ['x', x]]) as never,
     };
   },
+  'a position in the random sequence, a learning rate and a time that are set': () => {
+    const param = ones([3], { requiresGrad: true });
+    const optimizer = new optim.SGD([param], { lr: 0.1 });
+    const scheduler = new optim.Scheduler(optimizer, (time) => 1 / (1 + time));
+    return {
+      feed: () => {},
+      between(call) {
+        rand([call + 1]);
+        scheduler.time = call;
+        optimizer.lr = 0.25;
+      },
+      run() {
+        scheduler.time = 3;
+        const before = rand([5]);
+        setRandomState({ seed: 7, offset: 100 });
+        optimizer.lr *= 1;
+        param.grad = rand([3]);
+        optimizer.step();
+        return [before, rand([5])];
+      },
+      state: () =>
+        new Map<string, never>([
+          ['param', param],
+          ['lr', optimizer.lr],
+          ['time', scheduler.time],
+          ['random', getRandomState().offset],
+        ] as [string, never][]),
+    };
+  },
   'random numbers': () => ({
     feed: (call) => call === 3 && manualSeed(5),
     run: () => [rand([100]), randn([3, 5]), dropout(ones([2, 20, 3, 3]), { p: 0.5 })],
@@ -423,6 +453,20 @@ test.serial('what can not be repeated is an error, and leaves no trace', async (
   refuse(() => void (async () => relu(x).data())().catch(() => {}), /data: values can not be read inside/);
   refuse(() => capture(() => relu(x)), /inside of another capture/);
   refuse(async () => relu(x), /capture: the function must be synchronous/);
+  // Its promise rejects with nobody there to look; that must not end the process.
+  refuse(async () => await relu(x).data(), /capture: the function must be synchronous/);
+  const held = memory().bytes;
+  refuse(() => {
+    const y = relu(x);
+    y.data().catch(() => {});
+    return y;
+  }, /data: values can not be read inside/);
+  refuse(() => {
+    const y = relu(x);
+    void (async () => y.data())().catch(() => {});
+    return y;
+  }, /data: values can not be read inside/);
+  t.is(memory().bytes, held, 'results of a failed capture are freed at once');
   throwsCode(t, 'INVALID_ARGUMENT', () => capture(5 as never), /expected a function, found 5/);
   const inner = capture(() => relu(x));
   refuse(() => inner(), /called inside of a capture/);

@@ -223,7 +223,11 @@ function hasGradient(name: string, tensor: Tensor): boolean {
   check(!tensor.disposed, 'DISPOSED', () => `${name}: a parameter has been disposed`);
   const { grad, shape } = tensor;
   if (grad === null) return false;
-  check(!grad.disposed, 'DISPOSED', () => `${name}: the gradient of a parameter [${shape}] has been disposed`);
+  check(
+    !grad.disposed,
+    'DISPOSED',
+    () => `${name}: the gradient of a parameter [${shape}] has been disposed`,
+  );
   check(
     grad.rank === shape.length && grad.shape.every((extent, axis) => extent === shape[axis]),
     'INVALID_SHAPE',
