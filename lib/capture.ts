@@ -96,7 +96,11 @@ function captured<T>(
  * @throws INVALID_ARGUMENT when `fn` is asynchronous, reads values, uses two devices, or captures itself; what fn throws
  */
 export function capture<T>(fn: () => T): Captured<T> {
-  check(typeof fn === 'function', 'INVALID_ARGUMENT', () => `capture: expected a function, found ${fn}`);
+  check(
+    typeof fn === 'function',
+    'INVALID_ARGUMENT',
+    () => `capture: expected a function, found ${String(fn)}`,
+  );
   const recorder = new Recorder();
   let results: Tensor[] = [];
   try {

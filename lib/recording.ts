@@ -48,7 +48,7 @@ export class Recorder {
   settle(): void {
     for (const storage of this.written) storage.version++;
     for (const [leaf, { left }] of this.gradients) {
-      if (leaf.gradStorage() === left) continue;
+      if (leaf.disposed || leaf.gradStorage() === left) continue;
       if (left) leaf.setGrad(left.retain());
       else leaf.grad = null;
     }

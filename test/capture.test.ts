@@ -167,6 +167,20 @@ test.serial('gradients outlive their capture', (t) => {
   for (const other of others) other.dispose();
 });
 
+test.serial('a leaf that is gone gets no gradient', (t) => {
+  const w = randn([5], { requiresGrad: true });
+  const same = w.detach(); // its values live on
+  const step = capture(() => {
+    w.grad = null;
+    relu(w).backward(ones([5]));
+  });
+  w.dispose();
+  step();
+  t.is(w.grad, null);
+  step.dispose();
+  same.dispose();
+});
+
 test.serial('results are the same tensors, outside of the graph, and outlive scopes', (t) => {
   const w = randn([3], { requiresGrad: true });
   const [step, first] = scope(() => {
