@@ -22,6 +22,9 @@ const colours: Readonly<Record<string, string>> = {
   'PyTorch channels_last, kept memory': '#998a70',
   'PyTorch channels_last, kept memory, AVX-512': '#6f6350',
   'PyTorch jit': '#998a70',
+  'groupconv, captured': '#a23345',
+  'PyTorch eager, channels_last': '#b9ad98',
+  'torch.compile': '#998a70',
   'TensorFlow.js wasm': '#e3b23c',
 };
 
@@ -60,13 +63,19 @@ export function kernelChart(lines: readonly KernelLine[]): TopLevelSpec {
 
 /** Images a second of every network, work and batch. */
 export function networkChart(rows: readonly NetworkRow[]): TopLevelSpec {
-  const values = rows
-    .filter(({ failure }) => !failure)
-    .map(({ network, work, batch, contender, imagesPerSecond }) => ({
-      what: `${network}, ${work === 'training' ? 'training step' : work}, batch ${batch}`,
-      by: contender,
-      imagesPerSecond,
-    }));
+  return speedChart(
+    rows
+      .filter(({ failure }) => !failure)
+      .map(({ network, work, batch, contender, imagesPerSecond }) => ({
+        what: `${network}, ${work === 'training' ? 'training step' : work}, batch ${batch}`,
+        by: contender,
+        imagesPerSecond,
+      })),
+  );
+}
+
+/** Images a second: bars by contender under a heading for each thing that is measured. */
+export function speedChart(values: { what: string; by: string; imagesPerSecond: number }[]): TopLevelSpec {
   const scale = palette(values.map(({ by }) => by));
   return {
     $schema: schema,

@@ -37,14 +37,13 @@ async function main(options: Options): Promise<void> {
   const { title, versions, rows, chart } = report;
   if (options.json)
     writeFileSync(options.json, `${JSON.stringify({ title, machine, versions, rows }, null, 1)}\n`);
-  if (options.svg && !chart) throw new Error(`--svg: ${options.suite} has no chart`);
   const wantsChart = chart && (options.svg || options.publish);
   const svg = wantsChart ? await import('./svg.js').then(({ toSvg }) => toSvg(chart)) : null;
   if (options.svg) writeFileSync(options.svg, `${svg}\n`);
   if (options.publish) publish(options.publish, describe(report, machine, true), svg);
 }
 
-let options: Options | undefined;
+let options: Options | null | undefined;
 try {
   options = parseOptions(process.argv.slice(2));
 } catch (error) {
@@ -52,3 +51,4 @@ try {
   process.exitCode = 2;
 }
 if (options) await main(options);
+else if (options === null) console.log(usage);

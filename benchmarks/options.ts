@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { native } from '../lib/native.js';
+import { checkSection } from './publish.js';
 import { shapeSets } from './shapes.js';
 
 export const suites = ['kernels', 'networks', 'training', 'sweep', 'overhead'] as const;
@@ -21,7 +22,8 @@ export const usage = `npm run bench -- ${suites.join('|')} [options]
   --json file           everything measured, every sample
   --svg file            a chart
   --markdown            tables as Markdown
-  --publish name        table and chart into the section of this name of benchmarks/README.md`;
+  --publish name        table and chart into the section of this name of benchmarks/README.md
+  --help                this`;
 
 export interface Options {
   suite: Suite;
@@ -50,8 +52,8 @@ function positive(name: string, text: string, whole: boolean): number {
   return value;
 }
 
-/** @throws Error that says what is wrong with the command line */
-export function parseOptions(args: string[]): Options {
+/** Null where the usage is asked for. @throws Error that says what is wrong with the command line */
+export function parseOptions(args: string[]): Options | null {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
@@ -71,17 +73,22 @@ export function parseOptions(args: string[]): Options {
       svg: { type: 'string' },
       markdown: { type: 'boolean', default: false },
       publish: { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
+  const { help, ...given } = values;
+  if (help) return null;
   const [suite = 'kernels', ...rest] = positionals;
   if (!suites.includes(suite as Suite) || rest.length > 0)
     throw new Error(`expected one suite of ${suites.join(', ')}, found "${positionals.join(' ')}"`);
   if (!shapeSets().includes(values.shapes))
     throw new Error(`--shapes: expected one of ${shapeSets().join(', ')}, found "${values.shapes}"`);
+  if (values.svg !== undefined && suite === 'overhead') throw new Error('--svg: overhead has no chart');
+  if (values.publish !== undefined) checkSection(values.publish);
   const number = (name: 'rounds' | 'seconds', whole: boolean) =>
     values[name] === undefined ? null : positive(name, values[name], whole);
   return {
-    ...values,
+    ...given,
     suite: suite as Suite,
     contenders: new RegExp(values.contenders),
     filter: new RegExp(values.filter),

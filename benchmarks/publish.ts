@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const readme = here('./README.md');
 
 /** The text with what stands between `<!-- name -->` and `<!-- /name -->` replaced. @throws Error without markers */
 export function withSection(text: string, name: string, content: string): string {
@@ -12,8 +13,12 @@ export function withSection(text: string, name: string, content: string): string
   return `${text.slice(0, from + begin.length)}\n\n${content.trim()}\n\n${text.slice(to)}`;
 }
 
+/** What takes hours to measure must have its place before. @throws Error without the section */
+export function checkSection(name: string): void {
+  withSection(readFileSync(readme, 'utf8'), name, '');
+}
+
 export function publish(name: string, content: string, svg: string | null): void {
-  const readme = here('./README.md');
   const chart = svg ? `\n\n![${name}](results/${name}.svg)` : '';
   const text = withSection(readFileSync(readme, 'utf8'), name, content + chart);
   if (svg) {

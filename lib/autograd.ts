@@ -214,22 +214,27 @@ export function runBackward(root: GradNode, dy: Storage): void {
     return slot;
   };
   const ready = [root];
-  for (let node = ready.pop(); node; node = ready.pop()) {
-    const slot = slots.get(node);
-    // A slot without storage: no gradient reaches this node.
-    if (slot?.storage) node.backward?.(slot.storage, node.edges.map(slotOf));
-    slot?.release();
-    slots.delete(node);
-    node.free();
-    for (const edge of node.edges) {
-      if (!edge || !('node' in edge)) continue;
-      const left = (consumers.get(edge.node) ?? 0) - 1;
-      consumers.set(edge.node, left);
-      if (left === 0) ready.push(edge.node);
+  try {
+    for (let node = ready.pop(); node; node = ready.pop()) {
+      const slot = slots.get(node);
+      // A slot without storage: no gradient reaches this node.
+      if (slot?.storage) node.backward?.(slot.storage, node.edges.map(slotOf));
+      slot?.release();
+      slots.delete(node);
+      node.free();
+      for (const edge of node.edges) {
+        if (!edge || !('node' in edge)) continue;
+        const left = (consumers.get(edge.node) ?? 0) - 1;
+        consumers.set(edge.node, left);
+        if (left === 0) ready.push(edge.node);
+      }
     }
-  }
-  for (const [leaf, slot] of leaves) {
-    const gradient = slot.take();
-    if (gradient) leaf.setGrad(gradient);
+    for (const [leaf, slot] of leaves) {
+      const gradient = slot.take();
+      if (gradient) leaf.setGrad(gradient);
+    }
+  } finally {
+    // What is left when an operator failed, as for want of memory.
+    for (const slot of [...slots.values(), ...leaves.values()]) slot.release();
   }
 }

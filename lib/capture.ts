@@ -96,12 +96,17 @@ function captured<T>(
  * @throws INVALID_ARGUMENT when `fn` is asynchronous, reads values, uses two devices, or captures itself; what fn throws
  */
 export function capture<T>(fn: () => T): Captured<T> {
-  check(typeof fn === 'function', 'INVALID_ARGUMENT', () => `capture: expected a function, found ${fn}`);
+  check(
+    typeof fn === 'function',
+    'INVALID_ARGUMENT',
+    () => `capture: expected a function, found ${String(fn)}`,
+  );
   const recorder = new Recorder();
+  let results: Tensor[] = [];
   try {
     const [result, made] = recordWith(recorder, () => scoped('capture', fn));
-    const results = made.filter((item) => item instanceof Tensor);
-    for (const item of made) keep(item);
+    results = made.filter((item) => item instanceof Tensor);
+    for (const tensor of results) keep(tensor);
     if (recorder.failure) throw recorder.failure;
     for (const tensor of results) {
       tensor.leaveGraph();
@@ -111,6 +116,7 @@ export function capture<T>(fn: () => T): Captured<T> {
     return captured(result, results, recorder, native.endRecording());
   } catch (error) {
     native.cancelRecording();
+    for (const tensor of results) tensor.dispose();
     recorder.dispose();
     throw error;
   }

@@ -1,5 +1,6 @@
 import { check } from './errors.js';
 import { type CudaLibrary, type DeviceIndex, native } from './native.js';
+import { checkOptions } from './options.js';
 
 /** `'auto'` is the first CUDA device, or the CPU where there is none; `devices()` says why. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto';
@@ -167,6 +168,7 @@ export interface MemoryInfo {
 
 /** What a device's memory holds now. */
 export function memory(options: { device?: Device; resetPeak?: boolean } = {}): MemoryInfo {
+  checkOptions('memory', options, ['device', 'resetPeak']);
   const index = deviceIndex(resolveDevice(options.device));
   const [tensors, bytes, peakBytes, derivedBytes, reservedBytes] = native.memory(index);
   if (options.resetPeak) native.resetPeak(index);

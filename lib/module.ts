@@ -162,25 +162,31 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
    * by new tensors without gradients: make optimisers afterwards. Only float32 parameters can be used and trained, the
    * other dtypes are for storage ({@link computeDtype} is what computes in them); parameters that come back to it require
    * gradients again.
-   * @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT (no device or floating-point dtype), DISPOSED
+   * @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT (no device or floating-point dtype), DISPOSED, OUT_OF_MEMORY; the module
+   *   is as it was then
    */
   to(target: Device | DType): this {
     check(target !== 'int32', 'INVALID_ARGUMENT', 'Module.to: parameters are of floating point, not int32');
     const device = isDType(target) ? null : resolveDevice(target);
     const changes = ({ dtype, device: at }: AnyTensor) =>
       device ? at !== device : dtype !== 'int32' && dtype !== target;
+    const places = this.modules()
+      .flatMap(ownTensors)
+      .filter(({ value }) => changes(value));
     const moved = new Map<AnyTensor, AnyTensor>();
-    for (const module of this.modules())
-      for (const { value, set } of ownTensors(module)) {
-        if (!changes(value)) continue;
-        const after = moved.get(value) ?? keep(noGrad(() => value.to(target as DType)));
-        if (!moved.has(value) && isParameter(value)) {
-          parameters.add(after);
-          after.requiresGrad = after.dtype === 'float32' && (value.requiresGrad || value.dtype !== 'float32');
-        }
-        moved.set(value, after);
-        set(after);
-      }
+    try {
+      for (const { value } of places)
+        if (!moved.has(value)) moved.set(value, keep(noGrad(() => value.to(target as DType))));
+    } catch (error) {
+      for (const after of moved.values()) after.dispose();
+      throw error;
+    }
+    for (const [before, after] of moved) {
+      if (!isParameter(before)) continue;
+      parameters.add(after);
+      after.requiresGrad = after.dtype === 'float32' && (before.requiresGrad || before.dtype !== 'float32');
+    }
+    for (const { value, set } of places) set(moved.get(value) as AnyTensor);
     for (const before of moved.keys()) before.dispose();
     return this;
   }

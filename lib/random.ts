@@ -58,7 +58,11 @@ export function setRandomState(state: RandomState): void {
       'INVALID_ARGUMENT',
       () => `setRandomState: ${name} is a whole number from 0 to 2^53 - 1, found ${value}`,
     );
-  ({ seed, offset } = state);
+  const { seed: from, offset: at } = state;
+  eachRun(() => {
+    seed = from;
+    offset = at;
+  });
 }
 
 /** @internal The seed and the position of the next `count` numbers, which are taken. */

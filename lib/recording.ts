@@ -48,7 +48,7 @@ export class Recorder {
   settle(): void {
     for (const storage of this.written) storage.version++;
     for (const [leaf, { left }] of this.gradients) {
-      if (leaf.gradStorage() === left) continue;
+      if (leaf.disposed || leaf.gradStorage() === left) continue;
       if (left) leaf.setGrad(left.retain());
       else leaf.grad = null;
     }
@@ -107,9 +107,9 @@ export function refuseReading(): void {
   );
   throw current.failure;
 }
-/** @internal Keeps storage as long as the capture, if there is one. */
+/** @internal Keeps storage as long as the capture, if there is one that records. */
 export function holdForReplays(storage: Storage): void {
-  current?.held.push(storage.retain());
+  if (current && !current.paused) current.held.push(storage.retain());
 }
 /** @internal */
 export function noteWrite(storage: Storage): void {

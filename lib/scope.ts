@@ -58,6 +58,8 @@ export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disp
   let result: T;
   try {
     result = fn();
+    // It goes on without its tensors; that it fails is told here already.
+    if (result instanceof Promise) result.catch(() => {});
     check(
       !(result instanceof Promise),
       'INVALID_ARGUMENT',

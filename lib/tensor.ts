@@ -85,8 +85,16 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   get grad(): Tensor<S, D> | null {
     return this.#grad;
   }
-  /** Sets or (with null) drops the gradient; the previous one is disposed of. */
+  /**
+   * Sets or (with null) drops the gradient; the previous one is disposed of.
+   * @throws INVALID_ARGUMENT for what is no tensor
+   */
   set grad(value: Tensor<S, D> | null) {
+    check(
+      value === null || value instanceof Tensor,
+      'INVALID_ARGUMENT',
+      () => `grad: expected a tensor or null, found ${String(value)}`,
+    );
     noteGradient(this as Tensor, undefined);
     if (value === this.#grad) return;
     this.#grad?.dispose();
@@ -199,9 +207,10 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
 
   /**
    * Overwrites the values in place with those of another tensor, without waiting for either; not recorded.
-   * @throws INVALID_SHAPE, INVALID_ARGUMENT (another dtype or device), DISPOSED
+   * @throws INVALID_SHAPE, INVALID_ARGUMENT (no tensor, another dtype or device), DISPOSED
    */
   copyFrom(source: Tensor<S, D>): void {
+    check(source instanceof Tensor, 'INVALID_ARGUMENT', 'copyFrom: the source is not a tensor');
     native.copy(this.handle, source.handle);
     this.#storage.version++;
   }
@@ -217,6 +226,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
     check(!this.#disposed, 'DISPOSED', 'backward: the tensor has been disposed');
     const node = this.#node;
     check(node, 'INVALID_ARGUMENT', 'backward: the tensor has no graph; no input required a gradient');
+    check(!grad || grad instanceof Tensor, 'INVALID_ARGUMENT', 'backward: the gradient is not a tensor');
     check(
       grad || this.size === 1,
       'INVALID_SHAPE',

@@ -7,239 +7,31 @@ import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import {
   add,
-  Bottleneck,
   type Captured,
   capture,
-  concat,
   conv2d,
   crossEntropy,
   devices,
   dropout,
-  EMA,
-  getRandomState,
   manualSeed,
   memory,
-  mobilenet_v1,
   noGrad,
   numThreads,
   ones,
   optim,
-  ResNeXt,
-  rand,
   randn,
   relu,
   scope,
   setNumThreads,
   Tensor,
   type Tensor1D,
-  type Tensor2D,
   type Tensor4D,
   tensor,
-  zeros,
 } from '../lib/index.js';
+import { labelsOf, type Program, programs, smallResNeXt } from './helpers/capturedPrograms.js';
 import { defaultDevice, isEmulated, skipsEmulated } from './helpers/devices.js';
 import { rejectsCode, throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
-
-/** Something to run again and again: `feed` gives the inputs of call i, `run` is what is captured. */
-interface Program {
-  feed(call: number): void;
-  run(): unknown;
-  /** Everything that the calls may change, by name. */
-  state(): Map<string, Tensor | Tensor<readonly number[], 'int32'> | number>;
-  /** What is done between calls, and isn't captured. */
-  between?(call: number): void;
-}
-
-const images = (call: number, shape: readonly number[]) =>
-  Float32Array.from({ length: shape.reduce((product, extent) => product * extent, 1) }, (_, i) =>
-    Math.sin(1 + i * 0.37 + call * 1.7),
-  );
-const labelsOf = (call: number, n: number) => Int32Array.from({ length: n }, (_, i) => (i * 3 + call) % 10);
-
-const smallResNeXt = () =>
-  new ResNeXt({
-    blockRepeats: [
-      [32, 1],
-      [64, 1],
-    ],
-    cardinality: 8,
-    numClasses: 10,
-    stem: 'cifar',
-    firstStride: 1,
-  });
-
-type Classifier = ResNeXt | ReturnType<typeof mobilenet_v1>;
-
-function training(
-  model: Classifier,
-  optimizer: optim.Optimizer,
-  more: { schedule?: optim.Schedule; clip?: number; ema?: boolean; dropout?: number; size?: number } = {},
-): Program {
-  const shape = [4, 3, more.size ?? 8, more.size ?? 8] as const;
-  const x = zeros(shape);
-  const labels = tensor(new Int32Array(4)) as Tensor1D<'int32'>;
-  const scheduler = more.schedule && new optim.Scheduler(optimizer, more.schedule);
-  const ema = more.ema ? new EMA(model, { decay: 0.9 }) : null;
-  return {
-    feed(call) {
-      x.set(images(call, shape));
-      labels.set(labelsOf(call, 4));
-    },
-    run() {
-      const seen = more.dropout ? dropout(x, { p: more.dropout }) : x;
-      const loss = crossEntropy(model.forward(seen) as Tensor2D, labels, { labelSmoothing: 0.1 });
-      optimizer.zeroGrad();
-      loss.backward();
-      const norm = more.clip ? optim.clipGradNorm(model.parameters(), more.clip) : null;
-      optimizer.step();
-      ema?.update();
-      scheduler?.step();
-      return { loss, ...(norm && { norm }) };
-    },
-    state: () =>
-      new Map<string, never>([
-        ...model.stateDict(),
-        ...[...optimizer.stateDict()].map(([key, value]) => [`optimizer ${key}`, value]),
-        ...[...(ema?.stateDict() ?? [])].map(([key, value]) => [`ema ${key}`, value]),
-        ...model.namedParameters().map(([key, { grad }]) => [`grad ${key}`, grad]),
-        ['lr', optimizer.lr],
-        ['random', getRandomState().offset],
-      ] as [string, never][]),
-  };
-}
-
-const programs: Record<string, () => Program> = {
-  'SGD with Nesterov momentum, schedule, clipping and averaged weights': () => {
-    const model = smallResNeXt();
-    const optimizer = new optim.SGD(optim.decayGroups(model), {
-      lr: 0.1,
-      momentum: 0.9,
-      nesterov: true,
-      weightDecay: 1e-3,
-    });
-    return training(model, optimizer, { schedule: optim.cosine({ total: 10 }), clip: 0.5, ema: true });
-  },
-  'SGD with a dampened momentum, and dropout': () => {
-    const model = smallResNeXt();
-    const optimizer = new optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.8, dampening: 0.5 });
-    return training(model, optimizer, { dropout: 0.3 });
-  },
-  'plain SGD': () => {
-    const model = smallResNeXt();
-    return training(model, new optim.SGD(model.parameters(), { lr: 0.1 }));
-  },
-  'AdamW with warm-up and dropout': () => {
-    const model = mobilenet_v1(0.25);
-    const optimizer = new optim.AdamW(optim.decayGroups(model), { lr: 0.01, weightDecay: 0.1 });
-    return training(model, optimizer, { schedule: optim.warmup({ steps: 3 }), dropout: 0.1, size: 32 });
-  },
-  'inference, and weights that change in between': () => {
-    const model = smallResNeXt();
-    const shape = [2, 3, 8, 8] as const;
-    const x = zeros(shape);
-    const step = (call: number) => {
-      model.train();
-      const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 });
-      scope(() => crossEntropy(model.forward(x), tensor(labelsOf(call, 2)) as Tensor1D<'int32'>).backward());
-      optimizer.step();
-      optimizer.zeroGrad();
-      model.eval();
-    };
-    model.eval();
-    return {
-      feed: (call) => x.set(images(call, shape)),
-      run: () => noGrad(() => [model.forward(x), new Map([['twice', model.forward(relu(x))]])]),
-      between: (call) => call % 2 === 0 && step(call),
-      state: () => model.stateDict() as never,
-    };
-  },
-  'training mode without gradients': () => {
-    const model = smallResNeXt();
-    const x = zeros([2, 3, 8, 8]);
-    return {
-      feed: (call) => x.set(images(call, x.shape)),
-      run: () => noGrad(() => model.forward(x)),
-      state: () => model.stateDict() as never,
-    };
-  },
-  'gradients of two batches, added': () => {
-    const model = smallResNeXt();
-    const optimizer = new optim.AdamW(model.parameters(), { lr: 0.01 });
-    const whole = training(model, optimizer);
-    const [x, labels] = [zeros([4, 3, 8, 8]), tensor(new Int32Array(4)) as Tensor1D<'int32'>];
-    return {
-      ...whole,
-      feed(call) {
-        x.set(images(call, x.shape));
-        labels.set(labelsOf(call, 4));
-      },
-      run() {
-        const losses = [x, relu(x)].map((input) => crossEntropy(model.forward(input), labels));
-        optimizer.zeroGrad();
-        for (const loss of losses) loss.backward();
-        optimizer.step();
-        return losses;
-      },
-    };
-  },
-  'two steps in one call': () => {
-    const model = smallResNeXt();
-    const once = training(model, new optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 }));
-    return { ...once, run: () => [once.run(), once.run()] };
-  },
-  'backward alone, and an update in between': () => {
-    const model = smallResNeXt();
-    const optimizer = new optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
-    const whole = training(model, optimizer);
-    const [x, labels] = [zeros([4, 3, 8, 8]), tensor(new Int32Array(4)) as Tensor1D<'int32'>];
-    return {
-      ...whole,
-      feed(call) {
-        x.set(images(call, x.shape));
-        labels.set(labelsOf(call, 4));
-      },
-      run() {
-        const loss = crossEntropy(model.forward(x), labels);
-        loss.backward();
-        return loss;
-      },
-      between() {
-        optimizer.step();
-        optimizer.zeroGrad();
-      },
-    };
-  },
-  'inputs in blocks of channels, set and copied': () => {
-    const block = new Bottleneck(32, 16, { cardinality: 4, projection: false });
-    const optimizer = new optim.SGD(block.parameters(), { lr: 0.01 });
-    const [x, other] = [randn([2, 32, 5, 5]), randn([2, 32, 5, 5])];
-    scope(() => relu(x)); // x lies in blocks from here on
-    return {
-      feed(call) {
-        if (call % 2 === 0) x.set(images(call, x.shape));
-        else {
-          other.set(images(call, x.shape));
-          if (call === 3) scope(() => relu(other));
-          x.copyFrom(other);
-        }
-      },
-      run() {
-        const y = block.forward(concat([x], 0) as Tensor4D);
-        optimizer.zeroGrad();
-        y.backward(ones(y.shape) as Tensor4D);
-        optimizer.step();
-        return y;
-      },
-      state: () => new Map([...block.stateDict(), ['x', x]]) as never,
-    };
-  },
-  'random numbers': () => ({
-    feed: (call) => call === 3 && manualSeed(5),
-    run: () => [rand([100]), randn([3, 5]), dropout(ones([2, 20, 3, 3]), { p: 0.5 })],
-    state: () => new Map([['random', getRandomState().offset]]),
-  }),
-};
 
 /** Reads every tensor in a result. */
 function valuesIn(result: unknown): Uint8Array[] {
@@ -375,6 +167,20 @@ test.serial('gradients outlive their capture', (t) => {
   for (const other of others) other.dispose();
 });
 
+test.serial('a leaf that is gone gets no gradient', (t) => {
+  const w = randn([5], { requiresGrad: true });
+  const same = w.detach(); // its values live on
+  const step = capture(() => {
+    w.grad = null;
+    relu(w).backward(ones([5]));
+  });
+  w.dispose();
+  step();
+  t.is(w.grad, null);
+  step.dispose();
+  same.dispose();
+});
+
 test.serial('results are the same tensors, outside of the graph, and outlive scopes', (t) => {
   const w = randn([3], { requiresGrad: true });
   const [step, first] = scope(() => {
@@ -423,6 +229,20 @@ test.serial('what can not be repeated is an error, and leaves no trace', async (
   refuse(() => void (async () => relu(x).data())().catch(() => {}), /data: values can not be read inside/);
   refuse(() => capture(() => relu(x)), /inside of another capture/);
   refuse(async () => relu(x), /capture: the function must be synchronous/);
+  // Its promise rejects with nobody there to look; that must not end the process.
+  refuse(async () => await relu(x).data(), /capture: the function must be synchronous/);
+  const held = memory().bytes;
+  refuse(() => {
+    const y = relu(x);
+    y.data().catch(() => {});
+    return y;
+  }, /data: values can not be read inside/);
+  refuse(() => {
+    const y = relu(x);
+    void (async () => y.data())().catch(() => {});
+    return y;
+  }, /data: values can not be read inside/);
+  t.is(memory().bytes, held, 'results of a failed capture are freed at once');
   throwsCode(t, 'INVALID_ARGUMENT', () => capture(5 as never), /expected a function, found 5/);
   const inner = capture(() => relu(x));
   refuse(() => inner(), /called inside of a capture/);

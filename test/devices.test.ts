@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
   add,
+  BatchNorm2d,
   Conv2d,
   conv2d,
   crossEntropy,
@@ -109,6 +110,14 @@ onBoth('modules move with their state, and take states from anywhere', async (t,
   const fresh = new Linear(3, 2).to(there);
   scope(() => fresh.loadStateDict(loadSafetensors(path)));
   t.deepEqual(fresh.bias?.dataSync(), other.bias?.dataSync());
+});
+
+onBoth('BatchNorm goes on counting batches from what was loaded before the move', (t, there) => {
+  const norm = new BatchNorm2d(2).to('cpu');
+  norm.num_batches_tracked?.set(Int32Array.of(1234));
+  norm.to(there);
+  scope(() => norm.forward(randn([2, 2, 3, 3], { device: there })));
+  t.is(norm.num_batches_tracked?.item(), 1235);
 });
 
 onBoth("an optimiser's state lies with its parameters, wherever it is loaded from", (t, there) => {

@@ -1,9 +1,11 @@
 import test from 'ava';
 import {
   crossEntropy,
+  GroupConvError,
   memory,
   mobilenet_v1,
   noGrad,
+  ones,
   optim,
   ResNeXt,
   randn,
@@ -13,6 +15,8 @@ import {
   tensor,
   zeros,
 } from '../lib/index.js';
+import { native } from '../lib/native.js';
+import { throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
 const megabyte = 2 ** 20;
@@ -130,6 +134,26 @@ test.serial('a synchronous loop that forgets its tensors stays flat', (t) => {
   }
   t.true(peak < 400 * megabyte, `${peak / megabyte} MiB`);
   x.dispose();
+});
+
+test.serial('a backward that fails gives back what it held', (t) => {
+  const w = randn([100], { requiresGrad: true });
+  const dy = ones([100]);
+  const { tensors } = memory();
+  const { activationGrad } = native;
+  native.activationGrad = () => {
+    throw new GroupConvError('OUT_OF_MEMORY', 'as if');
+  };
+  try {
+    scope(() => throwsCode(t, 'OUT_OF_MEMORY', () => relu(relu(w)).backward(dy)));
+  } finally {
+    native.activationGrad = activationGrad;
+  }
+  t.is(memory().tensors, tensors);
+  t.is(w.grad, null);
+  t.notThrows(() => scope(() => relu(w).backward(dy)));
+  w.dispose();
+  dy.dispose();
 });
 
 test.serial('what the garbage collector finds is freed', async (t) => {

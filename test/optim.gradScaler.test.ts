@@ -1,5 +1,19 @@
 import test from 'ava';
-import { full, memory, optim, scope, type Tensor, tensor, zeros } from '../lib/index.js';
+import {
+  capture,
+  crossEntropy,
+  full,
+  memory,
+  optim,
+  reshape,
+  scope,
+  synchronize,
+  type Tensor,
+  type Tensor1D,
+  type Tensor2D,
+  tensor,
+  zeros,
+} from '../lib/index.js';
 import { rejectsCode, throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
@@ -92,6 +106,53 @@ test.serial('the scale stays a float32', async (t) => {
   t.is(scaler.currentScale, 2 ** 127);
 });
 
+test.serial('the scale stays above zero, and in a checkpoint', async (t) => {
+  const scaler = new optim.GradScaler({ initialScale: 2 ** -125 });
+  const param = parameter(1);
+  const optimizer = new optim.SGD([param], { lr: 0 });
+  for (const scale of [2 ** -126, 2 ** -126]) {
+    setGradient(param, NaN);
+    t.false(await scaler.step(optimizer));
+    scaler.update();
+    t.is(scaler.currentScale, scale);
+  }
+  t.notThrows(() => scaler.loadState(scaler.state()));
+  t.is(new optim.GradScaler({ initialScale: 0.1 }).currentScale, Math.fround(0.1));
+});
+
+test.serial('a captured loss follows the scale, wherever the scaler was used first', (t) => {
+  const scaler = new optim.GradScaler({ initialScale: 8 });
+  const loss = tensor([3], [1], { requiresGrad: true });
+  const step = capture(() => {
+    loss.grad = null;
+    const scaled = scaler.scale(reshape(loss, []));
+    scaled.backward();
+    return scaled;
+  });
+  t.is(step().item(), 24);
+  scaler.loadState({ scale: 2, growthTracker: 0 });
+  t.is(step().item(), 6);
+  t.is(loss.grad?.item(), 2);
+  step.dispose();
+});
+
+test.serial('a step that fails counts as not made: the next one is well', async (t) => {
+  const scaler = new optim.GradScaler({ initialScale: 4 });
+  const logits = tensor([[1, 2, 3]], undefined, { requiresGrad: true }) as Tensor2D;
+  const optimizer = new optim.SGD([logits], { lr: 1 });
+  const labels = tensor(Int32Array.of(7)) as Tensor1D<'int32'>;
+  const backward = () => scope(() => scaler.scale(crossEntropy(logits, labels)).backward());
+  backward();
+  await rejectsCode(t, 'INVALID_ARGUMENT', scaler.step(optimizer), /label/);
+  throwsCode(t, 'INVALID_ARGUMENT', () => scaler.update(), /no step/);
+  await synchronize().catch(() => {}); // on CUDA the gradient's failure may be told apart from the loss's
+  labels.set(Int32Array.of(1));
+  optimizer.zeroGrad();
+  backward();
+  t.true(await scaler.step(optimizer));
+  t.notThrows(() => scaler.update());
+});
+
 test.serial('a loss is scaled by what is the scale when it runs', async (t) => {
   const scaler = new optim.GradScaler({ initialScale: 8 });
   const loss = tensor(1, undefined, { requiresGrad: true });
@@ -155,7 +216,7 @@ test.serial('nothing is left behind', async (t) => {
 test.serial('bad input', async (t) => {
   const scaler = (options: object) => () => new optim.GradScaler(options);
   throwsCode(t, 'INVALID_ARGUMENT', scaler({ scale: 2 }), /unknown option scale/);
-  for (const initialScale of [0, -1, NaN, Infinity, '2'])
+  for (const initialScale of [0, -1, NaN, Infinity, 1e-300, '2'])
     throwsCode(t, 'INVALID_ARGUMENT', scaler({ initialScale }), /initialScale/);
   throwsCode(t, 'INVALID_ARGUMENT', scaler({ growthFactor: 0.5 }), /growthFactor/);
   for (const backoffFactor of [0, 1, 2])
@@ -170,6 +231,7 @@ test.serial('bad input', async (t) => {
   const param = parameter(1);
   const optimizer = new optim.SGD([param], { lr: 1 });
   await rejectsCode(t, 'INVALID_ARGUMENT', good.step(optimizer), /no parameter has a gradient/);
+  await rejectsCode(t, 'INVALID_ARGUMENT', good.step({} as never), /expected an optimiser/);
   setGradient(param, 1);
   await rejectsCode(t, 'INVALID_ARGUMENT', good.step(optimizer, { clip: 1 } as object), /unknown option/);
   await rejectsCode(t, 'INVALID_ARGUMENT', good.step(optimizer, { clipGradNorm: 0 }), /clipGradNorm/);

@@ -235,6 +235,35 @@ test('wrong calls', (t) => {
   throwsCode(t, 'DISPOSED', () => optimizer.step(), /has been disposed/);
 });
 
+test('a step that fails changes nothing: neither parameters nor state', (t) => {
+  for (const make of [
+    (groups: optim.Trainable) => new optim.AdamW(groups),
+    (groups: optim.Trainable) => new optim.SGD(groups, { lr: 1, momentum: 0.9, dampening: 0.5 }),
+  ]) {
+    const [one, two] = [0, 1].map(() => tensor([1, 2], [2], { requiresGrad: true }) as Tensor) as [
+      Tensor,
+      Tensor,
+    ];
+    const optimizer = make([{ params: [one] }, { params: [two] }]);
+    const gradients: [Tensor<readonly number[], never>, Parameters<typeof throwsCode>[1], RegExp][] = [
+      [tensor([1], [1]) as never, 'INVALID_SHAPE', /gradient \[1\] of parameter \[2\]/],
+      [tensor([[1, 2]]) as never, 'INVALID_SHAPE', /gradient \[1,2\]/],
+      [tensor([1, 2], [2], { dtype: 'bfloat16' }) as never, 'UNSUPPORTED', /is bfloat16/],
+    ];
+    one.grad = tensor([1, 1], [2]) as Tensor;
+    for (const [gradient, code, message] of gradients) {
+      two.grad = gradient;
+      throwsCode(t, code, () => optimizer.step(), message);
+    }
+    two.grad?.dispose();
+    throwsCode(t, 'DISPOSED', () => optimizer.step(), /gradient of a parameter/);
+    two.dispose();
+    throwsCode(t, 'DISPOSED', () => optimizer.step(), /a parameter has been disposed/);
+    t.deepEqual([...one.dataSync()], [1, 2]);
+    t.is(optimizer.stateDict().size, 0);
+  }
+});
+
 test('schedules', (t) => {
   const { stepLR, cosine, warmup, Scheduler } = optim;
   t.deepEqual([0, 1, 2, 3, 4].map(stepLR({ stepSize: 2, gamma: 0.5 })), [1, 1, 0.5, 0.5, 0.25]);

@@ -213,6 +213,25 @@ test.serial('wrong calls throw before anything is queued', async (t) => {
   throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).item(), /2 elements/);
   throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).set(new Float32Array(3)), /takes 2 values/);
   throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).set(new Int32Array(2) as never), /Float32Array/);
+  throwsCode(t, 'INVALID_ARGUMENT', () => zeros([2]).copyFrom([1, 2] as never), /not a tensor/);
+  throwsCode(t, 'INVALID_SHAPE', () => zeros([2]).copyFrom(zeros([1])), /\[1\] into \[2\]/);
+  throwsCode(
+    t,
+    'INVALID_ARGUMENT',
+    () => zeros([2]).copyFrom(zeros([2], { dtype: 'bfloat16' }) as never),
+    /bfloat16 into float32/,
+  );
+  const leaf = zeros([2], { requiresGrad: true });
+  throwsCode(t, 'INVALID_ARGUMENT', () => relu(leaf).backward([1, 1] as never), /gradient is not a tensor/);
+  throwsCode(
+    t,
+    'INVALID_ARGUMENT',
+    () => {
+      leaf.grad = [1, 1] as never;
+    },
+    /expected a tensor or null/,
+  );
+  throwsCode(t, 'INVALID_ARGUMENT', () => memory({ reset: true } as object), /unknown option reset/);
   const x = ones([1, 48, 5, 5]);
   const weight = ones([64, 3, 3, 3]);
   throwsCode(

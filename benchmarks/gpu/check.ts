@@ -3,14 +3,15 @@
  * there, runs the native tests (plainly and under compute-sanitizer) and the TypeScript suite on it, measures, and
  * writes a report. A step that fails or runs out of time doesn't stop the next one.
  */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Step } from './report.js';
 
-const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only build,native,sanitizer,suite,measure] [--architecture 90]
+const parts = ['build', 'native', 'sanitizer', 'suite', 'measure'];
+const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only ${parts.join(',')}] [--architecture 90]
   --minutes       time for all of it (8); measurements get what tests leave
   --out           where the report goes (benchmarks/results/gpu)
   --only          some of the steps
@@ -19,50 +20,90 @@ const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only build,n
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const options = (() => {
   try {
-    return parseArgs({
+    const { values } = parseArgs({
       options: {
+        help: { type: 'boolean', default: false },
         minutes: { type: 'string', default: '8' },
         out: { type: 'string', default: join(root, 'benchmarks', 'results', 'gpu') },
-        only: { type: 'string', default: 'build,native,sanitizer,suite,measure' },
+        only: { type: 'string', default: parts.join(',') },
         architecture: { type: 'string' },
       },
-    }).values;
+    });
+    if (values.help) {
+      console.log(usage);
+      process.exit(0);
+    }
+    if (!(Number(values.minutes) > 0))
+      throw new Error(`--minutes: expected a number above 0, found "${values.minutes}"`);
+    const only = values.only.split(',');
+    const unknown = only.find((part) => !parts.includes(part));
+    if (unknown !== undefined)
+      throw new Error(`--only: expected some of ${parts.join(', ')}, found "${unknown}"`);
+    return { ...values, minutes: Number(values.minutes), only: new Set(only) };
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);
     process.exit(2);
   }
 })();
 
-const deadline = Date.now() + Number(options.minutes) * 60_000;
+const deadline = Date.now() + options.minutes * 60_000;
 const secondsLeft = () => (deadline - Date.now()) / 1000;
-const wanted = new Set(options.only.split(','));
 const steps: Step[] = [];
 
+let running: ChildProcess | null = null;
+
+/** Ends a step with all that it has started: a build or a test must not run on beside measurements. */
+function endGroup(leader: ChildProcess | null): void {
+  try {
+    if (leader?.pid) process.kill(-leader.pid, 'SIGKILL');
+  } catch {
+    // Nobody of it is left.
+  }
+}
+process.once('SIGINT', () => {
+  endGroup(running);
+  process.exit(130);
+});
+
 /** Runs a command for at most so many seconds; its output is shown at the end of the step. */
-function step(
+async function step(
   name: string,
   limit: number,
   command: string,
   args: string[],
   env: NodeJS.ProcessEnv = {},
-): boolean {
+): Promise<void> {
   const start = Date.now();
   const timeout = Math.max(1, Math.min(limit, secondsLeft())) * 1000;
   console.log(`=== ${name}`);
-  const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
+  const child = spawn(command, args, {
     cwd: root,
     env: { ...process.env, ...env },
-    encoding: 'utf8',
-    timeout,
-    killSignal: 'SIGKILL',
-    maxBuffer: 1 << 28,
+    detached: true, // a process group of its own
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const outcome =
-    status === 0 ? 'passed' : signal ? `stopped after ${timeout / 1000} s` : `failed (${error ?? status})`;
-  const tail = `${stdout ?? ''}${stderr ?? ''}`.trimEnd().split('\n').slice(-60).join('\n');
+  running = child;
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-(1 << 16));
+    });
+  const timer = setTimeout(() => endGroup(child), timeout);
+  const outcome = await new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(`failed (${error.message})`));
+    child.on('close', (status, signal) => {
+      if (status === 0) resolve('passed');
+      else
+        resolve(
+          signal ? `stopped after ${((Date.now() - start) / 1000).toFixed(0)} s` : `failed (${status})`,
+        );
+    });
+  });
+  clearTimeout(timer);
+  running = null;
+  const tail = output.trimEnd().split('\n').slice(-60).join('\n');
   steps.push({ name, outcome, seconds: (Date.now() - start) / 1000, tail });
   console.log(`${tail.split('\n').slice(-8).join('\n')}\n--- ${name}: ${outcome}`);
-  return status === 0;
 }
 
 function architecture(): string | null {
@@ -91,21 +132,21 @@ const native = 'build-gpu-test';
 const onDevice = '(_cuda|^stream)_test$';
 
 mkdirSync(options.out, { recursive: true });
-if (wanted.has('build')) {
-  step('the addon and its CUDA library', 240, 'bash', build('build'));
-  step('the native tests', 240, 'bash', build(native, '-DGROUPCONV_ADDON=OFF', '-DGROUPCONV_TESTS=ON'));
+if (options.only.has('build')) {
+  await step('the addon and its CUDA library', 240, 'bash', build('build'));
+  await step('the native tests', 240, 'bash', build(native, '-DGROUPCONV_ADDON=OFF', '-DGROUPCONV_TESTS=ON'));
 }
-if (wanted.has('native'))
-  step('native tests on the GPU', 120, 'ctest', [
+if (options.only.has('native'))
+  await step('native tests on the GPU', 120, 'ctest', [
     '--test-dir',
     native,
     '-R',
     onDevice,
     '--output-on-failure',
   ]);
-if (wanted.has('sanitizer')) {
+if (options.only.has('sanitizer')) {
   if (has('compute-sanitizer'))
-    step('native tests under compute-sanitizer', 90, 'bash', [
+    await step('native tests under compute-sanitizer', 90, 'bash', [
       '-c',
       `failed=0; for test in ${native}/*_cuda_test ${native}/stream_test; do echo "$test"; ` +
         'compute-sanitizer --error-exitcode 1 --leak-check no "$test" || failed=1; done; exit $failed',
@@ -117,13 +158,19 @@ if (wanted.has('sanitizer')) {
       seconds: 0,
     });
 }
-if (wanted.has('suite'))
-  step('the TypeScript suite on the GPU', 150, process.execPath, ['node_modules/ava/entrypoints/cli.mjs'], {
-    GROUPCONV_DEVICE: 'cuda',
-  });
+if (options.only.has('suite'))
+  await step(
+    'the TypeScript suite on the GPU',
+    150,
+    process.execPath,
+    ['node_modules/ava/entrypoints/cli.mjs'],
+    {
+      GROUPCONV_DEVICE: 'cuda',
+    },
+  );
 const stepsFile = join(options.out, 'steps.json');
 writeFileSync(stepsFile, JSON.stringify(steps));
-if (wanted.has('measure')) {
+if (options.only.has('measure')) {
   const measure = [
     '--expose-gc',
     '--import',
@@ -131,7 +178,7 @@ if (wanted.has('measure')) {
     join(root, 'benchmarks', 'gpu', 'measure.ts'),
     options.out,
   ];
-  step('measurements', secondsLeft(), process.execPath, [
+  await step('measurements', secondsLeft(), process.execPath, [
     ...measure,
     String(Math.max(20, secondsLeft() - 15)),
   ]);

@@ -5,7 +5,14 @@ import { type Device, devices, linear, randn, scope } from '../../lib/index.js';
 import { type Network, readNetworks } from '../networks.js';
 import { type Layer, readShapes } from '../shapes.js';
 import { toSvg } from '../svg.js';
-import { type FloatType, isGrouped, measureKernel, passes } from './kernels.js';
+import {
+  type FloatType,
+  isGrouped,
+  type KernelCase,
+  type KernelRow,
+  measureKernel,
+  passes,
+} from './kernels.js';
 import { measureNetwork, type NetworkCase } from './networks.js';
 import { openTorch } from './peer.js';
 import { type GpuReport, goals, networkChart, networkTable, toMarkdown } from './report.js';
@@ -90,19 +97,35 @@ function networkCases(): NetworkCase[] {
   ]);
 }
 
+/** One case by everybody; where it fails as a whole, as for want of memory, the row says so. */
+async function kernelRows(work: KernelCase): Promise<KernelRow[]> {
+  try {
+    return await measureKernel(work, device, report.bandwidthGigabytes * 1e9, torch, effort);
+  } catch (error) {
+    const nothing = { seconds: Number.NaN, ofBandwidth: Number.NaN, teraflops: Number.NaN };
+    const failure = (error as Error).message;
+    return [{ ...work, layer: work.layer.name, by: 'chosen', chosen: true, ...nothing, failure }];
+  }
+}
+
+/** What there is so far: a run that is stopped leaves its report, too. */
+function save(): void {
+  writeFileSync(join(folder, 'report.json'), `${JSON.stringify(report, null, 1)}\n`);
+  writeFileSync(join(folder, 'report.md'), toMarkdown(report));
+}
+
 // Networks get the first half of the time: kernels have many rows, of which the last are the least important.
 for (const work of networkCases()) {
   if (late(0.5)) break;
   report.networks.push(...(await measureNetwork(work, device, torch, { seconds: 1, samples: 5 })));
+  save();
 }
-for (const { layer, batch, dtype } of kernelCases())
-  for (const pass of passes) {
-    if (late(0.95)) break;
-    const rate = report.bandwidthGigabytes * 1e9;
-    report.kernels.push(...(await measureKernel({ layer, batch, dtype, pass }, device, rate, torch, effort)));
-  }
-torch?.close();
-writeFileSync(join(folder, 'report.json'), `${JSON.stringify(report, null, 1)}\n`);
-writeFileSync(join(folder, 'report.md'), toMarkdown(report));
 writeFileSync(join(folder, 'report.svg'), `${await toSvg(networkChart(report.networks))}\n`);
+for (const { layer, batch, dtype } of kernelCases()) {
+  if (late(0.95)) break;
+  for (const pass of passes) report.kernels.push(...(await kernelRows({ layer, batch, dtype, pass })));
+  save();
+}
+torch?.close();
+save();
 console.log(`${networkTable(report.networks)}\n\n${goals(report.kernels).join('\n')}`);

@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
+import { speedChart } from '../charts.js';
 import { formatMarkdown } from '../table.js';
 import type { KernelRow } from './kernels.js';
 import type { NetworkRow } from './networks.js';
@@ -89,6 +90,7 @@ export function kernelTable(rows: readonly KernelRow[]): string {
       { title: 'PyTorch, us', cell: ({ torch }) => micro(torch) },
       { title: 'to cuDNN', cell: (line) => ratio(line, line.cudnn) },
       { title: 'to PyTorch', cell: (line) => ratio(line, line.torch) },
+      { title: 'failure', cell: ({ chosen, torch }) => chosen?.failure ?? torch?.failure },
     ],
     kernelLines(rows),
   );
@@ -179,35 +181,13 @@ export function toMarkdown(report: GpuReport): string {
 
 /** Images a second of every network. */
 export function networkChart(rows: readonly NetworkRow[]): TopLevelSpec {
-  const values = rows
-    .filter(({ failure }) => !failure)
-    .map(({ network, work, n, dtype, by, imagesPerSecond }) => ({
-      what: `${network}, ${work}, batch ${n}, ${dtype}`,
-      by,
-      imagesPerSecond,
-    }));
-  return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    config: { background: 'white', font: 'sans-serif', axis: { labelLimit: 240 }, view: { stroke: null } },
-    data: { values },
-    facet: {
-      row: {
-        field: 'what',
-        title: null,
-        sort: null,
-        header: { labelAngle: 0, labelOrient: 'top', labelAnchor: 'start' },
-      },
-    },
-    resolve: { scale: { x: 'independent' } },
-    spec: {
-      mark: 'bar',
-      width: 420,
-      height: { step: 16 },
-      encoding: {
-        y: { field: 'by', title: null },
-        x: { field: 'imagesPerSecond', type: 'quantitative', title: 'images/s' },
-        color: { field: 'by', legend: null },
-      },
-    },
-  };
+  return speedChart(
+    rows
+      .filter(({ failure }) => !failure)
+      .map(({ network, work, n, dtype, by, imagesPerSecond }) => ({
+        what: `${network}, ${work === 'training' ? 'training step' : work}, batch ${n}, ${dtype}`,
+        by,
+        imagesPerSecond,
+      })),
+  );
 }

@@ -7,6 +7,7 @@ import type { NormToFold } from '../ops/conv2d.js';
 import { checkOptions, count } from '../options.js';
 import { eachRun } from '../recording.js';
 import { keep } from '../scope.js';
+import type { Storage } from '../storage.js';
 import type { Tensor0D, Tensor1D, Tensor4D } from '../tensor.js';
 
 export interface BatchNorm2dOptions {
@@ -32,7 +33,7 @@ export class BatchNorm2d extends Module {
   readonly num_batches_tracked: Tensor0D<'int32'> | null;
   readonly eps: number;
   readonly momentum: number;
-  readonly #counter = { batches: 0, version: 0 };
+  readonly #counter: { batches: number; storage: Storage | null; version: number };
 
   /** @throws INVALID_ARGUMENT */
   constructor(
@@ -56,6 +57,7 @@ export class BatchNorm2d extends Module {
     this.running_mean = trackRunningStats ? keep(zeros([numFeatures])) : null;
     this.running_var = trackRunningStats ? keep(ones([numFeatures])) : null;
     this.num_batches_tracked = trackRunningStats ? keep(tensor(Int32Array.of(0), [])) : null;
+    this.#counter = { batches: 0, storage: this.num_batches_tracked?.storage ?? null, version: 0 };
   }
 
   /** [N, C, H, W], same shape out. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */
@@ -97,10 +99,11 @@ export class BatchNorm2d extends Module {
   #countBatch(): void {
     const tracked = this.num_batches_tracked;
     if (!tracked) return;
+    const { storage } = tracked;
     const counter = this.#counter;
-    // The value is known without waiting for the device, unless somebody else wrote it.
-    if (tracked.storage.version !== counter.version) counter.batches = tracked.item();
+    // The value is known without waiting for the device, unless somebody else wrote it, or `to` replaced the tensor.
+    if (storage !== counter.storage || storage.version !== counter.version) counter.batches = tracked.item();
     tracked.set(Int32Array.of(++counter.batches));
-    counter.version = tracked.storage.version;
+    Object.assign(counter, { storage, version: storage.version });
   }
 }

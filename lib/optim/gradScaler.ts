@@ -4,10 +4,11 @@ import { check } from '../errors.js';
 import { linear } from '../ops/linear.js';
 import { reshape } from '../ops/reshape.js';
 import { checkOptions, count } from '../options.js';
+import { aside } from '../recording.js';
 import { keep, scope } from '../scope.js';
 import type { Tensor0D, Tensor2D } from '../tensor.js';
 import { scaleAndClip } from './clipGradNorm.js';
-import { number, type Optimizer } from './optimizer.js';
+import { number, Optimizer } from './optimizer.js';
 
 export interface GradScalerOptions {
   /** What losses are multiplied by at first; 65536 by default. */
@@ -57,7 +58,7 @@ export class GradScaler {
   constructor(options: GradScalerOptions = {}) {
     checkOptions('GradScaler', options, ['initialScale', 'growthFactor', 'backoffFactor', 'growthInterval']);
     const { initialScale = 2 ** 16, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } = options;
-    this.#scale = positive('initialScale', initialScale);
+    this.#scale = Math.fround(positive('initialScale', initialScale));
     this.growthFactor = number('GradScaler', 'growthFactor', growthFactor, 1);
     this.backoffFactor = number(
       'GradScaler',
@@ -85,12 +86,12 @@ export class GradScaler {
   #weightOn(device: Device): Tensor2D {
     const known = this.#weights.get(device);
     if (known) return known;
-    const weight = keep(full([1, 1], this.#scale, { device }));
+    const weight = aside(() => keep(full([1, 1], this.#scale, { device })));
     this.#weights.set(device, weight);
     return weight;
   }
   #setScale(scale: number): void {
-    this.#scale = scale;
+    this.#scale = Math.fround(scale);
     for (const weight of this.#weights.values()) weight.set(Float32Array.of(scale));
   }
 
@@ -101,10 +102,12 @@ export class GradScaler {
    * @param options clipGradNorm: the largest norm of the gradients, see {@link clipGradNorm}, which must not be called
    *   before
    * @returns whether the optimiser stepped
-   * @throws INVALID_ARGUMENT when it has stepped since the last `update()`, and what `optimizer.step()` throws
+   * @throws INVALID_ARGUMENT when it has stepped since the last `update()`, and what `optimizer.step()` throws. After an
+   *   error the step counts as not made.
    */
   async step(optimizer: Optimizer, options: { clipGradNorm?: number } = {}): Promise<boolean> {
     checkOptions('GradScaler.step', options, ['clipGradNorm']);
+    check(optimizer instanceof Optimizer, 'INVALID_ARGUMENT', 'GradScaler: step: expected an optimiser');
     check(
       !this.#stepped.has(optimizer),
       'INVALID_ARGUMENT',
@@ -113,11 +116,16 @@ export class GradScaler {
     const { clipGradNorm = Number.POSITIVE_INFINITY } = options;
     using norm = scaleAndClip('GradScaler', optimizer.parameters, clipGradNorm, 1 / this.#scale);
     this.#stepped.set(optimizer, null);
-    const [value] = await norm.data();
-    const finite = Number.isFinite(value);
-    this.#stepped.set(optimizer, finite);
-    if (finite) optimizer.step();
-    return finite;
+    try {
+      const [value] = await norm.data();
+      const finite = Number.isFinite(value);
+      if (finite) optimizer.step();
+      this.#stepped.set(optimizer, finite);
+      return finite;
+    } catch (error) {
+      this.#stepped.delete(optimizer);
+      throw error;
+    }
   }
 
   /** Sets the scale for the next loss. @throws INVALID_ARGUMENT without a `step()` since the last one, or inside of one */
@@ -127,7 +135,8 @@ export class GradScaler {
     check(!found.includes(null), 'INVALID_ARGUMENT', 'GradScaler: update: await step() first');
     this.#stepped.clear();
     if (found.includes(false)) {
-      this.#setScale(this.#scale * this.backoffFactor);
+      const shrunk = this.#scale * this.backoffFactor;
+      if (shrunk >= LEAST) this.#setScale(shrunk);
       this.#growthTracker = 0;
     } else if (++this.#growthTracker === this.growthInterval) {
       const grown = this.#scale * this.growthFactor;
@@ -158,14 +167,15 @@ export class GradScaler {
   }
 }
 
-/** The largest float32: the scale is one. */
+/** The smallest normal and the largest float32: the scale is one, and so is what gradients are multiplied by. */
+const LEAST = 2 ** -126;
 const MOST = 3.4028234663852886e38;
 
 function positive(what: string, value: number): number {
   check(
-    typeof value === 'number' && value > 0 && value <= MOST,
+    typeof value === 'number' && value >= LEAST && value <= MOST,
     'INVALID_ARGUMENT',
-    () => `GradScaler: ${what} is a number above 0, found ${value}`,
+    () => `GradScaler: ${what} is a number above 0, within float32's range, found ${value}`,
   );
   return value;
 }

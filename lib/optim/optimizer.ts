@@ -4,7 +4,7 @@ import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { checkOneDevice } from '../record.js';
-import { aside } from '../recording.js';
+import { aside, eachRun } from '../recording.js';
 import { keep } from '../scope.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
@@ -116,7 +116,10 @@ export abstract class Optimizer {
     return this.#lr;
   }
   set lr(value: number) {
-    this.#lr = number(this.name, 'lr', value);
+    number(this.name, 'lr', value);
+    eachRun(() => {
+      this.#lr = value;
+    });
   }
 
   get parameters(): readonly Tensor[] {
@@ -124,17 +127,16 @@ export abstract class Optimizer {
   }
 
   /**
-   * Changes every parameter that has a gradient by it. Returns at once.
-   * @throws DISPOSED when a parameter has been disposed, INVALID_SHAPE for a gradient of another shape
+   * Changes every parameter that has a gradient by it, or, when anything is wrong, none. Returns at once.
+   * @throws DISPOSED when a parameter or a gradient has been disposed, INVALID_SHAPE for a gradient of another shape,
+   *   INVALID_ARGUMENT for one on another device, UNSUPPORTED for one of another dtype
    */
   step(): void {
-    for (const group of this.groups) {
-      const ready = group.params.filter((tensor) => {
-        check(!tensor.disposed, 'DISPOSED', () => `${this.name}: a parameter has been disposed`);
-        return tensor.grad !== null;
-      });
-      if (ready.length > 0) this.update(ready, group);
-      for (const tensor of ready) tensor.storage.version++;
+    const ready = this.groups.map(({ params }) => params.filter((tensor) => hasGradient(this.name, tensor)));
+    for (const [i, group] of this.groups.entries()) {
+      const params = ready[i] as Tensor[];
+      if (params.length > 0) this.update(params, group);
+      for (const tensor of params) tensor.storage.version++;
     }
   }
 
@@ -214,6 +216,34 @@ export abstract class Optimizer {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Whether there is a gradient to step by. @throws as `step` */
+function hasGradient(name: string, tensor: Tensor): boolean {
+  check(!tensor.disposed, 'DISPOSED', () => `${name}: a parameter has been disposed`);
+  const { grad, shape } = tensor;
+  if (grad === null) return false;
+  check(
+    !grad.disposed,
+    'DISPOSED',
+    () => `${name}: the gradient of a parameter [${shape}] has been disposed`,
+  );
+  check(
+    grad.rank === shape.length && grad.shape.every((extent, axis) => extent === shape[axis]),
+    'INVALID_SHAPE',
+    () => `${name}: gradient [${grad.shape}] of parameter [${shape}]`,
+  );
+  check(
+    grad.dtype === 'float32',
+    'UNSUPPORTED',
+    () => `${name}: the gradient of parameter [${shape}] is ${grad.dtype}`,
+  );
+  check(
+    grad.device === tensor.device,
+    'INVALID_ARGUMENT',
+    () => `${name}: gradient on ${grad.device} of a parameter on ${tensor.device}`,
+  );
+  return true;
 }
 
 function disposeState(state: Record<string, Tensor | number> | undefined): void {

@@ -62,8 +62,10 @@ export class Scheduler {
       'INVALID_ARGUMENT',
       () => `Scheduler: time is a whole number from 0 on, found ${value}`,
     );
-    this.optimizer.lr = this.#baseLr * this.schedule(value);
-    this.#time = value;
+    eachRun(() => {
+      this.optimizer.lr = this.#baseLr * this.schedule(value);
+      this.#time = value;
+    });
   }
 
   /** Call it after every epoch (or every step of the optimiser, for a schedule in steps). */

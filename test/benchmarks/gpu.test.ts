@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,6 +79,46 @@ test('without a GPU the measurements say why and stop', (t) => {
   );
   t.is(status, 3);
   t.regex(stdout, /no CUDA device: \S/);
+});
+
+const check = (args: string[], env: NodeJS.ProcessEnv = {}) =>
+  spawnSync(process.execPath, ['--import', 'tsx', join(root, 'benchmarks/gpu/check.ts'), ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+
+test("gpu:check's command line: help, and mistakes before anything has run", (t) => {
+  t.like(check(['--help']), { status: 0, stderr: '' });
+  for (const [args, message] of [
+    [['--only', 'native,tests'], /--only: expected some of build, .* found "tests"/],
+    [['--minutes', 'ten'], /--minutes: expected a number above 0, found "ten"/],
+    [['--fast'], /--fast/],
+  ] as const) {
+    const { status, stderr } = check([...args]);
+    t.is(status, 2);
+    t.regex(stderr, message);
+  }
+});
+
+test('a step that runs out of time ends with all that it has started', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'groupconv-gpu-check-'));
+  try {
+    const started = join(folder, 'started');
+    writeFileSync(join(folder, 'ctest'), `#!/bin/sh\nsleep 600 &\necho $! > ${started}\nwait\n`, {
+      mode: 0o755,
+    });
+    const { status, stdout } = check(
+      ['--architecture', '90', '--only', 'native', '--minutes', '0.03', '--out', folder],
+      { PATH: `${folder}:${process.env.PATH}` },
+    );
+    t.is(status, 1);
+    t.regex(stdout, /native tests on the GPU: stopped after/);
+    const pid = Number(readFileSync(started, 'utf8'));
+    const state = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : 'gone';
+    t.regex(state, /^gone$|\) Z /, 'nobody, or nobody but its name');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('the measurements run on the device that is there', (t) => {

@@ -1,7 +1,7 @@
 // Statistics, tables, options and charts of the benchmarks.
 import test from 'ava';
 import { kernelChart, networkChart, sweepChart } from '../../benchmarks/charts.js';
-import { parseOptions } from '../../benchmarks/options.js';
+import { type Options, parseOptions } from '../../benchmarks/options.js';
 import { withSection } from '../../benchmarks/publish.js';
 import { noise, relativeError, summarise } from '../../benchmarks/statistics.js';
 import { type KernelRow, kernelLines } from '../../benchmarks/suites/kernels.js';
@@ -56,13 +56,13 @@ test('options: what is given, and errors that say what is wrong', (t) => {
     '2',
     '--filter',
     'mobile',
-  ]);
+  ]) as Options;
   t.is(options.suite, 'networks');
   t.true(options.peers);
   t.deepEqual(options.batches, [1, 8]);
   t.is(options.threads, 2);
   t.true(options.filter.test('mobilenet_v1'));
-  t.is(parseOptions([]).suite, 'kernels');
+  t.is(parseOptions([])?.suite, 'kernels');
   t.throws(() => parseOptions(['kernel']), { message: /expected one suite of kernels.*found "kernel"/ });
   t.throws(() => parseOptions(['--batch', '0']), {
     message: /--batch: expected a whole number above 0, found "0"/,
@@ -70,6 +70,9 @@ test('options: what is given, and errors that say what is wrong', (t) => {
   t.throws(() => parseOptions(['--shapes', 'vgg']), {
     message: /--shapes: expected one of .*resnext50_32x4d/,
   });
+  t.is(parseOptions(['--help']), null);
+  t.throws(() => parseOptions(['overhead', '--svg', 'x.svg']), { message: /--svg: overhead has no chart/ });
+  t.throws(() => parseOptions(['--publish', 'nowhere']), { message: /no section <!-- nowhere -->/ });
   t.throws(() => parseOptions(['--colour']), { message: /--colour/ });
 });
 

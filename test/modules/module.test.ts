@@ -196,6 +196,18 @@ test('to() converts floating point, keeps counters and shared tensors, and goes 
   throwsCode(t, 'DEVICE_UNAVAILABLE', () => net.to('cuda:99'));
 });
 
+test('to() changes all or nothing', (t) => {
+  const net = new Sequential(new Linear(2, 3), new Linear(3, 2));
+  const [first, last] = [...net] as [Linear, Linear];
+  last.weight.dispose();
+  const { tensors } = memory();
+  throwsCode(t, 'DISPOSED', () => net.to('bfloat16'));
+  t.is(first.weight.dtype, 'float32');
+  t.false(first.weight.disposed);
+  t.is(memory().tensors, tensors);
+  net.dispose();
+});
+
 test('Sequential: names, order, an empty one, one module twice', (t) => {
   const relu = new ReLU();
   const twice = new Sequential(relu, new Identity(), relu);
