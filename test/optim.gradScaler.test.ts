@@ -7,7 +7,6 @@ import {
   optim,
   reshape,
   scope,
-  synchronize,
   type Tensor,
   type Tensor1D,
   type Tensor2D,
@@ -145,7 +144,6 @@ test.serial('a step that fails counts as not made: the next one is well', async 
   backward();
   await rejectsCode(t, 'INVALID_ARGUMENT', scaler.step(optimizer), /label/);
   throwsCode(t, 'INVALID_ARGUMENT', () => scaler.update(), /no step/);
-  await synchronize().catch(() => {}); // on CUDA the gradient's failure may be told apart from the loss's
   labels.set(Int32Array.of(1));
   optimizer.zeroGrad();
   backward();

@@ -19,13 +19,21 @@ struct PixelBox {
   int64_t images, rows, pixels;
   int64_t x_image, x_row, x_pixel, x_plane;
   int64_t dy_image, dy_row, dy_plane;  // dy's pixels are adjacent
-  // Adjacent pixels of channel 0 that follow and are to come into L2 meanwhile; null: none.
-  const float *next_x = nullptr, *next_dy = nullptr;
 };
 
-template <int Inputs, bool Ahead = false>
+// Channel blocks of a box that are to come into L2 meanwhile, because what follows reads them first.
+struct Ahead {
+  const float* x = nullptr;
+  int64_t x_blocks = 0;
+  const float* dy = nullptr;
+  int64_t dy_blocks = 0;
+};
+
+// `Beside`: a line is prefetched with each pixel, `ahead` floats from where x or dy is read.
+enum class Beside { Nothing, X, Dy };
+template <int Inputs, Beside Prefetch>
 GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out,
-                                     int64_t pitch, bool resume, const float* ahead = nullptr) {
+                                     int64_t pitch, bool resume, int64_t ahead) {
   Vec sums[kTileOutputs][Inputs];  // from zero: what `out` holds arrives during the work
   GROUPCONV_UNROLL
   for (int k = 0; k < kTileOutputs; ++k) GROUPCONV_UNROLL
@@ -39,10 +47,8 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
     const float *x_at = x + image * in.x_image + row * in.x_row,
                 *dy_at = dy + image * in.dy_image + row * in.dy_row;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
-      if constexpr (Ahead) {
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += W;
-      }
+      if constexpr (Prefetch == Beside::X) __builtin_prefetch(x_at + ahead, 0, 2);
+      if constexpr (Prefetch == Beside::Dy) __builtin_prefetch(dy_at + ahead, 0, 2);
       Vec inputs[Inputs];
       GROUPCONV_UNROLL
       for (int c = 0; c < Inputs; ++c) inputs[c] = load(x_at + c * x_plane);
@@ -65,14 +71,17 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
 }
 
 GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy,
-                                     float* out, int64_t pitch, bool resume, const float* ahead = nullptr) {
+                                     float* out, int64_t pitch, bool resume,
+                                     Beside prefetch = Beside::Nothing, int64_t ahead = 0) {
   each<kTileInputs>([&](auto less) GROUPCONV_INLINE_LAMBDA {
     constexpr int Inputs = less.value + 1;
     if (inputs != Inputs) return;
-    if (ahead)
-      outer_products<Inputs, true>(in, x, dy, out, pitch, resume, ahead);
+    if (prefetch == Beside::X)
+      outer_products<Inputs, Beside::X>(in, x, dy, out, pitch, resume, ahead);
+    else if (prefetch == Beside::Dy)
+      outer_products<Inputs, Beside::Dy>(in, x, dy, out, pitch, resume, ahead);
     else
-      outer_products<Inputs>(in, x, dy, out, pitch, resume);
+      outer_products<Inputs, Beside::Nothing>(in, x, dy, out, pitch, resume, 0);
   });
 }
 
@@ -100,24 +109,26 @@ GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in,
       m.out[(k + row) * m.pitch + c + column] = whole[row * width + column];
 }
 
-// What a tile of outputs brings in: the first one of a block of dy that block, the others x's blocks in turn.
-GROUPCONV_INLINE const float* ahead_of(const PixelBox& in, int64_t tile, int64_t k, int64_t c) {
-  if (in.next_dy && k % W == 0) return in.next_dy + k / W * in.dy_plane;
-  return in.next_x && tile / 2 < kTileInputs ? in.next_x + (c / W + tile / 2) * in.x_plane : nullptr;
-}
-
 // One group of outputs x one tile of inputs. x and dy are those of channel 0.
 GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, const float* dy,
-                                        const WeightMatrix& m, Range outputs, int64_t c, bool resume) {
+                                        const WeightMatrix& m, Range outputs, int64_t c, bool resume,
+                                        const Ahead& ahead = {}) {
   const int64_t blocks = min_of(kTileInputs, ceil_div(m.inputs, W) - c / W);
   const float* x_at = x + c / W * in.x_plane;
   for (int64_t k = outputs.begin; k < outputs.end; k += kTileOutputs) {
     const float* dy_at = dy + k / W * in.dy_plane + k % W;
-    if (k + kTileOutputs <= m.outputs && c + blocks * W <= m.inputs)
-      outer_products(blocks, in, x_at, dy_at, m.out + k * m.pitch + c, m.pitch, resume,
-                     ahead_of(in, (k - outputs.begin) / kTileOutputs, k, c));
-    else
+    float* out = m.out + k * m.pitch + c;
+    const int64_t i = (k - outputs.begin) / kTileOutputs, j = i - ahead.x_blocks;
+    if (k + kTileOutputs > m.outputs || c + blocks * W > m.inputs)
       outer_products_at_edge(blocks, in, x_at, dy_at, m, k, c, resume);
+    else if (i < ahead.x_blocks)
+      outer_products(blocks, in, x_at, dy_at, out, m.pitch, resume, Beside::X,
+                     ahead.x + i * in.x_plane - x_at);
+    else if (j < ahead.dy_blocks)
+      outer_products(blocks, in, x_at, dy_at, out, m.pitch, resume, Beside::Dy,
+                     ahead.dy + j * in.dy_plane - dy_at);
+    else
+      outer_products(blocks, in, x_at, dy_at, out, m.pitch, resume);
   }
 }
 

@@ -1,5 +1,5 @@
 // A warp for every sample; the loss is the mean of the samples' losses, added in a second pass. A label that
-// is no class makes the loss NaN, adds nothing to the gradient and is reported at the next wait.
+// is no class makes the loss NaN and is reported, once, at the next wait; to the gradient it adds nothing.
 #include "cuda/element.h"
 #include "cuda/launch.h"
 #include "cuda/offer.h"
@@ -64,8 +64,8 @@ __global__ void __launch_bounds__(kMeanThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kWarp* kRowsOfBlock)
-    backward(CrossEntropyProblem p, Faults* faults, const T* __restrict__ logits,
-             const int32_t* __restrict__ labels, const float* __restrict__ dloss, T* __restrict__ dlogits) {
+    backward(CrossEntropyProblem p, const T* __restrict__ logits, const int32_t* __restrict__ labels,
+             const float* __restrict__ dloss, T* __restrict__ dlogits) {
   const int64_t n = sample();
   if (n >= p.n) return;
   const T* const x = logits + n * p.classes;
@@ -73,7 +73,6 @@ __global__ void __launch_bounds__(kWarp* kRowsOfBlock)
   const Row row = read_row(x, p.classes);
   const int32_t label = labels[n];
   const bool known = label >= 0 && label < p.classes;
-  if (!known && threadIdx.x == 0) report(faults, Fault::CrossEntropyLabel, n, label);
   const float scale = known ? *dloss / static_cast<float>(p.n) : 0;
   const float everywhere = p.label_smoothing / static_cast<float>(p.classes);
   for (int64_t c = threadIdx.x; c < p.classes; c += kWarp) {
@@ -85,15 +84,14 @@ __global__ void __launch_bounds__(kWarp* kRowsOfBlock)
 
 void run(const CrossEntropyProblem& p, const CrossEntropyBuffers& b, const ExecutionContext& context) {
   const dim3 grid(static_cast<unsigned>((p.n + kRowsOfBlock - 1) / kRowsOfBlock)), block(kWarp, kRowsOfBlock);
-  Faults* const faults = cuda_context(context).faults;
   const auto losses = static_cast<float*>(b.workspace);
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
     if (p.backward)
-      launch(context, grid, block, 0, backward<T>, p, faults, as<T>(b.logits), b.labels, b.dloss,
-             as<T>(b.dlogits));
+      launch(context, grid, block, 0, backward<T>, p, as<T>(b.logits), b.labels, b.dloss, as<T>(b.dlogits));
     else
-      launch(context, grid, block, 0, forward<T>, p, faults, as<T>(b.logits), b.labels, losses);
+      launch(context, grid, block, 0, forward<T>, p, cuda_context(context).faults, as<T>(b.logits), b.labels,
+             losses);
   });
   if (!p.backward) launch(context, dim3(1), kMeanThreads, 0, mean, p.n, losses, b.loss);
 }
