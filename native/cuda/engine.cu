@@ -16,20 +16,21 @@ class Scratch {
     cudaFree(block_);
     for (void* block : captured_blocks_) cudaFree(block);
   }
-  // Graphs that are captured now use the present block as long as they live.
-  void capture() { captured_ = true; }
+  // Blocks that are lent meanwhile are a graph's, as long as it lives.
+  void begin_capture() { capturing_ = captured_ = true; }
+  void end_capture() { capturing_ = false; }
   void* at_least(size_t bytes, cudaStream_t stream) {
     if (bytes > bytes_) {
-      if (std::exchange(captured_, false)) {
+      if (captured_) {
         captured_blocks_.push_back(block_);
       } else {
         check(cudaStreamSynchronize(stream), "scratch memory");
         cudaFree(block_);
       }
+      captured_ = capturing_;
       block_ = nullptr;
       bytes_ = 0;
-      require(cudaMalloc(&block_, bytes) == cudaSuccess, ErrorCode::OutOfMemory, "cuda: no memory for ",
-              bytes, " bytes of scratch");
+      check(cudaMalloc(&block_, bytes), "scratch memory");
       bytes_ = bytes;
     }
     return block_;
@@ -38,7 +39,7 @@ class Scratch {
  private:
   void* block_ = nullptr;
   size_t bytes_ = 0;
-  bool captured_ = false;
+  bool capturing_ = false, captured_ = false;
   std::vector<void*> captured_blocks_;
 };
 
@@ -118,6 +119,7 @@ class CudaEngine final : public Engine {
   }
   void* allocate_host(size_t bytes) noexcept override {
     void* block = nullptr;
+    cudaSetDevice(device_);  // else the thread's first use opens device 0
     return cudaMallocHost(&block, bytes) == cudaSuccess ? block : forget_failed_allocation();
   }
   void release_host(void* block) noexcept override { cudaFreeHost(block); }
@@ -153,11 +155,12 @@ class CudaEngine final : public Engine {
 
   void begin_capture() override {
     use_device();
-    context_.memory.capture();
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeRelaxed), "capture");
+    context_.memory.begin_capture();
   }
   std::unique_ptr<Graph> end_capture() override {
     cudaGraph_t captured = nullptr;
+    context_.memory.end_capture();
     check(cudaStreamEndCapture(context_.stream, &captured), "capture");
     auto graph = std::make_unique<CudaGraph>();
     const cudaError_t status = cudaGraphInstantiate(&graph->executable, captured, 0);

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/check.h"
@@ -133,8 +134,11 @@ void for_thread_orders(const Body& body) {
 }
 
 // Checks one case; `registry` is that of the operator under test. At least one CUDA solver has to take it.
-inline void check_on_cuda(AnyRegistry& registry, DType dtype, double tolerance, const std::string& what,
-                          const Run& run) {
+// tolerance(solver's name)
+template <class Tolerance>
+requires std::is_invocable_v<Tolerance, const std::string&>
+void check_on_cuda(AnyRegistry& registry, DType dtype, const Tolerance& tolerance_of, const std::string& what,
+                   const Run& run) {
   cuda_stream();
   registry.force(registry.solver_names(DeviceKind::Cpu).back());  // the reference
   const std::vector<Values> expected = run_on({cpu_stream(), dtype}, run);
@@ -144,6 +148,7 @@ inline void check_on_cuda(AnyRegistry& registry, DType dtype, double tolerance, 
     if (solver == last) continue;  // a family
     last = solver;
     registry.force(solver);
+    const double tolerance = tolerance_of(solver);
     std::vector<Values> first;
     for_thread_orders([&](const char* order) {
       const std::string note = what + ", " + solver + ' ' + name_of(dtype) + ", " + order;
@@ -168,6 +173,11 @@ inline void check_on_cuda(AnyRegistry& registry, DType dtype, double tolerance, 
   registry.force("");
   CHECK_NOTE(taken > 0, "no solver takes " + what);
   CHECK_NOTE(cuda_stream()->intact(), "written beside an allocation: " + what);
+}
+inline void check_on_cuda(AnyRegistry& registry, DType dtype, double tolerance, const std::string& what,
+                          const Run& run) {
+  check_on_cuda(
+      registry, dtype, [=](const std::string&) { return tolerance; }, what, run);
 }
 
 }  // namespace groupconv::test
