@@ -10,15 +10,12 @@ extern const LinearTable linear_tiles;
 }
 namespace {
 
-// In 16 bits, cuDNN's solver rounds the weight beside the result.
-double tolerance(DType dtype, const std::string& solver) {
-  return dtype == DType::Float32 ? 3e-6 : (solver == "cudnn" ? 2 : 1) * test::rounding(dtype);
-}
+constexpr double kFloat32 = 3e-6;
 
 void check(int64_t rows, int64_t in, int64_t out, DType dtype, bool variant) {
   const Shape x{rows, in}, weight{out, in}, y{rows, out};
   const GradMode mode = variant ? GradMode::Accumulate : GradMode::Overwrite;
-  const auto precision = [&](const std::string& solver) { return tolerance(dtype, solver); };
+  const auto precision = test::activation_tolerance(dtype, kFloat32);
   test::check_on_cuda(linear_registry(), dtype, precision, "forward", [&](const test::Place& on) {
     const TensorPtr bias = variant ? on.parameter({out}, 3) : nullptr;
     return test::Tensors{linear(*on.activation(x, 1), *on.parameter(weight, 2), bias.get())};
@@ -28,12 +25,13 @@ void check(int64_t rows, int64_t in, int64_t out, DType dtype, bool variant) {
     linear_grad_input(*on.activation(y, 4), *on.parameter(weight, 2), *dx, mode);
     return test::Tensors{dx};
   });
-  test::check_on_cuda(
-      linear_registry(), dtype, tolerance(DType::Float32, ""), "gradWeight", [&](const test::Place& on) {
-        const TensorPtr dweight = variant ? on.parameter(weight, 6) : on.parameter_target(weight);
-        linear_grad_weight(*on.activation(x, 1), *on.activation(y, 4), *dweight, mode);
-        return test::Tensors{dweight};
-      });
+  test::check_on_cuda(linear_registry(), dtype, test::parameter_tolerance(dtype, kFloat32), "gradWeight",
+                      [&](const test::Place& on) {
+                        const TensorPtr dweight =
+                            variant ? on.parameter(weight, 6) : on.parameter_target(weight);
+                        linear_grad_weight(*on.activation(x, 1), *on.activation(y, 4), *dweight, mode);
+                        return test::Tensors{dweight};
+                      });
 }
 
 struct NoBarrier {
