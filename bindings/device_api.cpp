@@ -163,18 +163,20 @@ bool add_tuning(const std::string& op, const std::string& place, const std::vect
 
 // n, c, h, w, k, r, s, groups, pass, then the geometry's stride, dilation and padding.
 // One row per solver: name, seconds of every run in ascending order.
-napi_value measure_solvers(Environment& environment, std::array<int32_t, 17> f, int threads,
+napi_value measure_solvers(Environment& environment, Device device, DType dtype, std::array<int32_t, 17> f,
                            double budget_seconds, const std::string& which) {
   Conv2dProblem problem = conv2d_problem({f[0], f[1], f[2], f[3]}, {f[4], f[1] / f[7], f[5], f[6]},
                                          {{f[9], f[10]}, {f[11], f[12]}, {f[13], f[14], f[15], f[16]}, f[7]});
   problem.pass = static_cast<Conv2dPass>(f[8]);
-  CpuStream stream;
+  problem.dtype = dtype;
+  Stream& stream = *environment.stream(device);
+  require(stream.computes_in(dtype), ErrorCode::Unsupported, device, ": no arithmetic in ", name_of(dtype));
   conv2d_set_blocks(problem, stream);
   const Napi::Env env = environment.env();
   const Napi::Array rows = Napi::Array::New(env);
-  for (const Conv2dMeasurement& measured : measure_conv2d(stream, problem, threads, budget_seconds, which)) {
+  for (const Conv2dMeasurement& measured : measure_conv2d(stream, problem, budget_seconds, which)) {
     const Napi::Array row = Napi::Array::New(env, 2), seconds = Napi::Array::New(env);
-    for (double run : measured.timing.seconds) seconds.Set(seconds.Length(), run);
+    for (double run : measured.seconds) seconds.Set(seconds.Length(), run);
     row.Set(0u, measured.solver);
     row.Set(1u, seconds);
     rows.Set(rows.Length(), row);
@@ -233,7 +235,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<[] {
     for (AnyRegistry* registry : AnyRegistry::all()) registry->tuning.clear();
   }>(env, exports, "clearTuning");
-  // measureSolvers(Int32Array(17), threads, seconds, name | 'chosen' | ''): [name, seconds of every run][]
+  // measureSolvers(device, dtype, Int32Array(17), seconds, name | 'chosen' | ''): [name, seconds of every
+  // run][]
   bind<measure_solvers>(env, exports, "measureSolvers");
   // measurePeak(threads): FLOP/s; measureBandwidth(threads): bytes/s
   bind<measure_peak>(env, exports, "measurePeak");

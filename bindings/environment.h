@@ -58,7 +58,8 @@ class Environment {
 
   void set_error_class(napi_value constructor);
   // To be called in a catch block: throws in JavaScript what was caught. Nothing leaves it: while a worker is
-  // being terminated no JavaScript object can be made, so the error is dropped, as is all of that worker's work.
+  // being terminated no JavaScript object can be made, so the error is dropped, as is all of that worker's
+  // work.
   static void throw_in_js(napi_env env) noexcept;
 
  private:

@@ -62,8 +62,9 @@ export interface Native {
   addTuning(op: string, place: string, problem: readonly number[], solver: string): boolean;
   clearTuning(): void;
   measureSolvers(
+    device: DeviceIndex,
+    dtype: number,
     problem: Int32Array,
-    threads: number,
     seconds: number,
     which: string,
   ): [name: string, seconds: number[]][];

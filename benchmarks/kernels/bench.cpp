@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "cpu/isa.h"
+#include "cpu/measure.h"
 #include "cpu/pool.h"
 #include "cpu/stream.h"
 #include "ops/conv2d/conv2d.measure.h"
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   std::printf("%s, %d threads, batch %d\n", isa_name(active_isa()), threads, batch);
   std::printf("%-26s %-10s %-12s %9s %9s %8s %6s\n", "layer", "pass", "solver", "min us", "median", "GFLOP/s",
               "%peak");
+  set_thread_count(threads);
   CpuStream stream;
   std::ifstream file(argv[1]);
   for (std::string line; std::getline(file, line);) {
@@ -45,10 +47,10 @@ int main(int argc, char** argv) {
           {{stride, stride}, {dilation, dilation}, {padding, padding, padding, padding}, groups});
       problem.pass = static_cast<Conv2dPass>(pass);
       conv2d_set_blocks(problem, stream);
-      for (const Conv2dMeasurement& row : measure_conv2d(stream, problem, threads, 0.1)) {
-        const double rate = 2.0 * problem.macs() / row.timing.min_seconds, peak = measure_peak(threads);
+      for (const Conv2dMeasurement& row : measure_conv2d(stream, problem, 0.1)) {
+        const double rate = 2.0 * problem.macs() / row.seconds.front(), peak = measure_peak(threads);
         std::printf("%-26s %-10s %-12s %9.1f %9.1f %8.1f %6.1f\n", name.c_str(), passes[pass],
-                    row.solver.c_str(), row.timing.min_seconds * 1e6, row.timing.median_seconds * 1e6,
+                    row.solver.c_str(), row.seconds.front() * 1e6, row.seconds[row.seconds.size() / 2] * 1e6,
                     rate * 1e-9, 100 * rate / peak);
         std::fflush(stdout);
       }

@@ -36,8 +36,6 @@ interface Prepared extends Disposable {
   time(times: Times): Promise<number[]>;
 }
 
-let threads = 1;
-
 function hashedTensor<S extends Shape>(seed: number, shape: S, requiresGrad = false): Tensor<S> {
   const size = shape.reduce((product, extent) => product * extent, 1);
   return tensor(hashed(seed, size), shape, { requiresGrad }) as Tensor<S>;
@@ -59,7 +57,7 @@ function prepareLayer(work: LayerWork, which: string): Prepared {
     ...[n, c, h, w, k, r, s, groups, passes.indexOf(pass)],
     ...[stride, stride, dilation, dilation, padding, padding, padding, padding],
   );
-  const measure = (seconds: number) => native.measureSolvers(problem, threads, seconds, which)[0];
+  const measure = (seconds: number) => native.measureSolvers(-1, 0, problem, seconds, which)[0];
   const first = measure(0);
   if (!first) throw new Error(`${which} doesn't accept this problem`);
   return {
@@ -121,8 +119,7 @@ let prepared: Prepared | undefined;
 await serve(async (request: Request): Promise<Answer> => {
   switch (request.command) {
     case 'describe':
-      threads = request.threads;
-      setNumThreads(threads);
+      setNumThreads(request.threads);
       return { version: native.isa() };
     case 'prepare':
       prepared?.[Symbol.dispose]();

@@ -10,8 +10,9 @@ import { writeAtomically } from './atomicFile.js';
  */
 
 /**
- * While on, a convolution that is new (its sizes, pass, threads and instruction set) is measured when it first comes:
- * the call waits for the device and takes some 50 ms. Off at first. As torch.backends.cudnn.benchmark.
+ * While on, a convolution that is new (its sizes, dtype and pass, on its device as it is set up) is measured when it
+ * first comes: the call waits for the device and takes some 50 ms, on a GPU up to seconds, because cuDNN builds several
+ * plans. Off at first. As torch.backends.cudnn.benchmark.
  */
 export function setAutotune(on: boolean): void {
   check(

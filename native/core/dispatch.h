@@ -84,7 +84,8 @@ class Registry final : public AnyRegistry {
       for (const auto* solver : list(device)) names.push_back(solver->name);
     return names;
   }
-  // Names the fastest of the solvers that accept a problem, by timing them on an idle stream.
+  // Names the fastest of the solvers that accept a problem, by timing them on an idle stream; empty where
+  // that failed.
   using Measure = std::string (*)(Stream&, const Problem&);
   bool tune_with(DeviceKind device, Measure measure) {
     measures_[static_cast<size_t>(device)] = measure;
@@ -118,7 +119,7 @@ class Registry final : public AnyRegistry {
     const PausedRecording paused(stream);
     stream.drain();
     choice.solver = measure(stream, problem);
-    tuning.put(choice);
+    if (!choice.solver.empty()) tuning.put(choice);
     return choice.solver;
   }
 

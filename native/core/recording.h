@@ -76,7 +76,7 @@ class Recording {
   std::vector<Preparation> preparations_;  // once sealed, those that stand apart have the work
   std::vector<Entry> entries_;             // until sealed
   int preparing_ = -1;
-  Stream::Repeat repeat_;  // once sealed
+  Stream::Work repeat_;  // once sealed
 };
 
 }  // namespace groupconv

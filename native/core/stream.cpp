@@ -2,6 +2,7 @@
 
 #include "core/recording.h"
 #include "core/tensor.h"
+#include "core/timing.h"
 
 namespace groupconv {
 
@@ -43,10 +44,31 @@ std::shared_ptr<Recording> Stream::end_recording() {
   return made;
 }
 
-Stream::Repeat Stream::repeating(std::shared_ptr<const RecordedWork> work) {
+Stream::Work Stream::repeating(std::shared_ptr<const RecordedWork> work) {
   return [work = std::move(work)](const ExecutionContext& context) {
     for (const std::shared_ptr<Task>& task : *work) (*task)(context);
   };
+}
+
+std::vector<double> Stream::time(const Work& work, double budget_seconds) {
+  std::vector<double> seconds;
+  std::exception_ptr failure;
+  submit([&](const ExecutionContext& context) {
+    try {
+      seconds = sample_times([&](int runs) { return seconds_for(work, runs, context); }, budget_seconds);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  });
+  drain();
+  if (failure) std::rethrow_exception(failure);
+  return seconds;
+}
+
+double Stream::seconds_for(const Work& work, int runs, const ExecutionContext& context) {
+  const double start = seconds_now();
+  for (int i = 0; i < runs; ++i) work(context);
+  return seconds_now() - start;
 }
 
 void Stream::refuse_while_recording(const char* what) const {

@@ -83,6 +83,14 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // Copies the elements of another stream's tensor, in the order of both streams.
   virtual void receive(const Tensor& from, Tensor& to) = 0;
 
+  // Writes the pattern to `target`, over and over.
+  virtual void tile(std::vector<char> pattern, void* target, size_t bytes) = 0;
+  using Work = std::function<void(const ExecutionContext&)>;
+  // Runs the work again and again on the queue's thread, as `sample_times` says, and waits: the seconds of
+  // one run by the device's clock. Throws what the work throws; empty where an earlier failure has not been
+  // told.
+  virtual std::vector<double> time(const Work& work, double budget_seconds);
+
   // From begin to end, what is submitted runs and is kept, with memory of its own. One at a time
   // (INVALID_ARGUMENT); reading values and other streams' tensors are refused meanwhile. Without an end the
   // recording is dropped by `cancel`.
@@ -94,8 +102,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Recording* recording() const { return recording_; }
   void pause_recording(bool paused) { recording_ = paused ? nullptr : begun_.get(); }
   // What repeats the work when it is called on the queue's thread.
-  using Repeat = std::function<void(const ExecutionContext&)>;
-  virtual Repeat repeating(std::shared_ptr<const RecordedWork> work);
+  virtual Work repeating(std::shared_ptr<const RecordedWork> work);
 
   MemoryUse use;
 
@@ -104,6 +111,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   virtual void queue(Task task, size_t host_bytes) = 0;
   virtual void* take(size_t bytes) = 0;
   virtual void give(void* block, size_t bytes) noexcept = 0;
+  // How long the device takes for so many runs in a row; called on the queue's thread.
+  virtual double seconds_for(const Work& work, int runs, const ExecutionContext& context);
   // INVALID_ARGUMENT: what a recording can't repeat.
   void refuse_while_recording(const char* what) const;
 

@@ -1,5 +1,7 @@
 // The CPU device: the stream's order, errors and memory, tensors' layouts and derived forms, the worker pool.
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -212,6 +214,35 @@ void test_pool() {
   CHECK(refused);
 }
 
+// Memory that is filled with a pattern, and work that is timed.
+void test_timing() {
+  CpuStream stream;
+  std::vector<float> filled(10, 7.0f);
+  const std::vector<float> pattern{1, 2, 3};
+  std::vector<char> bytes(12);
+  std::memcpy(bytes.data(), pattern.data(), bytes.size());
+  stream.tile(bytes, filled.data(), 8 * sizeof(float));
+  stream.synchronize();
+  CHECK((filled == std::vector<float>{1, 2, 3, 1, 2, 3, 1, 2, 7, 7}));
+
+  int runs = 0;
+  const std::vector<double> seconds = stream.time(
+      [&](const ExecutionContext&) {
+        ++runs;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      },
+      0);
+  CHECK(seconds.size() == 5 && runs == 7 && seconds.front() >= 1e-3);
+  CHECK(std::is_sorted(seconds.begin(), seconds.end()));
+  test::check_throws(ErrorCode::Unsupported, "not here", [&] {
+    stream.time([](const ExecutionContext&) { fail(ErrorCode::Unsupported, "not here"); }, 0);
+  });
+  stream.synchronize();  // told to the caller alone
+  stream.submit([](const ExecutionContext&) { fail(ErrorCode::DeviceFailure, "earlier"); });
+  CHECK(stream.time([](const ExecutionContext&) {}, 0).empty());
+  test::check_throws(ErrorCode::DeviceFailure, "earlier", [&] { stream.synchronize(); });
+}
+
 }  // namespace
 }  // namespace groupconv
 
@@ -225,5 +256,6 @@ int main() {
   test_layouts();
   test_views_and_versions();
   test_pool();
+  test_timing();
   return test::report();
 }

@@ -1,7 +1,6 @@
 #include "cpu/measure.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <memory>
 
@@ -10,15 +9,6 @@
 namespace groupconv {
 
 GROUPCONV_PER_ISA(PeakKernel, peak_kernel)
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-Timing summarise(std::vector<double> seconds) {
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds.front(), seconds[seconds.size() / 2], seconds};
-}
 
 double measure_peak(int threads) {
   constexpr int64_t kRounds = 200000;  // about 1 ms

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "cpu/context.h"
 #include "cpu/isa.h"
@@ -78,6 +80,13 @@ void CpuStream::receive(const Tensor& from, Tensor& to) {
   submit([staged, target](const ExecutionContext&) {
     staged->wait();
     std::memcpy(target, staged->data.get(), staged->bytes);
+  });
+}
+
+void CpuStream::tile(std::vector<char> pattern, void* target, size_t bytes) {
+  submit([=, pattern = std::move(pattern)](const ExecutionContext&) {
+    for (size_t done = 0; done < bytes; done += pattern.size())
+      std::memcpy(static_cast<char*>(target) + done, pattern.data(), std::min(pattern.size(), bytes - done));
   });
 }
 

@@ -25,6 +25,7 @@ class CpuStream final : public Stream {
   void upload(const void* host, Tensor& to) override;
   void download(const Tensor& from, void* host) override;
   void receive(const Tensor& from, Tensor& to) override;
+  void tile(std::vector<char> pattern, void* target, size_t bytes) override;
 
  private:
   void queue(Task task, size_t host_bytes) override { queue_.submit(std::move(task), host_bytes); }

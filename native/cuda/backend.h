@@ -3,6 +3,7 @@
 // compiler, which kBackendVersion and the sizes of problems and buffers vouch for.
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@
 
 namespace groupconv::cuda {
 
-constexpr int kBackendVersion = 2;
+constexpr int kBackendVersion = 3;
 
 struct Settings;
 
@@ -66,6 +67,9 @@ class Engine {
   // kernels have found wrong with values so far (INVALID_ARGUMENT, once), be it after that point.
   virtual void* record() = 0;
   virtual void wait(void* event) = 0;
+
+  // Seconds between the start and the end of what `launches` launches. Waits for them.
+  virtual double time(const std::function<void()>& launches) = 0;
 
   // What is launched between the two is not run but kept.
   virtual void begin_capture() = 0;

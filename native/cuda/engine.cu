@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cuda/cudnn/session.h"
+#include "cuda/stopwatch.h"
 
 namespace groupconv::cuda {
 namespace {
@@ -151,6 +152,13 @@ class CudaEngine final : public Engine {
     cudaEventDestroy(recorded);
     check(status, "a kernel that ran before");
     faults_->tell();
+  }
+
+  double time(const std::function<void()>& launches) override {
+    use_device();
+    Stopwatch stopwatch(context_.stream);
+    launches();
+    return stopwatch.stop();
   }
 
   void begin_capture() override {

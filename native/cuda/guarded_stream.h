@@ -4,6 +4,8 @@
 #pragma once
 #include <cstring>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "core/stream.h"
 
@@ -31,6 +33,12 @@ class GuardedStream final : public Stream {
   void upload(const void* host, Tensor& to) override { inner_->upload(host, to); }
   void download(const Tensor& from, void* host) override { inner_->download(from, host); }
   void receive(const Tensor& from, Tensor& to) override { inner_->receive(from, to); }
+  void tile(std::vector<char> pattern, void* target, size_t bytes) override {
+    inner_->tile(std::move(pattern), target, bytes);
+  }
+  std::vector<double> time(const Work& work, double budget_seconds) override {
+    return inner_->time(work, budget_seconds);
+  }
 
  private:
   void queue(Task task, size_t host_bytes) override { inner_->submit(std::move(task), host_bytes); }

@@ -1,10 +1,12 @@
 #include "cuda/stream.h"
 
+#include <algorithm>
 #include <cstring>
 #include <future>
 #include <utility>
 
 #include "core/tensor.h"
+#include "cuda/settings.h"
 
 namespace groupconv::cuda {
 namespace {
@@ -46,7 +48,10 @@ CudaStream::CudaStream(int index, std::unique_ptr<Engine> engine)
       completions_([](Task& task) { task(ExecutionContext()); }),
       launches_([this](Task& task) { task(engine_->context()); }) {}
 
-std::string CudaStream::place() const { return "cuda " + engine_->properties().name; }
+std::string CudaStream::place() const {
+  return "cuda " + engine_->properties().name + (addon_settings().allow_tf32 ? ", TF32" : "") +
+         (addon_settings().deterministic ? ", deterministic" : "");
+}
 
 void CudaStream::stop() {
   launches_.stop();
@@ -115,7 +120,7 @@ class CudaStream::Capture {
 };
 
 // The first replay captures: by then the work has run once, and whatever it makes lazily exists.
-Stream::Repeat CudaStream::repeating(std::shared_ptr<const RecordedWork> work) {
+Stream::Work CudaStream::repeating(std::shared_ptr<const RecordedWork> work) {
   struct Captured {
     std::shared_ptr<const RecordedWork> work;
     std::unique_ptr<Graph> graph;
@@ -195,6 +200,23 @@ void CudaStream::receive(const Tensor& from, Tensor& to) {
     std::memcpy(staged->data(), arriving->data.get(), staged->bytes());
     engine_->to_device(target, staged->data(), staged->bytes());
     when_reached([staged] {});
+  });
+}
+
+void CudaStream::tile(std::vector<char> pattern, void* target, size_t bytes) {
+  const std::shared_ptr<Pinned> staged = pinned(pattern.size());
+  std::memcpy(staged->data(), pattern.data(), staged->bytes());
+  submit([=, this](const ExecutionContext&) {
+    for (size_t done = 0; done < bytes; done += staged->bytes())
+      engine_->to_device(static_cast<char*>(target) + done, staged->data(),
+                         std::min(staged->bytes(), bytes - done));
+    when_reached([staged] {});
+  });
+}
+
+double CudaStream::seconds_for(const Work& work, int runs, const ExecutionContext& context) {
+  return engine_->time([&] {
+    for (int i = 0; i < runs; ++i) work(context);
   });
 }
 

@@ -14,7 +14,7 @@ class CudaStream final : public Stream {
   ~CudaStream() override { stop(); }
 
   Device device() const override { return {DeviceKind::Cuda, index_}; }
-  std::string place() const override;  // e.g. "cuda NVIDIA H100 80GB HBM3"
+  std::string place() const override;  // e.g. "cuda NVIDIA H100 80GB HBM3, deterministic"
   void notify(std::function<void(const Error*)> done) override;
   Ticket record() override { return launches_.record(); }
   void wait(Ticket ticket) override;
@@ -32,9 +32,11 @@ class CudaStream final : public Stream {
   void upload(const void* host, Tensor& to) override;
   void download(const Tensor& from, void* host) override;
   void receive(const Tensor& from, Tensor& to) override;
-  Repeat repeating(std::shared_ptr<const RecordedWork> work) override;
+  void tile(std::vector<char> pattern, void* target, size_t bytes) override;
+  Work repeating(std::shared_ptr<const RecordedWork> work) override;
 
  private:
+  double seconds_for(const Work& work, int runs, const ExecutionContext& context) override;
   void queue(Task task, size_t host_bytes) override { launches_.submit(std::move(task), host_bytes); }
   void* take(size_t bytes) override;
   void give(void* block, size_t bytes) noexcept override { arena_.release(block, bytes); }

@@ -1,8 +1,10 @@
 // The CUDA device: data come and go in order, layouts, errors are told once, memory is reused and given back.
 #include "cuda/stream.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "core/check.h"
@@ -278,6 +280,35 @@ void test_stop() {
   CHECK(true);
 }
 
+// Memory that is filled with a pattern, and work that is timed by the device's clock.
+void test_timing() {
+  const auto stream = open();
+  const Values pattern = hashed_values(5, 300);
+  std::vector<char> bytes(pattern.size() * sizeof(float));
+  std::memcpy(bytes.data(), pattern.data(), bytes.size());
+  const TensorPtr tensor = upload(stream, {1000}, Values(1000, 7.0f));
+  float* const data = tensor->update_in_layout(1);
+  stream->tile(bytes, data, 990 * sizeof(float));
+  Values expected(1000, 7.0f);
+  for (size_t i = 0; i < 990; ++i) expected[i] = pattern[i % pattern.size()];
+  CHECK(download(*tensor) == expected);
+
+  int runs = 0;
+  const std::vector<double> seconds = stream->time(
+      [&](const ExecutionContext& context) {
+        ++runs;
+        launch(context, grid_for(context, 1000), kThreads, 0, add_to_all, 1.0f, int64_t{1000}, data);
+      },
+      0);
+  CHECK(seconds.size() >= 5 && seconds.front() > 0 && runs >= 7);
+  CHECK(std::is_sorted(seconds.begin(), seconds.end()));
+  CHECK(download(*tensor)[999] == 7.0f + static_cast<float>(runs));
+  test::check_throws(ErrorCode::Unsupported, "not here", [&] {
+    stream->time([](const ExecutionContext&) { fail(ErrorCode::Unsupported, "not here"); }, 0);
+  });
+  stream->synchronize();  // told to the caller alone
+}
+
 // A stream that waits for another one which is stopped does not wait for ever.
 void test_stop_of_a_source() {
   const auto first = open(), second = open();
@@ -310,6 +341,7 @@ int main() {
   test_the_second_device_alone_is_opened();
   test_large_layouts();
 #endif
+  test_timing();
   test_stop();
   test_stop_of_a_source();
   return groupconv::test::report();

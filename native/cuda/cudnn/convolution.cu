@@ -10,6 +10,7 @@
 
 #include "cuda/cudnn/session.h"
 #include "cuda/settings.h"
+#include "cuda/stopwatch.h"
 
 namespace groupconv::cuda::cudnn {
 namespace {
@@ -62,13 +63,6 @@ struct Trial {
   ~Trial() { cudaFree(block); }
   Trial(const Trial&) = delete;
   void* block = nullptr;
-};
-
-struct Stopwatch {
-  Stopwatch() { check(cudaEventCreateWithFlags(&event, 0), "event"); }
-  ~Stopwatch() { cudaEventDestroy(event); }
-  Stopwatch(const Stopwatch&) = delete;
-  cudaEvent_t event = nullptr;
 };
 
 // Whether the work is being recorded: then nothing may be measured.
@@ -142,17 +136,12 @@ Prepared remembered_way(const Session& session, const Convolution& v, const Key&
 // Seconds of the quickest of some runs on the operands' values; throws where it can't run.
 double seconds_of(const Prepared& way, const Session& session, const Convolution& v, const Operands& operands,
                   const ExecutionContext& context) {
-  const cudaStream_t stream = cuda_context(context).stream;
-  const Stopwatch before, after;
   double least = std::numeric_limits<double>::infinity();
   for (int i = -1; i < kRepetitions; ++i) {  // the first warms up
-    check(cudaEventRecord(before.event, stream), "event");
+    Stopwatch stopwatch(cuda_context(context).stream);
     run(*way.assembly, *way.plan, session.handle(), v, operands, context);
-    check(cudaEventRecord(after.event, stream), "event");
-    check(cudaEventSynchronize(after.event), "measuring an engine");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, before.event, after.event), "event");
-    if (i >= 0) least = std::min(least, milliseconds * 1e-3);
+    const double seconds = stopwatch.stop();
+    if (i >= 0) least = std::min(least, seconds);
   }
   return least;
 }

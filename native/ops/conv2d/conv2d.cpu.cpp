@@ -8,7 +8,6 @@
 #include "cpu/context.h"
 #include "cpu/isa.h"
 #include "cpu/pool.h"
-#include "ops/conv2d/conv2d.measure.h"
 
 namespace groupconv {
 
@@ -169,23 +168,7 @@ const SolverList<Conv2dFoldProblem, Conv2dFoldBuffers>& fold_solvers() {
   return list;
 }
 
-constexpr double kTuningSeconds = 0.01;  // for each solver; the differences that matter are large
-
-std::string fastest(Stream& stream, const Conv2dProblem& problem) {
-  std::vector<Conv2dMeasurement> rows;
-  try {
-    rows = measure_conv2d(stream, problem, thread_count(), kTuningSeconds);
-  } catch (const Error&) {  // no memory to measure with
-  }
-  if (rows.empty()) return conv2d_registry().choose(DeviceKind::Cpu, problem).name;
-  return std::min_element(
-             rows.begin(), rows.end(),
-             [](const auto& a, const auto& b) { return a.timing.min_seconds < b.timing.min_seconds; })
-      ->solver;
-}
-
 const bool registered = conv2d_registry().add(DeviceKind::Cpu, solvers) &&
-                        conv2d_registry().tune_with(DeviceKind::Cpu, fastest) &&
                         conv2d_fold_registry().add(DeviceKind::Cpu, fold_solvers);
 
 }  // namespace
