@@ -166,7 +166,7 @@ std::string open_cublas(const std::string& cudnn, size_t cuda_major) {
        {here, wheels / "cublas" / "lib", wheels / ("cu" + std::to_string(cuda_major)) / "lib"})
     if (is_there(folder / file) && dlopen((folder / file).c_str(), RTLD_LAZY | RTLD_LOCAL)) return "";
   if (dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL)) return "";
-  return std::string("needs cuBLAS, ") + dlerror();
+  return std::string("needs cuBLAS, which npm run cuda:toolchain -- --run installs: ") + dlerror();
 }
 
 Library open(const std::vector<std::string>& candidates) {
