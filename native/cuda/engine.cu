@@ -120,10 +120,13 @@ class CudaEngine final : public Engine {
   }
   void* allocate_host(size_t bytes) noexcept override {
     void* block = nullptr;
-    cudaSetDevice(device_);  // else the thread's first use opens device 0
+    cudaSetDevice(device_);
     return cudaMallocHost(&block, bytes) == cudaSuccess ? block : forget_failed_allocation();
   }
-  void release_host(void* block) noexcept override { cudaFreeHost(block); }
+  void release_host(void* block) noexcept override {
+    cudaSetDevice(device_);
+    cudaFreeHost(block);
+  }
 
   void to_device(void* to, const void* from, size_t bytes) override {
     use_device();
@@ -148,6 +151,7 @@ class CudaEngine final : public Engine {
   }
   void wait(void* event) override {
     const auto recorded = static_cast<cudaEvent_t>(event);
+    cudaSetDevice(device_);
     const cudaError_t status = cudaEventSynchronize(recorded);
     cudaEventDestroy(recorded);
     check(status, "a kernel that ran before");
@@ -182,7 +186,7 @@ class CudaEngine final : public Engine {
   }
 
  private:
-  // The launching thread works for this device alone; setting it again costs some nanoseconds.
+  // Whatever thread calls: else its first call would open device 0. Setting it again costs some nanoseconds.
   void use_device() { check(cudaSetDevice(device_), "device"); }
   static void* forget_failed_allocation() {
     cudaGetLastError();

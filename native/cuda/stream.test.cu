@@ -248,10 +248,12 @@ void test_a_failed_call_is_told_once() {
 void test_the_second_device_alone_is_opened() {
   const auto engine = open_engine(1);
   emulator::forget_opened();
-  std::thread([&] {
-    engine->release_host(engine->allocate_host(64));
-    engine->release(engine->allocate(64));
-  }).join();
+  void *const host = engine->allocate_host(64), *const event = engine->record();
+  for (const std::function<void()>& call : std::initializer_list<std::function<void()>>{
+           [&] { engine->release_host(engine->allocate_host(64)); },
+           [&] { engine->release(engine->allocate(64)); }, [&] { engine->release_host(host); },
+           [&] { engine->wait(event); }})
+    std::thread(call).join();
   CHECK(emulator::was_opened(1) && !emulator::was_opened(0));
 }
 

@@ -53,6 +53,7 @@ cudaError_t allocate(void** block, size_t bytes) {
   return status();
 }
 cudaError_t release(void* block) {
+  open_device();
   std::free(block);
   return status();
 }
@@ -163,7 +164,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->recorded = std::chrono::steady_clock::now();
   return outside_of_capture(stream, "an event");
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return status(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  open_device();
+  return status();
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   *milliseconds = std::chrono::duration<float, std::milli>(to->recorded - from->recorded).count();
   return status();
