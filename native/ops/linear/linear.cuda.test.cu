@@ -34,9 +34,11 @@ void check(int64_t rows, int64_t in, int64_t out, DType dtype, bool variant) {
                       });
 }
 
+#ifdef GROUPCONV_EMULATED
 struct NoBarrier {
   __device__ void operator()() const {}
 };
+#endif
 struct Store {
   float* c;
   __device__ void operator()(int64_t i, int64_t j, int64_t, float sum) const { c[i * 64 + j] = sum; }
