@@ -42,6 +42,8 @@ inline void land(const Copy& copy) {
 }  // namespace emulated
 
 inline void copy_async(void* shared, const void* global, bool inside) {
+  emulator::check_shared(shared, 16);
+  emulator::check_aligned(global, 16);
   const emulated::Copy copy{shared, inside ? global : nullptr};
   if (emulator::order == emulator::Order::Backward)
     emulated::land(copy);

@@ -1,6 +1,9 @@
 // cuDNN without cuDNN: the stand-in records graphs, which are compared with what the documentation demands;
 // plans are captured and run; and libraries that won't do are told. Choosing engines is tested with conv2d.
 #include <dlfcn.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "cuda/cudnn/session.h"
 #include "cuda/testing.h"
@@ -190,6 +193,19 @@ void libraries_that_will_not_do_are_told() {
   CHECK(!none.usable() && none.reason.find("/nowhere/libcudnn.so.9") != std::string::npos);
   const cuda::cudnn::Library other = open({"libm.so.6"});
   CHECK(!other.usable() && other.reason.find("lacks cudnnGetVersion") != std::string::npos);
+  // cuBLAS lies beside cuDNN, in a neighbouring wheel, or nowhere.
+  namespace fs = std::filesystem;
+  const fs::path wheels = fs::temp_directory_path() / ("groupconv-wheels-" + std::to_string(getpid()));
+  const std::string cudnn = (wheels / "cudnn" / "lib" / "libcudnn.so.9").string();
+  const auto missing = [&] { return cuda::cudnn::open_cublas(cudnn, 99); };
+  CHECK(missing().find("libcublasLt.so.99") != std::string::npos);
+  for (const char* folder : {"cudnn/lib", "cublas/lib", "cu99/lib"}) {
+    fs::create_directories(wheels / folder);
+    fs::create_symlink(GROUPCONV_CUDNN_STANDIN, wheels / folder / "libcublasLt.so.99");
+    CHECK_NOTE(missing().empty(), folder);
+    fs::remove_all(wheels);
+  }
+  CHECK(!missing().empty());
   const cuda::cudnn::Library second = open({"/nowhere/libcudnn.so.9", GROUPCONV_CUDNN_STANDIN});
   CHECK(second.usable() && second.version == "9.9.9" && second.path == GROUPCONV_CUDNN_STANDIN);
 }

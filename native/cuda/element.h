@@ -7,6 +7,7 @@
 #endif
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/dtype.h"
 #include "core/error.h"
@@ -78,10 +79,16 @@ template <class T>
 constexpr int kPackWidth = 16 / sizeof(T);
 template <int N, class T>
 __device__ __forceinline__ Pack<T, N> load_pack(const T* from) {
+#ifdef GROUPCONV_EMULATED
+  emulator::check_aligned(from, sizeof(Pack<T, N>));
+#endif
   return *reinterpret_cast<const Pack<T, N>*>(from);
 }
 template <int N, class T>
 __device__ __forceinline__ void store_pack(T* to, const Pack<T, N>& pack) {
+#ifdef GROUPCONV_EMULATED
+  emulator::check_aligned(to, sizeof(Pack<T, N>));
+#endif
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
@@ -100,6 +107,19 @@ void with_element(DType dtype, const Body& body) {
       break;
   }
   fail(ErrorCode::Unsupported, "cuda: no arithmetic in ", name_of(dtype));
+}
+
+// body(T{}, width) for channels that lie side by side: packs of 16 bytes where they divide into them, else
+// one by one.
+template <class Body>
+void with_packs(DType dtype, int64_t channels, const Body& body) {
+  with_element(dtype, [&](auto element) {
+    constexpr int kWidth = kPackWidth<decltype(element)>;
+    if (channels % kWidth == 0)
+      body(element, std::integral_constant<int, kWidth>{});
+    else
+      body(element, std::integral_constant<int, 1>{});
+  });
 }
 
 // Buffers hold float pointers whatever the dtype of their elements is.

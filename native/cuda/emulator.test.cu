@@ -2,8 +2,10 @@
 #include <vector>
 
 #include "core/check.h"
+#include "cuda/async_copy.h"
 #include "cuda/element.h"
 #include "cuda/launch.h"
+#include "cuda/warp_matrix.h"
 
 namespace groupconv::cuda {
 namespace {
@@ -114,6 +116,61 @@ void test_misuse() {
   CHECK(failure_of(1, 64, 0, early_exit, &reached).empty());
 }
 
+__global__ void nothing() {}
+__global__ void load_four(const float* from, float* to) { *to = load_pack<4>(from).element[0]; }
+__global__ void store_two(BFloat16* to) { store_pack(to, Pack<BFloat16, 2>{}); }
+__global__ void copy_sixteen(const float* from, int offset) {
+  copy_async(shared_memory<float>() + offset, from, true);
+  commit_copies();
+  wait_copies<0>();
+}
+__global__ void load_matrix(int row_bytes, int offset) {
+  load_matrices(shared_memory<unsigned char>() + threadIdx.x * row_bytes + offset);
+}
+__global__ void write_shared(int at) { shared_memory<float>()[at] = 0; }
+
+// What a GPU does not launch at all, it tells once: the next launch goes on.
+void test_limits() {
+  const auto refuses = [](dim3 grid, dim3 block, size_t shared) {
+    const bool refused = !failure_of(grid, block, shared, nothing).empty();
+    CHECK(failure_of(1, 1, 0, nothing).empty());
+    return refused;
+  };
+  CHECK(!refuses(dim3(1, 2, 2), dim3(16, 32, 2), 99 * 1024));
+  CHECK(refuses(dim3(1, 65536), 1, 0) && refuses(dim3(1, 1, 65536), 1, 0) && refuses(dim3(0), 1, 0));
+  CHECK(refuses(1, 1025, 0) && refuses(1, dim3(1, 1, 65), 0) && refuses(1, dim3(32, 33), 0) &&
+        refuses(1, 0, 0));
+  CHECK(refuses(1, 1, 99 * 1024 + 1));
+  emulator::only_checked = true;
+  CHECK(!refuses(dim3(0x7fffffff, 65535, 65535), 1024, 0));
+  CHECK(refuses(dim3(0x80000000u), 1, 0));
+  emulator::only_checked = false;
+}
+
+void test_addresses() {
+  alignas(16) float floats[8] = {};
+  alignas(4) BFloat16 narrows[4] = {};
+  float* const values = floats;
+  BFloat16* const narrow = narrows;
+  const auto fails = [](const std::string& told, const char* with) {
+    return told.find(with) != std::string::npos;
+  };
+  CHECK(failure_of(1, 1, 0, load_four, values + 4, values).empty());
+  CHECK(fails(failure_of(1, 1, 0, load_four, values + 2, values), "16 bytes"));
+  CHECK(failure_of(1, 1, 0, store_two, narrow + 2).empty());
+  CHECK(fails(failure_of(1, 1, 0, store_two, narrow + 1), "4 bytes"));
+  CHECK(failure_of(1, 1, 64, copy_sixteen, values, 12).empty());
+  CHECK(fails(failure_of(1, 1, 64, copy_sixteen, values + 1, 12), "misaligned"));
+  CHECK(fails(failure_of(1, 1, 64, copy_sixteen, values, 2), "misaligned"));
+  CHECK(fails(failure_of(1, 1, 64, copy_sixteen, values, 16), "outside"));
+  CHECK(failure_of(1, 32, 32 * 48, load_matrix, 48, 32).empty());
+  CHECK(fails(failure_of(1, 32, 32 * 48, load_matrix, 40, 0), "misaligned"));
+  CHECK(fails(failure_of(1, 32, 32 * 48, load_matrix, 48, 48), "outside"));
+  CHECK(failure_of(1, 1, 40, write_shared, 9).empty());
+  CHECK(fails(failure_of(1, 1, 40, write_shared, 10), "outside"));
+  CHECK(fails(failure_of(1, 1, 40, write_shared, -1), "outside"));
+}
+
 // Against the definition: the nearest representable number, ties to even.
 void test_elements() {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
@@ -140,6 +197,8 @@ int main() {
   groupconv::cuda::test_barriers();
   groupconv::cuda::test_collectives();
   groupconv::cuda::test_misuse();
+  groupconv::cuda::test_limits();
+  groupconv::cuda::test_addresses();
   groupconv::cuda::test_elements();
   return groupconv::test::report();
 }

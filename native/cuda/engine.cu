@@ -17,20 +17,21 @@ class Scratch {
     cudaFree(block_);
     for (void* block : captured_blocks_) cudaFree(block);
   }
-  // Graphs that are captured now use the present block as long as they live.
-  void capture() { captured_ = true; }
+  // Blocks that are lent meanwhile are a graph's, as long as it lives.
+  void begin_capture() { capturing_ = captured_ = true; }
+  void end_capture() { capturing_ = false; }
   void* at_least(size_t bytes, cudaStream_t stream) {
     if (bytes > bytes_) {
-      if (std::exchange(captured_, false)) {
+      if (captured_) {
         captured_blocks_.push_back(block_);
       } else {
         check(cudaStreamSynchronize(stream), "scratch memory");
         cudaFree(block_);
       }
+      captured_ = capturing_;
       block_ = nullptr;
       bytes_ = 0;
-      require(cudaMalloc(&block_, bytes) == cudaSuccess, ErrorCode::OutOfMemory, "cuda: no memory for ",
-              bytes, " bytes of scratch");
+      check(cudaMalloc(&block_, bytes), "scratch memory");
       bytes_ = bytes;
     }
     return block_;
@@ -39,7 +40,7 @@ class Scratch {
  private:
   void* block_ = nullptr;
   size_t bytes_ = 0;
-  bool captured_ = false;
+  bool capturing_ = false, captured_ = false;
   std::vector<void*> captured_blocks_;
 };
 
@@ -119,9 +120,13 @@ class CudaEngine final : public Engine {
   }
   void* allocate_host(size_t bytes) noexcept override {
     void* block = nullptr;
+    cudaSetDevice(device_);
     return cudaMallocHost(&block, bytes) == cudaSuccess ? block : forget_failed_allocation();
   }
-  void release_host(void* block) noexcept override { cudaFreeHost(block); }
+  void release_host(void* block) noexcept override {
+    cudaSetDevice(device_);
+    cudaFreeHost(block);
+  }
 
   void to_device(void* to, const void* from, size_t bytes) override {
     use_device();
@@ -146,6 +151,7 @@ class CudaEngine final : public Engine {
   }
   void wait(void* event) override {
     const auto recorded = static_cast<cudaEvent_t>(event);
+    cudaSetDevice(device_);
     const cudaError_t status = cudaEventSynchronize(recorded);
     cudaEventDestroy(recorded);
     check(status, "a kernel that ran before");
@@ -161,11 +167,12 @@ class CudaEngine final : public Engine {
 
   void begin_capture() override {
     use_device();
-    context_.memory.capture();
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeRelaxed), "capture");
+    context_.memory.begin_capture();
   }
   std::unique_ptr<Graph> end_capture() override {
     cudaGraph_t captured = nullptr;
+    context_.memory.end_capture();
     check(cudaStreamEndCapture(context_.stream, &captured), "capture");
     auto graph = std::make_unique<CudaGraph>();
     const cudaError_t status = cudaGraphInstantiate(&graph->executable, captured, 0);
@@ -179,7 +186,7 @@ class CudaEngine final : public Engine {
   }
 
  private:
-  // The launching thread works for this device alone; setting it again costs some nanoseconds.
+  // Whatever thread calls: else its first call would open device 0. Setting it again costs some nanoseconds.
   void use_device() { check(cudaSetDevice(device_), "device"); }
   static void* forget_failed_allocation() {
     cudaGetLastError();

@@ -19,6 +19,7 @@ class Session;
 // Throws DEVICE_FAILURE, or OUT_OF_MEMORY, with the runtime's words.
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // told here, and not once more by the next launch
   fail(status == cudaErrorMemoryAllocation ? ErrorCode::OutOfMemory : ErrorCode::DeviceFailure,
        "cuda: ", what, ": ", cudaGetErrorString(status));
 }

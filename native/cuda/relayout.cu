@@ -7,13 +7,16 @@ namespace {
 
 constexpr int kTile = 32, kRows = 8;
 
-// to[n][j][i] = from[n][i][j] for i < rows, j < columns.
+__host__ __device__ __forceinline__ int64_t tiles_of(int64_t extent) { return (extent + kTile - 1) / kTile; }
+
+// to[n][j][i] = from[n][i][j] for i < rows, j < columns. All tiles of an image along x, which is the long
+// side of a grid.
 template <class T>
 __global__ void __launch_bounds__(kTile* kRows)
     transpose(const T* __restrict__ from, T* __restrict__ to, int64_t rows, int64_t columns) {
   __shared__ T tile[kTile][kTile + 1];
-  const int64_t image = int64_t{blockIdx.z} * rows * columns;
-  const int64_t row = int64_t{blockIdx.y} * kTile, column = int64_t{blockIdx.x} * kTile;
+  const int64_t image = int64_t{blockIdx.y} * rows * columns, across = tiles_of(columns);
+  const int64_t row = blockIdx.x / across * kTile, column = blockIdx.x % across * kTile;
   for (int i = threadIdx.y; i < kTile; i += kRows)
     if (row + i < rows && column + threadIdx.x < columns)
       tile[i][threadIdx.x] = from[image + (row + i) * columns + column + threadIdx.x];
@@ -27,10 +30,9 @@ template <class T>
 void queue(const ExecutionContext& context, int64_t images, int64_t rows, int64_t columns, const void* from,
            void* to) {
   constexpr int64_t kMostImages = 65535;  // of a grid
-  const auto tiles = [](int64_t extent) { return static_cast<unsigned>((extent + kTile - 1) / kTile); };
   for (int64_t first = 0; first < images; first += kMostImages) {
     const int64_t offset = first * rows * columns;
-    const dim3 grid(tiles(columns), tiles(rows),
+    const dim3 grid(static_cast<unsigned>(tiles_of(rows) * tiles_of(columns)),
                     static_cast<unsigned>(std::min(images - first, kMostImages)));
     launch(context, grid, dim3(kTile, kRows), 0, transpose<T>, static_cast<const T*>(from) + offset,
            static_cast<T*>(to) + offset, rows, columns);

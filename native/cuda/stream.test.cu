@@ -33,6 +33,9 @@ Values download(const Tensor& tensor) {
   return values;
 }
 
+__global__ void set_all(float value, int64_t size, float* values) {
+  GROUPCONV_GRID_STRIDE(i, size) values[i] = value;
+}
 __global__ void add_to_all(float addend, int64_t size, float* values) {
   GROUPCONV_GRID_STRIDE(i, size) values[i] += addend;
 }
@@ -199,6 +202,75 @@ void test_recording() {
   CHECK(download(*count) == Values(5, 7.0f));
 }
 
+// Nothing may be waited for or given back while work is captured, however often it needs more.
+void test_scratch_of_a_capture() {
+  const auto engine = open_engine(0);
+  const auto scratch = [&](size_t floats) {
+    return static_cast<float*>(cuda_context(engine->context()).scratch(floats * sizeof(float)));
+  };
+  const auto set = [&](float* target, float value) {
+    launch(engine->context(), 1, kThreads, 0, set_all, value, int64_t{100}, target);
+  };
+  std::vector<float> found(100);
+  const auto read = [&](const float* from) {
+    engine->to_host(found.data(), from, found.size() * sizeof(float));
+    engine->wait(engine->record());
+    return found;
+  };
+  scratch(100);
+  engine->begin_capture();
+  float* const small = scratch(1000);
+  set(small, 1);
+  float* const large = scratch(100000);
+  set(large, 2);
+  const auto graph = engine->end_capture();
+  scratch(10000000);  // those of the graph stay
+  engine->launch(*graph);
+  CHECK(read(small) == Values(100, 1.0f) && read(large) == Values(100, 2.0f));
+}
+
+// A call that fails does not make the next launch fail.
+void test_a_failed_call_is_told_once() {
+  const auto engine = open_engine(0);
+  const ExecutionContext& context = engine->context();
+  test::check_throws(ErrorCode::OutOfMemory, "scratch",
+                     [&] { cuda_context(context).scratch(size_t{1} << 60); });
+  auto* const values = static_cast<float*>(engine->allocate(400));
+  launch(context, 1, kThreads, 0, set_all, 3.0f, int64_t{100}, values);
+  CHECK(!engine->allocate(size_t{1} << 60));
+  launch(context, 1, kThreads, 0, set_all, 3.0f, int64_t{100}, values);
+  engine->wait(engine->record());
+  engine->release(values);
+}
+
+#ifdef GROUPCONV_EMULATED
+// A thread that has not met the device yet must not open the first one instead.
+void test_the_second_device_alone_is_opened() {
+  const auto engine = open_engine(1);
+  emulator::forget_opened();
+  void *const host = engine->allocate_host(64), *const event = engine->record();
+  for (const std::function<void()>& call : std::initializer_list<std::function<void()>>{
+           [&] { engine->release_host(engine->allocate_host(64)); },
+           [&] { engine->release(engine->allocate(64)); }, [&] { engine->release_host(host); },
+           [&] { engine->wait(event); }})
+    std::thread(call).join();
+  CHECK(emulator::was_opened(1) && !emulator::was_opened(0));
+}
+
+// Of sizes that the emulator can't compute, at least the grids.
+void test_large_layouts() {
+  const auto engine = open_engine(0);
+  emulator::only_checked = true;
+  for (const Shape& shape : {Shape{1, 3, 4096, 4096}, Shape{70000, 2, 1, 1}, Shape{1, 3000000, 2, 2}})
+    for (const bool to_channels_last : {false, true}) {
+      const int block = static_cast<int>(shape[1]);
+      relayout(engine->context(), shape, 2, nullptr, to_channels_last ? 1 : block, nullptr,
+               to_channels_last ? block : 1);
+    }
+  emulator::only_checked = false;
+}
+#endif
+
 void test_stop() {
   const auto stream = open();
   for (int i = 0; i < 100; ++i)
@@ -265,6 +337,12 @@ int main() {
   test_memory();
   test_between_streams();
   test_recording();
+  test_scratch_of_a_capture();
+  test_a_failed_call_is_told_once();
+#ifdef GROUPCONV_EMULATED
+  test_the_second_device_alone_is_opened();
+  test_large_layouts();
+#endif
   test_timing();
   test_stop();
   test_stop_of_a_source();

@@ -48,6 +48,7 @@ inline void widen<float>(const uint32_t* words, int count, float* to) {
 }  // namespace emulated
 
 inline FragmentA load_matrices(const void* row) {
+  emulator::check_shared(row, sizeof(emulated::Row));
   emulated::Row mine;
   __builtin_memcpy(&mine, row, sizeof mine);
   const unsigned char* met = emulator::meet(0xffffffffu, &mine, sizeof mine);
@@ -58,6 +59,7 @@ inline FragmentA load_matrices(const void* row) {
   return fragment;
 }
 inline FragmentA load_matrices_transposed(const void* row) {
+  emulator::check_shared(row, sizeof(emulated::Row));
   emulated::Row mine;
   __builtin_memcpy(&mine, row, sizeof mine);
   const unsigned char* met = emulator::meet(0xffffffffu, &mine, sizeof mine);

@@ -1,5 +1,6 @@
 #include "cuda/cudnn/layouts.h"
 
+#include "cuda/activate.h"
 #include "cuda/element.h"
 
 namespace groupconv::cuda::cudnn {
@@ -24,13 +25,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// NaN stays NaN.
-__device__ __forceinline__ float activated(Activation activation, float x) {
-  if (activation == Activation::None) return x;
-  const float low = x < 0 ? 0 : x;
-  return activation == Activation::Relu6 && low > 6 ? 6 : low;
-}
-
 // Packs lie within a pixel: `channels` is a multiple of their width.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) finish(Epilogue e) {
@@ -46,7 +40,7 @@ __global__ void __launch_bounds__(kThreads) finish(Epilogue e) {
       float value = to_float(pack.element[lane]);
       if (e.bias) value += e.bias[channel + lane];
       if (residual) value += to_float(added.element[lane]);
-      pack.element[lane] = from_float<T>(activated(e.activation, value));
+      pack.element[lane] = from_float<T>(activate(e.activation, value));
     }
     store_pack(static_cast<T*>(e.y) + i * kWidth, pack);
   }
@@ -73,13 +67,9 @@ void from_channels_last(const Filter& filter, DType dtype, const void* from, flo
 }
 
 void run(const Epilogue& epilogue, const ExecutionContext& context) {
-  with_element(epilogue.dtype, [&](auto element) {
-    using T = decltype(element);
-    constexpr int kWidth = kPackWidth<T>;
-    if (epilogue.channels % kWidth == 0)
-      launch(context, grid_for(context, epilogue.size / kWidth), kThreads, 0, finish<T, kWidth>, epilogue);
-    else
-      launch(context, grid_for(context, epilogue.size), kThreads, 0, finish<T, 1>, epilogue);
+  with_packs(epilogue.dtype, epilogue.channels, [&](auto element, auto width) {
+    launch(context, grid_for(context, epilogue.size / width()), kThreads, 0,
+           finish<decltype(element), width()>, epilogue);
   });
 }
 

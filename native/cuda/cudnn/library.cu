@@ -117,6 +117,12 @@ std::string try_to_open(const std::string& candidate, Library& opened) {
     if (version < 90000)
       reason = candidate + ": version " + opened.version + ", 9 is the oldest that will do";
   }
+  using CudaVersion = size_t (*)();
+  if (const auto cuda = reinterpret_cast<CudaVersion>(dlsym(handle, "cudnnGetCudartVersion"));
+      cuda && reason.empty())
+    if (const std::string why = open_cublas(file_of(reinterpret_cast<void*>(cuda), candidate), cuda() / 1000);
+        !why.empty())
+      reason = candidate + ": " + why;
   if (!reason.empty()) {
     dlclose(handle);
     return reason;
@@ -150,6 +156,17 @@ std::vector<std::string> candidates() {
     found.push_back((fs::path(conda) / "lib" / kFile).string());
   found.push_back(kFile);
   return found;
+}
+
+// Where cuDNN's own search (its RUNPATH) looks: beside it, in the neighbouring wheels, where the loader does.
+std::string open_cublas(const std::string& cudnn, size_t cuda_major) {
+  const std::string file = "libcublasLt.so." + std::to_string(cuda_major);
+  const fs::path here = fs::path(cudnn).parent_path(), wheels = here.parent_path().parent_path();
+  for (const fs::path& folder :
+       {here, wheels / "cublas" / "lib", wheels / ("cu" + std::to_string(cuda_major)) / "lib"})
+    if (is_there(folder / file) && dlopen((folder / file).c_str(), RTLD_LAZY | RTLD_LOCAL)) return "";
+  if (dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL)) return "";
+  return std::string("needs cuBLAS, which npm run cuda:toolchain -- --run installs: ") + dlerror();
 }
 
 Library open(const std::vector<std::string>& candidates) {

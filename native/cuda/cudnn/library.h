@@ -26,8 +26,12 @@ struct Library {
 // The emulated library takes the first alone: its memory is not a GPU's.
 std::vector<std::string> candidates();
 
-// What does not open, is older than 9 or lacks a function is passed over, and told in `reason`.
+// What does not open, is older than 9, lacks a function or its cuBLAS is passed over, and told in `reason`.
 Library open(const std::vector<std::string>& candidates);
+
+// cuDNN opens cuBLAS when it looks for engines, and ends the process where that fails (seen with 9.28). So it
+// is opened before: why the cuBLAS of this CUDA version can't be; empty where it is.
+std::string open_cublas(const std::string& cudnn, size_t cuda_major);
 
 // open(candidates()), once; stays open.
 const Library& library();

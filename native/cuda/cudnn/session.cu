@@ -10,4 +10,10 @@ Session::Session(void* stream, const std::string& device)
   check(status, "stream");
 }
 
+Session::~Session() {
+  prepared.clear();  // plans go before the handle that they were made with
+  retired.clear();
+  library().functions.destroy(handle_);
+}
+
 }  // namespace groupconv::cuda::cudnn

@@ -20,7 +20,7 @@ class Session {
  public:
   // The current device's.
   Session(void* stream, const std::string& device);
-  ~Session() { library().functions.destroy(handle_); }
+  ~Session();
   Session(const Session&) = delete;
 
   Handle handle() const { return handle_; }

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "cuda/emulator/refusal.h"
+
 namespace emulator {
 
 Order order = Order::Forward;
@@ -44,7 +46,7 @@ struct Machine {
   Fiber* current = nullptr;
   ucontext_t scheduler;
   std::vector<Warp> warps;
-  std::vector<unsigned char> shared;
+  SharedMemory shared;
   unsigned threads = 0, next_thread = 0, ended = 0;
   std::string failure;
 };
@@ -143,6 +145,11 @@ const Dim3& block_index() { return machine.block_at; }
 const Dim3& block_extent() { return machine.block; }
 const Dim3& grid_extent() { return machine.grid; }
 void* dynamic_shared() { return machine.shared.data(); }
+void check_shared(const void* address, size_t bytes) {
+  check_aligned(address, bytes);
+  if (!machine.shared.holds(address, bytes))
+    throw std::runtime_error("an access outside of the block's shared memory");
+}
 unsigned lane() { return machine.current->thread % kWarp; }
 
 void block_barrier() { wait_as(State::AtBlockBarrier); }
@@ -182,6 +189,8 @@ void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>
         machine.block_at = {x, y, z};
         machine.shared.assign(shared_bytes, 0xcd);
         run_block();
+        if (machine.failure.empty() && !machine.shared.intact())
+          machine.failure = "written outside of the block's shared memory";
         if (!machine.failure.empty()) throw std::runtime_error(machine.failure);
       }
 }

@@ -21,6 +21,10 @@ const Dim3& block_index();
 const Dim3& block_extent();
 const Dim3& grid_extent();
 void* dynamic_shared();
+// An access of that many bytes, as one: throws where its address is no multiple of them.
+void check_aligned(const void* address, size_t bytes);
+// The same of dynamic shared memory, which must hold all of it.
+void check_shared(const void* address, size_t bytes);
 
 enum class Order { Forward, Backward };
 extern Order order;
@@ -45,14 +49,23 @@ void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>
 
 // On an emulated stream: at once, or kept while it is captured. Errors become the stream's.
 void submit(void* stream, std::function<void()> work);
+// Whether a GPU would take the launch; cudaGetLastError tells why not.
+bool accepts_launch(Dim3 grid, Dim3 block, size_t shared_bytes);
+// Launches are looked at and not run: for sizes that only a GPU computes.
+extern bool only_checked;
 template <class... Parameters>
 void launch(void* stream, Dim3 grid, Dim3 block, size_t shared_bytes, void (*kernel)(Parameters...),
             Parameters... arguments) {
+  if (!accepts_launch(grid, block, shared_bytes) || only_checked) return;
   submit(stream, [=] { run(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
 }
 
 // A new start after a failure, which a GPU has not got without a new process.
 void forget_failure();
+
+// Whether the runtime was asked for something that opens this device.
+bool was_opened(int device);
+void forget_opened();
 
 float half_to_float(uint16_t half);
 uint16_t float_to_half(float value);

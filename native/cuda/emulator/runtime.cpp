@@ -2,6 +2,7 @@
 // it.
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -9,7 +10,10 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "cuda/emulator/refusal.h"
 
 struct EmulatedStream {
   bool capturing = false;
@@ -24,6 +28,15 @@ struct EmulatedGraph {
 
 namespace {
 
+// A call that could not be done is also told by the next cudaGetLastError of its thread.
+thread_local cudaError_t last_error = cudaSuccess;
+thread_local std::string last_refusal;
+cudaError_t keep(cudaError_t error) { return last_error = error; }
+
+thread_local int current_device = 0;
+std::atomic<uint64_t> opened_devices{0};
+void open_device() { opened_devices |= uint64_t{1} << current_device; }
+
 // As on a GPU, a failure stays: every later call tells it, on every thread.
 std::mutex failure_mutex;
 std::string failure;
@@ -33,12 +46,14 @@ cudaError_t status() {
 }
 
 cudaError_t allocate(void** block, size_t bytes) {
+  open_device();
   *block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  if (!*block) return cudaErrorMemoryAllocation;
+  if (!*block) return keep(cudaErrorMemoryAllocation);
   std::memset(*block, 0xcd, bytes);
   return status();
 }
 cudaError_t release(void* block) {
+  open_device();
   std::free(block);
   return status();
 }
@@ -66,22 +81,41 @@ void emulator::submit(void* stream, std::function<void()> work) {
   }
 }
 
+bool emulator::only_checked = false;
+
+bool emulator::accepts_launch(Dim3 grid, Dim3 block, size_t shared_bytes) {
+  last_refusal = refusal_of(grid, block, shared_bytes);
+  if (!last_refusal.empty()) keep(cudaErrorInvalidConfiguration);
+  return last_refusal.empty();
+}
+
+bool emulator::was_opened(int device) { return opened_devices >> device & 1; }
+void emulator::forget_opened() { opened_devices = 0; }
+
 void emulator::forget_failure() {
   const std::lock_guard<std::mutex> lock(failure_mutex);
   failure.clear();
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess                 ? "no error"
-         : error == cudaErrorMemoryAllocation ? "out of memory"
-                                              : failure.c_str();
+  return error == cudaSuccess                     ? "no error"
+         : error == cudaErrorMemoryAllocation     ? "out of memory"
+         : error == cudaErrorInvalidConfiguration ? last_refusal.c_str()
+                                                  : failure.c_str();
 }
-cudaError_t cudaGetLastError() { return status(); }
+cudaError_t cudaGetLastError() {
+  const cudaError_t last = std::exchange(last_error, cudaSuccess);
+  return status() == cudaSuccess ? last : status();
+}
 cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = 0;
   return status();
 }
-cudaError_t cudaSetDevice(int) { return status(); }
+cudaError_t cudaSetDevice(int device) {
+  current_device = device;
+  open_device();
+  return status();
+}
 cudaError_t cudaGetDeviceCount(int* count) {
   const char* devices = std::getenv("GROUPCONV_EMULATED_DEVICES");
   *count = devices ? std::atoi(devices) : 1;
@@ -109,7 +143,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
   return status();
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  if (std::getenv("GROUPCONV_EMULATED_FULL")) return cudaErrorMemoryAllocation;
+  if (std::getenv("GROUPCONV_EMULATED_FULL")) return keep(cudaErrorMemoryAllocation);
   *stream = new EmulatedStream;
   return status();
 }
@@ -130,7 +164,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->recorded = std::chrono::steady_clock::now();
   return outside_of_capture(stream, "an event");
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return status(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  open_device();
+  return status();
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   *milliseconds = std::chrono::duration<float, std::milli>(to->recorded - from->recorded).count();
   return status();

@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 void queue_apply(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
-  with_vectors(p, [&](auto element, auto width) {
+  with_packs(p.dtype, p.c, [&](auto element, auto width) {
     using T = decltype(element);
     constexpr int V = decltype(width)::value;
     const Cut rows = cut(p, V);
@@ -157,7 +157,7 @@ void queue_apply(const BatchNormProblem& p, const BatchNormBuffers& b, const Exe
 
 void train(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
   auto* partials = static_cast<float*>(b.workspace);
-  with_vectors(p, [&](auto element, auto width) {
+  with_packs(p.dtype, p.c, [&](auto element, auto width) {
     using T = decltype(element);
     constexpr int V = decltype(width)::value;
     const Cut rows = cut(p, V);

@@ -190,7 +190,7 @@ void queue(const BatchNormProblem& p, const BatchNormBuffers& buffers, const Exe
 }
 
 void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
-  with_vectors(p, [&](auto element, auto width) {
+  with_packs(p.dtype, p.c, [&](auto element, auto width) {
     using T = decltype(element);
     constexpr int V = decltype(width)::value;
     if (p.activation == Activation::None) return queue<Mask::None, T, V>(p, b, context);

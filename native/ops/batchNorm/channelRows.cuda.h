@@ -43,19 +43,7 @@ inline Cut cut(const BatchNormProblem& p, int vector_width) {
           narrow(std::max<int64_t>(1, ceil_div(rows, per_part)))};
 }
 
-// body(element type, vector width) for a problem: whole accesses of 16 bytes where channels divide into them.
-template <class Body>
-void with_vectors(const BatchNormProblem& p, const Body& body) {
-  with_element(p.dtype, [&](auto element) {
-    constexpr int kWidth = kPackWidth<decltype(element)>;
-    if (p.c % kWidth == 0)
-      body(element, std::integral_constant<int, kWidth>{});
-    else
-      body(element, std::integral_constant<int, 1>{});
-  });
-}
-
-// The same cut where only its size matters.
+// The same where only its size matters: cut for packs.
 inline Cut cut(const BatchNormProblem& p) {
   const int width = 16 / static_cast<int>(size_of(p.dtype));
   return cut(p, p.c % width == 0 ? width : 1);

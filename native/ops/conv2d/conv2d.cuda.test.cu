@@ -29,42 +29,44 @@ Shapes shapes_of(const Conv2dProblem& p) {
            p.groups}};
 }
 
-// Sums of float32 products beside one rounding of the result.
-double tolerance(DType dtype) { return dtype == DType::Float32 ? 3e-6 : test::rounding(dtype); }
+constexpr double kFloat32 = 3e-6;  // of sums of products
 
 void check_forward(const Shapes& shapes, DType dtype, Activation activation, const std::string& what) {
   const Shape outputs{shapes.weight[0]};
-  test::check_on_cuda(conv2d_registry(), dtype, tolerance(dtype), what, [&](const Place& on) {
-    const TensorPtr x = on.activation(shapes.x, 1), weight = on.parameter(shapes.weight, 2);
-    if (activation == Activation::None)
-      return Tensors{conv2d(*x, *weight, nullptr, nullptr, {}, activation, shapes.geometry)};
-    const TensorPtr bias = on.parameter(outputs, 3), residual = on.activation(shapes.y, 4);
-    const TensorPtr norm_weight = on.parameter(outputs, 5), mean = on.parameter(outputs, 6);
-    test::Values variances = test::hashed_values(7, static_cast<size_t>(outputs.size()));
-    for (float& variance : variances) variance = 1.5f + variance;
-    const TensorPtr variance = on.parameter(outputs, variances);
-    const FoldedNorm norm{norm_weight.get(), bias.get(), mean.get(), variance.get(), 1e-5f};
-    const TensorPtr kept =
-        conv2d(*x, *weight, bias.get(), nullptr, {residual.get(), false}, activation, shapes.geometry);
-    return Tensors{
-        kept, conv2d(*x, *weight, bias.get(), &norm, {residual.get(), true}, activation, shapes.geometry)};
-  });
+  test::check_on_cuda(
+      conv2d_registry(), dtype, test::activation_tolerance(dtype, kFloat32), what, [&](const Place& on) {
+        const TensorPtr x = on.activation(shapes.x, 1), weight = on.parameter(shapes.weight, 2);
+        if (activation == Activation::None)
+          return Tensors{conv2d(*x, *weight, nullptr, nullptr, {}, activation, shapes.geometry)};
+        const TensorPtr bias = on.parameter(outputs, 3), residual = on.activation(shapes.y, 4);
+        const TensorPtr norm_weight = on.parameter(outputs, 5), mean = on.parameter(outputs, 6);
+        test::Values variances = test::hashed_values(7, static_cast<size_t>(outputs.size()));
+        for (float& variance : variances) variance = 1.5f + variance;
+        const TensorPtr variance = on.parameter(outputs, variances);
+        const FoldedNorm norm{norm_weight.get(), bias.get(), mean.get(), variance.get(), 1e-5f};
+        const TensorPtr kept =
+            conv2d(*x, *weight, bias.get(), nullptr, {residual.get(), false}, activation, shapes.geometry);
+        return Tensors{kept, conv2d(*x, *weight, bias.get(), &norm, {residual.get(), true}, activation,
+                                    shapes.geometry)};
+      });
 }
 
 void check_gradients(const Shapes& shapes, DType dtype, GradMode mode, const std::string& what) {
   const bool fresh = mode == GradMode::Overwrite;
-  test::check_on_cuda(conv2d_registry(), dtype, tolerance(dtype), what, [&](const Place& on) {
-    const TensorPtr dx = fresh ? on.target(shapes.x) : on.activation(shapes.x, 5);
-    conv2d_grad_input(*on.activation(shapes.y, 1), *on.parameter(shapes.weight, 2), shapes.geometry, *dx,
-                      mode);
-    return Tensors{dx};
-  });
-  test::check_on_cuda(conv2d_registry(), dtype, tolerance(DType::Float32), what, [&](const Place& on) {
-    const TensorPtr dweight = fresh ? on.parameter_target(shapes.weight) : on.parameter(shapes.weight, 5);
-    conv2d_grad_weight(*on.activation(shapes.x, 1), *on.activation(shapes.y, 2), shapes.geometry, *dweight,
-                       mode);
-    return Tensors{dweight};
-  });
+  test::check_on_cuda(conv2d_registry(), dtype, test::activation_tolerance(dtype, kFloat32), what,
+                      [&](const Place& on) {
+                        const TensorPtr dx = fresh ? on.target(shapes.x) : on.activation(shapes.x, 5);
+                        conv2d_grad_input(*on.activation(shapes.y, 1), *on.parameter(shapes.weight, 2),
+                                          shapes.geometry, *dx, mode);
+                        return Tensors{dx};
+                      });
+  test::check_on_cuda(
+      conv2d_registry(), dtype, test::parameter_tolerance(dtype, kFloat32), what, [&](const Place& on) {
+        const TensorPtr dweight = fresh ? on.parameter_target(shapes.weight) : on.parameter(shapes.weight, 5);
+        conv2d_grad_weight(*on.activation(shapes.x, 1), *on.activation(shapes.y, 2), shapes.geometry,
+                           *dweight, mode);
+        return Tensors{dweight};
+      });
 }
 
 }  // namespace

@@ -123,6 +123,25 @@ void measured_engines_are_remembered() {
   cuda::attach_settings(cuda::addon_settings());
 }
 
+// An engine that fails while it is measured is left out.
+void broken_engines_are_passed_over() {
+  Case c;
+  c.x = Shape{1, 32, 9, 6};
+  const test::Values expected = run(on_cpu(DType::BFloat16), c);
+  std::atomic<bool> autotune{true};
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  cuda::attach_settings(settings);
+  standin().broken = "engine 0 7=1";
+  const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
+  const test::Values values = run(Place{stream, DType::BFloat16}, c);
+  stream->stop();
+  standin().broken.clear();
+  cuda::attach_settings(cuda::addon_settings());
+  CHECK(test::relative_error(values, expected) < test::rounding(DType::BFloat16));
+  CHECK(standin().executed.back() == "engine 0 7=0");
+}
+
 // Then the plain solver does it, and the next choice does not fall on cuDNN.
 void refusals_lead_to_the_plain_solver(bool CudnnStandin::*fault, int32_t size) {
   Case c;
@@ -197,10 +216,12 @@ int main() {
   engines_keep_to_the_settings();
   tf32_is_off_unless_allowed();
   measured_engines_are_remembered();
+  broken_engines_are_passed_over();
   refusals_lead_to_the_plain_solver(&CudnnStandin::refuse, 7);
   refusals_lead_to_the_plain_solver(&CudnnStandin::fail_to_execute, 8);
   narrow_gradients_are_a_last_resort();
   unordered_filters_are_noticed();
+  CHECK(standin().orphans == 0);
   return test::report();
 }
 #else

@@ -203,7 +203,9 @@ void check_all() {
   std::printf("%d cases\n", count);
 }
 
-// A kernel with a flaw gives another result, or fails, in one order of threads at least.
+#ifdef GROUPCONV_EMULATED
+// A kernel with a flaw gives another result, or fails, in one order of threads at least. A GPU may be lucky,
+// or fail for good: some read and write beside their tensors.
 template <class T, class Shape, Flaw kFlaw>
 void check_noticed(const char* what, Conv2dPass pass, int per_group, int stride, std::array<int, 3> size) {
   const DType dtype = DType::BFloat16;
@@ -243,12 +245,15 @@ void check_flaws() {
   check_noticed<T, Weight, Flaw::NoBarrier>("no barrier, gradWeight", kGradWeight, 8, 1, size);
   check_noticed<T, Weight, Flaw::NoMask>("no zeros beside the image, gradWeight", kGradWeight, 8, 1, size);
 }
+#endif
 
 }  // namespace
 }  // namespace groupconv
 
 int main() {
   groupconv::check_all();
+#ifdef GROUPCONV_EMULATED
   groupconv::check_flaws();
+#endif
   return groupconv::test::report();
 }

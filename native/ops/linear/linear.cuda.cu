@@ -19,10 +19,8 @@ GemmShape shape_of(const LinearProblem& p) {
   GemmShape shape = p.pass == LinearPass::Forward     ? GemmShape{p.rows, p.out, p.in, 0}
                     : p.pass == LinearPass::GradInput ? GemmShape{p.rows, p.in, p.out, 0}
                                                       : GemmShape{p.out, p.in, p.rows, 0};
-  shape.part = shape.l;
-  const dim3 tiles = gemm_grid(shape);
-  const int64_t parts = std::clamp<int64_t>(kBlocks / (int64_t{tiles.x} * tiles.y), 1,
-                                            std::max<int64_t>(shape.l / kLeastPart, 1));
+  const int64_t parts =
+      std::clamp<int64_t>(kBlocks / shape.tiles(), 1, std::max<int64_t>(shape.l / kLeastPart, 1));
   shape.part = ((shape.l + parts - 1) / parts + kGemmStep - 1) / kGemmStep * kGemmStep;
   return shape;
 }

@@ -20,7 +20,9 @@ enum class Stored { Along, Across };
 
 struct GemmShape {
   int64_t m, n, l;
-  int64_t part;  // of l, for one blockIdx.z; a multiple of kGemmStep
+  int64_t part;  // of l, for one blockIdx.y; a multiple of kGemmStep
+  __host__ __device__ __forceinline__ int64_t tiles_across() const { return (n + kGemmTile - 1) / kGemmTile; }
+  int64_t tiles() const { return tiles_across() * ((m + kGemmTile - 1) / kGemmTile); }
 };
 
 // What one thread carries of an operand's next tile: kGemmTile x kGemmStep elements in memory's order, so
@@ -64,13 +66,14 @@ class GemmOperand {
   float carried_[kPerThread];
 };
 
-// store(i, j, part, sum) for every element of C and every part of l. Grid: tiles of n, tiles of m, parts.
+// store(i, j, part, sum) for every element of C and every part of l. Grid: tiles, row by row; parts.
 template <class TA, Stored kA, class TB, Stored kB, class Store, class Barrier = BlockBarrier>
 __global__ void __launch_bounds__(kGemmThreads, 2)
     gemm(GemmShape shape, const TA* __restrict__ a, const TB* __restrict__ b, Store store) {
   alignas(16) __shared__ float as[kGemmStep][kGemmTile + kGemmPad], bs[kGemmStep][kGemmTile + kGemmPad];
-  const int64_t m0 = int64_t{blockIdx.y} * kGemmTile, n0 = int64_t{blockIdx.x} * kGemmTile;
-  const int64_t first = int64_t{blockIdx.z} * shape.part, end = std::min(first + shape.part, shape.l);
+  const int64_t across = shape.tiles_across();
+  const int64_t m0 = blockIdx.x / across * kGemmTile, n0 = blockIdx.x % across * kGemmTile;
+  const int64_t first = int64_t{blockIdx.y} * shape.part, end = std::min(first + shape.part, shape.l);
   const int row = static_cast<int>(threadIdx.x) / 16 * 4, column = static_cast<int>(threadIdx.x) % 16 * 4;
   const Barrier barrier;
   GemmOperand<TA, kA> left(a, shape.m, m0, shape.l);
@@ -99,12 +102,12 @@ __global__ void __launch_bounds__(kGemmThreads, 2)
 #pragma unroll
     for (int j = 0; j < 4; ++j)
       if (m0 + row + i < shape.m && n0 + column + j < shape.n)
-        store(m0 + row + i, n0 + column + j, static_cast<int64_t>(blockIdx.z), sums[i][j]);
+        store(m0 + row + i, n0 + column + j, static_cast<int64_t>(blockIdx.y), sums[i][j]);
 }
 
 inline dim3 gemm_grid(const GemmShape& shape) {
-  const auto ceil = [](int64_t a, int64_t b) { return static_cast<unsigned>((a + b - 1) / b); };
-  return dim3(ceil(shape.n, kGemmTile), ceil(shape.m, kGemmTile), ceil(shape.l, shape.part));
+  return dim3(static_cast<unsigned>(shape.tiles()),
+              static_cast<unsigned>((shape.l + shape.part - 1) / shape.part));
 }
 
 }  // namespace groupconv::cuda

@@ -135,13 +135,8 @@ void run_as(const PoolProblem& p, const PoolBuffers& b, const ExecutionContext& 
 }
 
 void run(const PoolProblem& p, const PoolBuffers& b, const ExecutionContext& context) {
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    if (p.c % kPackWidth<T> == 0)
-      run_as<T, kPackWidth<T>>(p, b, context);
-    else
-      run_as<T, 1>(p, b, context);
-  });
+  with_packs(p.dtype, p.c,
+             [&](auto element, auto width) { run_as<decltype(element), width()>(p, b, context); });
 }
 
 constexpr PoolSolver solvers[] = {{"gather", [](const PoolProblem&) { return true; }, run}};

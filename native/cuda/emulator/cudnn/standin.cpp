@@ -14,10 +14,12 @@ namespace {
 constexpr int64_t kTensorCore = 0, kVaryingOrder = 1, kPlain = 2, kNarrowSums = 3, kEngines = 4;
 constexpr int kKnob = 7;  // 1 is faster than 0
 constexpr int64_t kWorkspaceBytes = 512;
+constexpr Status kExecutionFailed = 5000;
 constexpr auto kSlow = std::chrono::microseconds(300);
 
 struct HandleOf {
   void* stream = nullptr;
+  int plans = 0;  // that were made with it
 };
 
 CudnnStandin& state() {
@@ -126,6 +128,7 @@ void finalize(Descriptor& d) {
   if (d.kind == DescriptorKind::ExecutionPlan) {
     demand(supports(index_of(config_of(d)), graph_of(config_of(d))), kNotSupported);
     ++state().plans;
+    ++d.one<HandleOf*>(Attribute::PlanHandle, Type::Handle)->plans;
   }
   d.finalized = true;
   if (d.kind == DescriptorKind::OperationGraph) state().graph = described(d);
@@ -177,6 +180,7 @@ void execute(const HandleOf& handle, const Descriptor& plan, const Descriptor& p
   const int64_t engine = index_of(config), knob = knob_of(config);
   state().executed.push_back("engine " + std::to_string(engine) +
                              (knob < 0 ? "" : ' ' + std::to_string(kKnob) + '=' + std::to_string(knob)));
+  demand(state().executed.back() != state().broken, kExecutionFailed);
   std::map<int64_t, void*> addresses;
   const std::vector<int64_t> ids = pack.numbers(Attribute::PackIds);
   const auto pointers = pack.all<void*>(Attribute::PackPointers, Type::Pointer);
@@ -234,6 +238,7 @@ EXPORTED Status cudnnCreate(HandleOf** handle) {
   return standin::kSuccess;
 }
 EXPORTED Status cudnnDestroy(HandleOf* handle) {
+  if (handle->plans > 0) ++standin::state().orphans;
   delete handle;
   return standin::kSuccess;
 }
@@ -246,6 +251,8 @@ EXPORTED Status cudnnBackendCreateDescriptor(DescriptorKind kind, Descriptor** d
   return standin::kSuccess;
 }
 EXPORTED Status cudnnBackendDestroyDescriptor(Descriptor* descriptor) {
+  if (descriptor->kind == DescriptorKind::ExecutionPlan && descriptor->finalized)
+    --descriptor->one<HandleOf*>(Attribute::PlanHandle, Type::Handle)->plans;
   delete descriptor;
   return standin::kSuccess;
 }

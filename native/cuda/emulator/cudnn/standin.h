@@ -17,9 +17,11 @@ struct CudnnStandin {
   std::string graph;                  // the last one that was finalized
   std::vector<std::string> executed;  // "engine 0 7=1", in order
   int plans = 0;                      // that were built
+  int orphans = 0;                    // handles that went before their plans
   bool refuse = false;                // finds no engine for anything
   bool only_one_type = false;         // gradWeight's result must have the type of the activations
   bool fail_to_execute = false;       // says NOT_SUPPORTED only when a plan is run
+  std::string broken;                 // this one says EXECUTION_FAILED: "engine 0 7=1"
   // What work is given to: the emulator's streams. Without it, it is done at once.
   std::function<void(void* stream, std::function<void()>)> submit;
 };
