@@ -6,8 +6,10 @@
 #pragma once
 #include <cstddef>
 
-#if !defined(__x86_64__) || defined(GROUPCONV_UCONTEXT)
+#if !defined(__x86_64__) && !defined(GROUPCONV_UCONTEXT)
 #define GROUPCONV_UCONTEXT
+#endif
+#ifdef GROUPCONV_UCONTEXT
 #include <ucontext.h>
 #endif
 
