@@ -15,9 +15,13 @@
 namespace emulator {
 
 Order order = Order::Forward;
-Place place;
 
 namespace {
+
+struct Place {
+  Dim3 thread, block, block_extent, grid_extent;
+};
+Place place;
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;  // of a block, as on every GPU
@@ -160,6 +164,10 @@ void run_block() {
 
 }  // namespace
 
+const Dim3& thread_index() { return place.thread; }
+const Dim3& block_index() { return place.block; }
+const Dim3& block_extent() { return place.block_extent; }
+const Dim3& grid_extent() { return place.grid_extent; }
 void* dynamic_shared() { return machine.shared.data(); }
 unsigned lane() { return machine.running().thread % kWarp; }
 

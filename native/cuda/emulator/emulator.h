@@ -16,14 +16,10 @@ struct Dim3 {
 };
 
 // The running thread's place.
-struct Place {
-  Dim3 thread, block, block_extent, grid_extent;
-};
-extern Place place;
-inline const Dim3& thread_index() { return place.thread; }
-inline const Dim3& block_index() { return place.block; }
-inline const Dim3& block_extent() { return place.block_extent; }
-inline const Dim3& grid_extent() { return place.grid_extent; }
+const Dim3& thread_index();
+const Dim3& block_index();
+const Dim3& block_extent();
+const Dim3& grid_extent();
 void* dynamic_shared();
 
 enum class Order { Forward, Backward };
