@@ -69,6 +69,13 @@ __global__ void early_exit(int* reached) {
   if (threadIdx.x == 0) ++*reached;
 }
 
+// Who runs when, between the first barrier and the second.
+__global__ void turns(int* taken, unsigned* threads) {
+  __syncthreads();
+  threads[atomicAdd(taken, 1)] = threadIdx.x;
+  __syncthreads();
+}
+
 void test_barriers() {
   const std::vector<float> values = test::hashed_values(1, 4 * 96);
   std::vector<float> expected(4, 0.0f);
@@ -81,6 +88,10 @@ void test_barriers() {
     // Thread 0 runs first, among poison, or last, by luck: that the orders disagree is how a race is found.
     launch(context, 4, 96, 96 * sizeof(float), block_sums<false>, values.data(), sums.data());
     CHECK((sums == expected) == (order == emulator::Order::Backward));
+    int taken = 0;
+    std::vector<unsigned> threads(96);
+    launch(context, 1, 96, 0, turns, &taken, threads.data());
+    for (unsigned i = 0; i < 96; ++i) CHECK(threads[i] == (order == emulator::Order::Forward ? i : 95 - i));
   }
   emulator::order = emulator::Order::Forward;
   int reached = 0;
@@ -110,6 +121,7 @@ void test_collectives() {
 }
 
 void test_misuse() {
+  CHECK(failure_of(1, 1025, 0, votes, nullptr).find("1024") != std::string::npos);
   CHECK(failure_of(1, 32, 0, half_a_barrier).find("different barriers") != std::string::npos);
   CHECK(!failure_of(1, 32, 0, two_masks).empty());
   int reached = 0;

@@ -1,14 +1,16 @@
 #include "cuda/emulator/emulator.h"
 
-#include <ucontext.h>
-
+#include <array>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "cuda/emulator/context.h"
 #include "cuda/emulator/refusal.h"
 
 namespace emulator {
@@ -17,145 +19,168 @@ Order order = Order::Forward;
 
 namespace {
 
-constexpr size_t kStackBytes = 256 * 1024;
+struct Place {
+  Dim3 thread, block, block_extent, grid_extent;
+};
+Place place;
+
 constexpr unsigned kWarp = 32;
+constexpr unsigned kMostThreads = 1024;  // of a block, as on every GPU
 
-enum class State { Ready, AtBlockBarrier, AtMeeting };
-
-// A stack on which threads run one after another, until one of them has to wait: then it belongs to that
-// thread.
+// Runs threads one after another, until one of them has to wait: then it belongs to that thread.
 struct Fiber {
-  ucontext_t context;
-  std::unique_ptr<char[]> stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
+  explicit Fiber(void (*main)()) : context(main) {}
+  Context context;
   unsigned thread = 0;
-  bool busy = false;  // a thread has begun here and has not ended
-  State state = State::Ready;
+  Dim3 place;
+};
+
+// Fibers, by number.
+class Fibers {
+ public:
+  void add(unsigned fiber) { words_[fiber / 64] |= uint64_t{1} << fiber % 64; }
+  void remove(unsigned fiber) { words_[fiber / 64] &= ~(uint64_t{1} << fiber % 64); }
+  void take(Fibers& others) {
+    for (size_t i = 0; i < words_.size(); ++i) words_[i] |= std::exchange(others.words_[i], 0);
+  }
+  unsigned count() const {
+    int sum = 0;
+    for (const uint64_t word : words_) sum += std::popcount(word);
+    return static_cast<unsigned>(sum);
+  }
+  // The first from `from` on; none: kMostThreads.
+  unsigned next(unsigned from) const {
+    if (from >= kMostThreads) return kMostThreads;
+    uint64_t word = words_[from / 64] & ~uint64_t{0} << from % 64;
+    for (size_t i = from / 64;; word = words_[i]) {
+      if (word) return static_cast<unsigned>(i * 64) + static_cast<unsigned>(std::countr_zero(word));
+      if (++i == words_.size()) return kMostThreads;
+    }
+  }
+
+ private:
+  std::array<uint64_t, kMostThreads / 64> words_{};
 };
 
 // Lanes that meet: two sets of slots, so that nobody overwrites what others still read.
 struct Warp {
   uint32_t mask = 0, arrived = 0;
   uint64_t meetings = 0;
+  Fibers waiting;
   alignas(64) unsigned char slots[2][kWarp][kLaneBytes];
 };
 
 struct Machine {
-  Dim3 grid, block, block_at, thread_at;
   const std::function<void()>* body = nullptr;
-  std::vector<std::unique_ptr<Fiber>> fibers;
-  Fiber* current = nullptr;
-  ucontext_t scheduler;
+  std::vector<std::unique_ptr<Fiber>> fibers;  // the first `used` have begun in this block
+  Fibers ready, at_barrier;
+  Context scheduler;
   std::vector<Warp> warps;
   SharedMemory shared;
-  unsigned threads = 0, next_thread = 0, ended = 0;
+  unsigned threads = 0, next_thread = 0, ended = 0, used = 0, current = 0;
   std::string failure;
+  Fiber& running() const { return *fibers[current]; }
 };
 
 Machine machine;
 std::mutex machine_mutex;
 
 Dim3 place_of(unsigned thread) {
-  const Dim3& block = machine.block;
+  const Dim3& block = place.block_extent;
   return {thread % block.x, thread / block.x % block.y, thread / (block.x * block.y)};
 }
 
 unsigned numbered(unsigned begun) { return order == Order::Forward ? begun : machine.threads - 1 - begun; }
 
+// Goes on in a fiber, from another one or from the scheduler.
+void resume(unsigned fiber, Context& from) {
+  machine.ready.remove(fiber);
+  machine.current = fiber;
+  place.thread = machine.running().place;
+  from.switch_to(machine.running().context);
+}
+
+// Lets the fibers behind this one go on, those that can, and then the scheduler.
+void leave() {
+  Context& from = machine.running().context;
+  const unsigned next = machine.ready.next(machine.current + 1);
+  if (next < kMostThreads)
+    resume(next, from);
+  else
+    from.switch_to(machine.scheduler);
+}
+
 // Runs threads that have not begun yet, until one waits or none is left.
 void fiber_main() {
   for (;;) {
-    Fiber& self = *machine.current;
+    Fiber& self = machine.running();
     while (machine.next_thread < machine.threads && machine.failure.empty()) {
       self.thread = numbered(machine.next_thread++);
-      self.busy = true;
-      machine.thread_at = place_of(self.thread);
+      place.thread = self.place = place_of(self.thread);
       try {
         (*machine.body)();
       } catch (const std::exception& error) {
         machine.failure = error.what();
       }
-      self.busy = false;
       ++machine.ended;
     }
-    swapcontext(&self.context, &machine.scheduler);
+    leave();
   }
 }
 
-void wait_as(State state) {
-  Fiber& self = *machine.current;
-  self.state = state;
-  swapcontext(&self.context, &machine.scheduler);
+void wait_among(Fibers& waiting) {
+  waiting.add(machine.current);
+  leave();
   if (!machine.failure.empty()) throw std::runtime_error(machine.failure);
-}
-
-void resume(Fiber& fiber) {
-  machine.current = &fiber;
-  machine.thread_at = place_of(fiber.thread);
-  swapcontext(&machine.scheduler, &fiber.context);
-}
-
-Fiber& idle_fiber() {
-  for (const auto& fiber : machine.fibers)
-    if (!fiber->busy) return *fiber;
-  auto fiber = std::make_unique<Fiber>();
-  getcontext(&fiber->context);
-  fiber->context.uc_stack.ss_sp = fiber->stack.get();
-  fiber->context.uc_stack.ss_size = kStackBytes;
-  fiber->context.uc_link = nullptr;
-  makecontext(&fiber->context, fiber_main, 0);
-  machine.fibers.push_back(std::move(fiber));
-  return *machine.fibers.back();
 }
 
 // Every thread that has not ended waits at the block's barrier: they may go on.
 bool open_barrier() {
-  unsigned waiting = 0;
-  for (const auto& fiber : machine.fibers) waiting += fiber->busy && fiber->state == State::AtBlockBarrier;
+  const unsigned waiting = machine.at_barrier.count();
   if (waiting == 0 || waiting + machine.ended < machine.threads) return false;
-  for (const auto& fiber : machine.fibers)
-    if (fiber->busy) fiber->state = State::Ready;
+  machine.ready.take(machine.at_barrier);
   return true;
 }
 
+// Round after round, in the order in which threads began: one fiber more, then all that may go on.
 void run_block() {
-  machine.next_thread = machine.ended = 0;
+  machine.next_thread = machine.ended = machine.used = 0;
   while (machine.ended < machine.threads) {
-    bool moved = false;
     if (machine.next_thread < machine.threads && machine.failure.empty()) {
-      resume(idle_fiber());
-      moved = true;
+      // While threads are left to begin, all fibers of this block belong to threads that wait.
+      if (machine.used == machine.fibers.size())
+        machine.fibers.push_back(std::make_unique<Fiber>(fiber_main));
+      machine.ready.add(machine.used++);
+    } else if (machine.ready.count() == 0 && !open_barrier()) {
+      if (machine.failure.empty())
+        machine.failure = "threads wait at different barriers, or lanes of a collective are missing";
+      // Who waits is told, and ends; who has not begun never does.
+      machine.ready.take(machine.at_barrier);
+      for (Warp& warp : machine.warps) machine.ready.take(warp.waiting);
+      if (machine.ready.count() == 0) return;
     }
-    // By index: a resumed thread never adds fibers, but the list may have grown above.
-    for (size_t i = 0; i < machine.fibers.size(); ++i) {
-      Fiber& fiber = *machine.fibers[order == Order::Forward ? i : machine.fibers.size() - 1 - i];
-      if (!fiber.busy || (fiber.state != State::Ready && machine.failure.empty())) continue;
-      resume(fiber);
-      moved = true;
-    }
-    if (moved || machine.ended == machine.threads || open_barrier()) continue;
-    if (!machine.failure.empty() && machine.ended == machine.next_thread) break;
-    machine.failure = "threads wait at different barriers, or lanes of a collective are missing";
+    resume(machine.ready.next(0), machine.scheduler);
   }
 }
 
 }  // namespace
 
-const Dim3& thread_index() { return machine.thread_at; }
-const Dim3& block_index() { return machine.block_at; }
-const Dim3& block_extent() { return machine.block; }
-const Dim3& grid_extent() { return machine.grid; }
+const Dim3& thread_index() { return place.thread; }
+const Dim3& block_index() { return place.block; }
+const Dim3& block_extent() { return place.block_extent; }
+const Dim3& grid_extent() { return place.grid_extent; }
 void* dynamic_shared() { return machine.shared.data(); }
 void check_shared(const void* address, size_t bytes) {
   check_aligned(address, bytes);
   if (!machine.shared.holds(address, bytes))
     throw std::runtime_error("an access outside of the block's shared memory");
 }
-unsigned lane() { return machine.current->thread % kWarp; }
+unsigned lane() { return machine.running().thread % kWarp; }
 
-void block_barrier() { wait_as(State::AtBlockBarrier); }
+void block_barrier() { wait_among(machine.at_barrier); }
 
 const unsigned char* meet(uint32_t mask, const void* mine, size_t bytes) {
-  Warp& warp = machine.warps[machine.current->thread / kWarp];
+  Warp& warp = machine.warps[machine.running().thread / kWarp];
   const unsigned self = lane();
   if (bytes > kLaneBytes || !(mask >> self & 1))
     throw std::runtime_error("a lane calls a collective without it");
@@ -167,26 +192,24 @@ const unsigned char* meet(uint32_t mask, const void* mine, size_t bytes) {
   if (warp.arrived == mask) {
     warp.arrived = 0;
     ++warp.meetings;
-    for (const auto& fiber : machine.fibers)
-      if (fiber->busy && fiber->state == State::AtMeeting &&
-          fiber->thread / kWarp == machine.current->thread / kWarp)
-        fiber->state = State::Ready;
+    machine.ready.take(warp.waiting);
   } else {
-    wait_as(State::AtMeeting);
+    wait_among(warp.waiting);
   }
   return warp.slots[meeting & 1][0];
 }
 
 void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
   const std::lock_guard<std::mutex> lock(machine_mutex);
-  machine.grid = grid, machine.block = block, machine.body = &thread;
+  place.grid_extent = grid, place.block_extent = block, machine.body = &thread;
   machine.threads = block.x * block.y * block.z;
+  if (machine.threads > kMostThreads) throw std::runtime_error("a block has more than 1024 threads");
   machine.failure.clear();
   machine.warps.assign((machine.threads + kWarp - 1) / kWarp, Warp{});
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
-        machine.block_at = {x, y, z};
+        place.block = {x, y, z};
         machine.shared.assign(shared_bytes, 0xcd);
         run_block();
         if (machine.failure.empty() && !machine.shared.intact())
@@ -196,18 +219,14 @@ void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>
 }
 
 float half_to_float(uint16_t half) {
-  const uint32_t sign = uint32_t{half & 0x8000u} << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+  // As if its exponent had float32's bias; subnormal numbers come right with it.
+  uint32_t bits = uint32_t{half & 0x7fffu} << 13;
   float magnitude;
-  if (exponent == 31) {
-    const uint32_t bits = 0x7f800000u | fraction << 13;
-    std::memcpy(&magnitude, &bits, 4);
-  } else {
-    magnitude = __builtin_ldexpf(static_cast<float>(exponent ? fraction + 1024 : fraction),
-                                 static_cast<int>(exponent ? exponent : 1) - 25);
-  }
-  uint32_t bits;
+  std::memcpy(&magnitude, &bits, 4);
+  magnitude *= 0x1p112f;
   std::memcpy(&bits, &magnitude, 4);
-  bits |= sign;
+  if ((half & 0x7c00u) == 0x7c00u) bits |= 0x7f800000u;  // infinity, NaN
+  bits |= uint32_t{half & 0x8000u} << 16;
   std::memcpy(&magnitude, &bits, 4);
   return magnitude;
 }

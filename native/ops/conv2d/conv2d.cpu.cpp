@@ -1,5 +1,5 @@
 // The CPU's solver list for conv2d, and its plain reference: direct sums in float64, any layout, any
-// geometry.
+// geometry. Most of the tests' time is spent here: nothing is divided within a sum.
 #include "ops/conv2d/conv2d.h"
 
 #include <algorithm>
@@ -27,14 +27,29 @@ GROUPCONV_PER_ISA(Conv2dTable, conv2d_direct_grad_weight)
 
 namespace {
 
-// Offset of an element in N C/B H W B.
-int64_t at(int64_t n, int64_t c, int64_t h, int64_t w, int64_t channels, int64_t height, int64_t width,
-           int64_t block) {
-  const int64_t blocks = (channels + block - 1) / block;
-  return (((n * blocks + c / block) * height + h) * width + w) * block + c % block;
-}
-
 int64_t padded(int64_t channels, int64_t block) { return (channels + block - 1) / block * block; }
+
+// One channel of one image in N C/B H W B.
+template <class T>
+struct Plane {
+  T* first;
+  int64_t width, block;
+  T& operator()(int64_t h, int64_t w) const { return first[(h * width + w) * block]; }
+};
+template <class T>
+Plane<T> plane(T* tensor, int64_t n, int64_t c, int64_t channels, int64_t height, int64_t width,
+               int64_t block) {
+  const int64_t row = (n * padded(channels, block) + c / block * block) * height;
+  return {tensor + row * width + c % block, width, block};
+}
+template <class T>
+Plane<T> x_plane(const Conv2dProblem& p, T* x, int64_t n, int64_t c) {
+  return plane(x, n, c, p.c, p.h, p.w, p.x_block);
+}
+template <class T>
+Plane<T> y_plane(const Conv2dProblem& p, T* y, int64_t n, int64_t k) {
+  return plane(y, n, k, p.k, p.p, p.q, p.y_block);
+}
 
 float activate(float v, Activation kind) {
   if (kind == Activation::None) return v;
@@ -42,59 +57,85 @@ float activate(float v, Activation kind) {
   return kind == Activation::Relu6 && v > 6 ? 6 : v;
 }
 
+// Along W, output o has its tap s on input o * stride + offset(s).
+struct Columns {
+  int64_t begin, end;
+};
+int64_t offset(const Conv2dProblem& p, int64_t s) { return s * p.dilation_w - p.pad_left; }
+// The outputs whose tap s is on one of the inputs [from, to).
+Columns outputs(const Conv2dProblem& p, int64_t s, int64_t from, int64_t to) {
+  const auto first = [&](int64_t input) {
+    return (std::max<int64_t>(input - offset(p, s), 0) + p.stride_w - 1) / p.stride_w;
+  };
+  return {first(from), std::min<int64_t>(first(to), p.q)};
+}
+
+constexpr int64_t kRun = 64;  // of a row, whose sums grow side by side
+
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t cg = p.channels_per_group(), kg = p.outputs_per_group(), lanes = padded(p.k, p.y_block);
+  const auto row = [&](int64_t n, int64_t k, int64_t oh, int64_t begin, int64_t end) {
+    double sums[kRun];
+    std::fill_n(sums, end - begin, b.bias ? b.bias[k] : 0.0);
+    for (int64_t c = 0; c < cg; ++c) {
+      const Plane x = x_plane(p, b.x, n, k / kg * cg + c);
+      for (int64_t r = 0; r < p.r; ++r) {
+        const int64_t h = oh * p.stride_h + r * p.dilation_h - p.pad_top;
+        if (h < 0 || h >= p.h) continue;
+        for (int64_t s = 0; s < p.s; ++s) {
+          const double weight = b.weight[((k * cg + c) * p.r + r) * p.s + s];
+          const Columns inside = outputs(p, s, 0, p.w);
+          for (int64_t ow = std::max(begin, inside.begin); ow < std::min(end, inside.end); ++ow)
+            sums[ow - begin] += weight * x(h, ow * p.stride_w + offset(p, s));
+        }
+      }
+    }
+    const Plane y = y_plane(p, b.y, n, k);
+    for (int64_t ow = begin; ow < end; ++ow) {
+      const double residual = b.residual ? y_plane(p, b.residual, n, k)(oh, ow) : 0;
+      y(oh, ow) = activate(static_cast<float>(sums[ow - begin] + residual), p.activation);
+    }
+  };
   parallel_for(context, p.n * lanes, [&](int64_t i) {
     const int64_t n = i / lanes, k = i % lanes;
     for (int64_t oh = 0; oh < p.p; ++oh)
-      for (int64_t ow = 0; ow < p.q; ++ow) {
-        float& y = b.y[at(n, k, oh, ow, p.k, p.p, p.q, p.y_block)];
-        if (k >= p.k) {
-          y = 0;
-          continue;
-        }
-        double sum = b.bias ? b.bias[k] : 0;
-        for (int64_t c = 0; c < cg; ++c)
-          for (int64_t r = 0; r < p.r; ++r) {
-            const int64_t h = oh * p.stride_h + r * p.dilation_h - p.pad_top;
-            if (h < 0 || h >= p.h) continue;
-            for (int64_t s = 0; s < p.s; ++s) {
-              const int64_t w = ow * p.stride_w + s * p.dilation_w - p.pad_left;
-              if (w < 0 || w >= p.w) continue;
-              sum += double{b.weight[((k * cg + c) * p.r + r) * p.s + s]} *
-                     b.x[at(n, k / kg * cg + c, h, w, p.c, p.h, p.w, p.x_block)];
-            }
-          }
-        if (b.residual) sum += b.residual[at(n, k, oh, ow, p.k, p.p, p.q, p.y_block)];
-        y = activate(static_cast<float>(sum), p.activation);
-      }
+      for (int64_t ow = 0; ow < p.q; ow += kRun)
+        if (k < p.k)
+          row(n, k, oh, ow, std::min<int64_t>(ow + kRun, p.q));
+        else
+          for (int64_t lane = ow; lane < std::min<int64_t>(ow + kRun, p.q); ++lane)
+            y_plane(p, b.y, n, k)(oh, lane) = 0;
   });
 }
 
 void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t cg = p.channels_per_group(), kg = p.outputs_per_group(), lanes = padded(p.c, p.x_block);
-  parallel_for(context, p.n * lanes, [&](int64_t i) {
-    const int64_t n = i / lanes, c = i % lanes, group = c / cg;
-    for (int64_t h = 0; h < p.h; ++h)
-      for (int64_t w = 0; w < p.w; ++w) {
-        float& dx = b.dx[at(n, c, h, w, p.c, p.h, p.w, p.x_block)];
-        double sum = 0;
-        for (int64_t r = 0; r < p.r && c < p.c; ++r) {
-          const int64_t up = h + p.pad_top - r * p.dilation_h;
-          if (up < 0 || up % p.stride_h || up / p.stride_h >= p.p) continue;
-          for (int64_t s = 0; s < p.s; ++s) {
-            const int64_t left = w + p.pad_left - s * p.dilation_w;
-            if (left < 0 || left % p.stride_w || left / p.stride_w >= p.q) continue;
-            for (int64_t k = group * kg; k < (group + 1) * kg; ++k)
-              sum += double{b.weight[((k * cg + c % cg) * p.r + r) * p.s + s]} *
-                     b.dy[at(n, k, up / p.stride_h, left / p.stride_w, p.k, p.p, p.q, p.y_block)];
-          }
+  const auto row = [&](int64_t n, int64_t c, int64_t h, int64_t begin, int64_t end) {
+    double sums[kRun] = {};
+    const int64_t group = c / cg;
+    for (int64_t r = 0; r < p.r && c < p.c; ++r) {
+      const int64_t up = h + p.pad_top - r * p.dilation_h;
+      if (up < 0 || up % p.stride_h || up / p.stride_h >= p.p) continue;
+      for (int64_t s = 0; s < p.s; ++s) {
+        const Columns seen_by = outputs(p, s, begin, end);
+        for (int64_t k = group * kg; k < (group + 1) * kg; ++k) {
+          const double weight = b.weight[((k * cg + c % cg) * p.r + r) * p.s + s];
+          const Plane dy = y_plane(p, b.dy, n, k);
+          for (int64_t ow = seen_by.begin; ow < seen_by.end; ++ow)
+            sums[ow * p.stride_w + offset(p, s) - begin] += weight * dy(up / p.stride_h, ow);
         }
-        if (c >= p.c)
-          dx = 0;
-        else
-          dx = static_cast<float>(p.accumulate ? dx + sum : sum);
       }
+    }
+    const Plane dx = x_plane(p, b.dx, n, c);
+    for (int64_t w = begin; w < end; ++w) {
+      const double before = p.accumulate && c < p.c ? dx(h, w) : 0;
+      dx(h, w) = static_cast<float>(before + sums[w - begin]);
+    }
+  };
+  parallel_for(context, p.n * lanes, [&](int64_t i) {
+    for (int64_t h = 0; h < p.h; ++h)
+      for (int64_t w = 0; w < p.w; w += kRun)
+        row(i / lanes, i % lanes, h, w, std::min<int64_t>(w + kRun, p.w));
   });
 }
 
@@ -104,18 +145,17 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
     const int64_t k = i / cg, c = k / kg * cg + i % cg;
     for (int64_t r = 0; r < p.r; ++r)
       for (int64_t s = 0; s < p.s; ++s) {
+        const Columns inside = outputs(p, s, 0, p.w);
         double sum = 0;
-        for (int64_t n = 0; n < p.n; ++n)
+        for (int64_t n = 0; n < p.n; ++n) {
+          const Plane x = x_plane(p, b.x, n, c), dy = y_plane(p, b.dy, n, k);
           for (int64_t oh = 0; oh < p.p; ++oh) {
             const int64_t h = oh * p.stride_h + r * p.dilation_h - p.pad_top;
             if (h < 0 || h >= p.h) continue;
-            for (int64_t ow = 0; ow < p.q; ++ow) {
-              const int64_t w = ow * p.stride_w + s * p.dilation_w - p.pad_left;
-              if (w < 0 || w >= p.w) continue;
-              sum += double{b.x[at(n, c, h, w, p.c, p.h, p.w, p.x_block)]} *
-                     b.dy[at(n, k, oh, ow, p.k, p.p, p.q, p.y_block)];
-            }
+            for (int64_t ow = inside.begin; ow < inside.end; ++ow)
+              sum += double{x(h, ow * p.stride_w + offset(p, s))} * dy(oh, ow);
           }
+        }
         float& dweight = b.dweight[(i * p.r + r) * p.s + s];
         dweight = static_cast<float>(p.accumulate ? dweight + sum : sum);
       }
