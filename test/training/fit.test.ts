@@ -139,12 +139,7 @@ test.serial('failures reach the caller', async (t) => {
   // A label beyond the classes is noticed by the device, while it runs.
   const loss = (logits: Tensor) =>
     crossEntropy(logits as never, tensor(Int32Array.from({ length: 16 }, () => 9)));
-  await rejectsCode(
-    t,
-    'INVALID_ARGUMENT',
-    fit(model, { ...options, loss }),
-    /label 9 of sample 0/,
-  );
+  await rejectsCode(t, 'INVALID_ARGUMENT', fit(model, { ...options, loss }), /label 9 of sample 0/);
 });
 
 test.serial('clipGradNorm is that of PyTorch', (t) => {
