@@ -56,8 +56,8 @@ inline int blocks_per_slab(const Lines& lines, int slabs, int multiprocessors) {
 // read the rows kStride * first - kAbove … kStride * last + 1, as far as they are kTop … source_h - 1.
 template <int kStride, int kAbove, int kTop = 0>
 struct Walk {
-  int next, end;              // lines of the runs to come
-  int image = 0, column = 0;  // the run's first image, and its first position
+  int next, end;      // lines of the runs to come
+  int image, column;  // the run's first image, and its first position
   int first, last;
   int h, last_h;  // the row at hand
 

@@ -23,7 +23,7 @@ struct Stager {
   static constexpr int kRounds = (kPixels + kPixelsPerRound - 1) / kPixelsPerRound;
   static constexpr int kOutside = -1;
 
-  int pixels = 0;       // of a stage
+  int pixels;           // of a stage
   int offset[kRounds];  // elements from the row's first pixel; kOutside: zeros
 
   // For the rows of one run. `width` pixels of each image, `parts` images.
