@@ -1,7 +1,7 @@
 /** The benchmarks' command line: `npm run bench -- kernels|networks|training|sweep|overhead`; README.md says the rest. */
 import { writeFileSync } from 'node:fs';
 import { installation } from './contenders.js';
-import { describeMachine, type Machine, machineLine } from './machine.js';
+import { bestPeak, describeMachine, type Machine, machineLine } from './machine.js';
 import { type Options, parseOptions, type Suite, usage } from './options.js';
 import { publish } from './publish.js';
 import type { Report } from './report.js';
@@ -33,6 +33,7 @@ function describe({ title, table, versions, missing }: Report, machine: Machine,
 async function main(options: Options): Promise<void> {
   const machine = describeMachine(options.threads);
   const report = await suites[options.suite](options);
+  machine.peakGflops = bestPeak(options.threads) / 1e9; // by now it has been measured many times
   console.log(describe(report, machine, options.markdown));
   const { title, versions, rows, chart } = report;
   if (options.json)
