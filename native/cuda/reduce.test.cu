@@ -8,9 +8,11 @@ namespace {
 
 constexpr int kBlocks = 3, kThreads = 256;
 
+#ifdef GROUPCONV_EMULATED
 struct NoBarrier {
   __device__ void operator()() const {}
 };
+#endif
 
 // sums[block, thread]: all of a block's, twice over; largest[block, thread].
 template <class Barrier>
