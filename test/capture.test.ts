@@ -33,6 +33,8 @@ import { defaultDevice, isEmulated, skipsEmulated } from './helpers/devices.js';
 import { rejectsCode, throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
+
 /** Reads every tensor in a result. */
 function valuesIn(result: unknown): Uint8Array[] {
   if (result instanceof Tensor) return [bytesOf(result)];

@@ -17,6 +17,9 @@ import {
 } from '../lib/index.js';
 import { hashed, loadGolden } from './golden/golden.js';
 import { rejectsCode, throwsCode } from './helpers/errors.js';
+import { settled } from './helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const folder = mkdtempSync(join(tmpdir(), 'groupconv-io-'));
 const path = (name: string) => join(folder, name);

@@ -19,6 +19,8 @@ import { native } from '../lib/native.js';
 import { throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
+
 const megabyte = 2 ** 20;
 
 function smallNet() {

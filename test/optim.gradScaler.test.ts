@@ -16,6 +16,8 @@ import {
 import { rejectsCode, throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
+
 const parameter = (...values: number[]) =>
   tensor(Float32Array.from(values), [values.length], { requiresGrad: true });
 

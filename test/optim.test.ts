@@ -2,6 +2,9 @@ import test from 'ava';
 import { crossEntropy, memory, optim, relu, scope, type Tensor, tensor } from '../lib/index.js';
 import { throwsCode } from './helpers/errors.js';
 import { values } from './helpers/gradients.js';
+import { settled } from './helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const shapes = [[5], [4, 18, 3, 3], [1], [300, 70]] as const;
 

@@ -16,7 +16,10 @@ import {
   type Tensor,
 } from '../lib/index.js';
 import { throwsCode } from './helpers/errors.js';
+import { settled } from './helpers/memory.js';
 import { digest } from './helpers/state.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 test.serial("the review's ResNeXt: torchinfo's table, character by character", (t) => {
   const model = new ResNeXt();

@@ -21,6 +21,8 @@ import {
 import { rejectsCode, throwsCode } from './helpers/errors.js';
 import { settled } from './helpers/memory.js';
 
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
+
 test.serial('tensor takes nested lists, flat data with a shape, and typed arrays', async (t) => {
   const nested = tensor([
     [1, 2, 3],

@@ -73,7 +73,7 @@ class FaultMemory {
     if (found == kNoFault) return;
     label = kNoFault;
     fail(ErrorCode::InvalidArgument, "crossEntropy: label ", static_cast<int32_t>(found), " of sample ",
-         found >> 32, " is none of the logits' classes");
+         found >> 32, ", ", faults_->bound[static_cast<int>(Fault::CrossEntropyLabel)], " classes");
   }
 
  private:

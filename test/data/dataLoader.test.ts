@@ -12,6 +12,9 @@ import {
   subset,
 } from '../../lib/index.js';
 import { rejectsCode, throwsCode } from '../helpers/errors.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const COUNT = 10;
 const pixels = Uint8Array.from({ length: COUNT * 2 * 3 * 3 }, (_, i) => (i * 37) % 256);

@@ -25,7 +25,10 @@ import {
 } from '../../lib/index.js';
 import { type GoldenInput, hashedInput, loadCases, loadGolden } from '../golden/golden.js';
 import { throwsCode } from '../helpers/errors.js';
+import { settled } from '../helpers/memory.js';
 import { close, digest, fillState } from '../helpers/state.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const count = (model: Module) => model.parameters().reduce((total, { size }) => total + size, 0);
 

@@ -19,7 +19,10 @@ import {
   tensor,
 } from '../../lib/index.js';
 import { type GoldenInput, hashedInput, loadCases, loadGolden } from '../golden/golden.js';
+import { settled } from '../helpers/memory.js';
 import { close, fillState } from '../helpers/state.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 interface SeparableOptions {
   stem: number;

@@ -20,6 +20,9 @@ import {
   summary,
 } from '../../lib/index.js';
 import { throwsCode } from '../helpers/errors.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const x = ones([1, 8, 4, 4]);
 // biome-ignore lint/suspicious/noExplicitAny: what JavaScript may pass

@@ -15,7 +15,10 @@ import {
   type Tensor,
   type Tensor4D,
 } from '../../lib/index.js';
+import { settled } from '../helpers/memory.js';
 import { close, digest, fillState } from '../helpers/state.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const forms: BottleneckForm[] = ['grouped', 'concat', 'aggregated'];
 type State = Map<string, Tensor<Shape, DType>>;

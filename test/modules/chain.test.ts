@@ -22,7 +22,10 @@ import {
   type Tensor4D,
 } from '../../lib/index.js';
 import { throwsCode } from '../helpers/errors.js';
+import { settled } from '../helpers/memory.js';
 import { close } from '../helpers/state.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 /** Every module below gets a forward of its own, which calls its class's. */
 function unfuse(module: Module): void {

@@ -2,7 +2,10 @@
 import test from 'ava';
 import { Bottleneck, DepthwiseSeparable, memory, noGrad, type Tensor4D, tensor } from '../../lib/index.js';
 import { type GoldenInput, hashedInput, loadCases, loadGolden } from '../golden/golden.js';
+import { settled } from '../helpers/memory.js';
 import { close, fillState } from '../helpers/state.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 interface Case {
   id: number;

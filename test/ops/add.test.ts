@@ -4,6 +4,9 @@ import { addActivated } from '../../lib/ops/add.js';
 import { relativeError } from '../golden/golden.js';
 import { throwsCode } from '../helpers/errors.js';
 import { adjointError, values } from '../helpers/gradients.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 const shapes = [[2, 5, 3, 4], [2, 17, 3, 5], [3, 7], [5], []] as const;
 

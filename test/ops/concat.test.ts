@@ -2,6 +2,9 @@ import test from 'ava';
 import { concat, conv2d, memory, split, type Tensor, type Tensor4D, tensor, zeros } from '../../lib/index.js';
 import { throwsCode } from '../helpers/errors.js';
 import { adjointError, values } from '../helpers/gradients.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 /** x[…, begin + j, …] for j < size. */
 function cut(

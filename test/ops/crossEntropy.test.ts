@@ -12,6 +12,9 @@ import {
 import { rejectsCode, throwsCode } from '../helpers/errors.js';
 import { checkGoldenOp } from '../helpers/goldenOps.js';
 import { directionalError, values } from '../helpers/gradients.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 interface Options {
   labels: number[];

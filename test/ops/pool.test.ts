@@ -13,6 +13,9 @@ import { relativeError } from '../golden/golden.js';
 import { throwsCode } from '../helpers/errors.js';
 import { checkGoldenOp } from '../helpers/goldenOps.js';
 import { adjointError, directionalError, values } from '../helpers/gradients.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 interface PoolCase {
   kernelSize: Pair;

@@ -3,6 +3,9 @@ import { logSoftmax, memory, softmax, type Tensor, tensor, zeros } from '../../l
 import { throwsCode } from '../helpers/errors.js';
 import { checkGoldenOp } from '../helpers/goldenOps.js';
 import { directionalError, values } from '../helpers/gradients.js';
+import { settled } from '../helpers/memory.js';
+
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
 test('softmax follows PyTorch', (t) => {
   checkGoldenOp(t, 'softmax', ({ x }, { dim }: { dim: number }) => softmax(x as Tensor, dim));

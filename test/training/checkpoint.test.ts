@@ -34,6 +34,8 @@ import { settled } from '../helpers/memory.js';
 import { digest } from '../helpers/state.js';
 import { toyDataset, toyTraining } from '../helpers/toyTraining.js';
 
+test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
+
 const folder = mkdtempSync(join(tmpdir(), 'groupconv-checkpoint-'));
 test.after.always(() => rmSync(folder, { recursive: true }));
 const file = (name: string) => join(folder, name);

@@ -109,9 +109,11 @@ GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x
           constexpr int target = Tile::target(j, s.value);
           if constexpr (target >= 0) sums[row.value][target] += v * w[s.value];
         });
+        keep(v);
       });
     }
   });
+  each<Tile::kKernel>([&](auto s) GROUPCONV_INLINE_LAMBDA { keep(w[s.value]); });
 }
 
 template <int X, int Rows, int Sums>
@@ -191,11 +193,38 @@ GROUPCONV_INLINE void fetch_ahead(const Strip& s, int blocks, int tile) {
     for (int line = 0; line < s.ahead_lines; ++line) __builtin_prefetch(ahead + line * 16);
 }
 
+// The epilogue of a tile's sums, and their store at y. Each step goes over all of them, so that its branch is
+// taken once.
+template <class Tile, int Rows>
+GROUPCONV_INLINE void finish_tile(Vec (&sums)[Rows][Tile::kSums], const Strip& s, float* y, int tile) {
+  const bool skip_first = Tile::kPhases && s.outside_left && tile == 0;
+  const bool skip_last = Tile::kPhases && s.outside_right && tile == s.tiles - 1;
+  const auto each_sum = [&](const auto& body) GROUPCONV_INLINE_LAMBDA {
+    each<Rows * Tile::kSums>([&](auto i) GROUPCONV_INLINE_LAMBDA {
+      constexpr int row = i.value / Tile::kSums, t = i.value % Tile::kSums;
+      if (Tile::kPhases && t == 0 && skip_first) return;
+      if (Tile::kPhases && t == Tile::kSums - 1 && skip_last) return;
+      body(sums[row][t], row * s.y_row + t * W);
+    });
+  };
+  if (s.bias) {
+    Vec bias = load(s.bias);
+    GROUPCONV_PIN(bias);
+    each_sum([&](Vec& sum, int64_t) GROUPCONV_INLINE_LAMBDA { sum += bias; });
+  }
+  if (s.residual) {
+    const float* residual = s.residual + (y - s.y);
+    each_sum([&](Vec& sum, int64_t at) GROUPCONV_INLINE_LAMBDA { sum += load(residual + at); });
+  }
+  GROUPCONV_UNROLL
+  for (int row = 0; row < Rows; ++row) activate(sums[row], s.activation);
+  each_sum([&](Vec& sum, int64_t at) GROUPCONV_INLINE_LAMBDA { store(y + at, sum); });
+}
+
 template <Join join, class Tile, int Rows>
 GROUPCONV_KERNEL void run_strip(const Strip& s) {
   const float* x = s.x;
   float* y = s.y;
-  const Vec bias = s.bias ? load(s.bias) : zero();
   int begin = -s.column, end = s.width - s.column;  // a tile's input columns inside the image
   for (int tile = 0; tile < s.tiles; ++tile) {
     Vec sums[Rows][Tile::kSums];
@@ -208,15 +237,7 @@ GROUPCONV_KERNEL void run_strip(const Strip& s) {
       add_shuffled<Tile, Rows>(sums, s, x, begin, end);
     else
       add_broadcast<Tile, Rows>(sums, s, x, begin, end);
-    const float* residual = s.residual ? s.residual + (y - s.y) : nullptr;
-    each<Rows * Tile::kSums>([&](auto i) GROUPCONV_INLINE_LAMBDA {
-      constexpr int row = i.value / Tile::kSums, t = i.value % Tile::kSums;
-      if (Tile::kPhases && t == 0 && s.outside_left && tile == 0) return;
-      if (Tile::kPhases && t == Tile::kSums - 1 && s.outside_right && tile == s.tiles - 1) return;
-      Vec v = sums[row][t] + bias;
-      if (residual) v += load(residual + row * s.y_row + t * W);
-      store(y + row * s.y_row + t * W, activate(v, s.activation));
-    });
+    finish_tile<Tile>(sums, s, y, tile);
     x += Tile::kAdvance * W;
     y += Tile::kSums * W;
     begin -= Tile::kAdvance;

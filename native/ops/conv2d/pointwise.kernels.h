@@ -1,4 +1,4 @@
-// The register tile of a 1x1 convolution: kTilePixels pixels x 2 output blocks stay in registers while the
+// The register tiles of a 1x1 convolution: kTilePixels pixels x 2 output blocks stay in registers while the
 // input channels go by; pixels are broadcast from memory, weights are loaded once per tile and input channel.
 //   x [C/W, pixels, W]   weight [K/W pairs][C, 2, W] (a last single block: [C, 1, W])   y [K/W, pixels, W]
 #pragma once
@@ -7,72 +7,89 @@
 namespace groupconv {
 namespace {
 
+constexpr int kUnrolledLanes = W == 8 ? 8 : 1;
 constexpr int kLine = 16;  // floats of one cache line
 
-struct PointwiseTile {
+// What the tiles of a run fetch for later: per input block of a tile, `lines` cache lines.
+struct Prefetch {
+  const float* from;
+  int64_t lines, block, tile;  // `block` and `tile`: floats from one input block, one tile to the next
+  int64_t tiles;               // the first ones of the run; the others fetch nothing
+};
+
+// Tiles of one width side by side in one image: a call for each would cost a twentieth of a short tile.
+struct PointwiseRun {
   const float* x;            // first pixel in the first input block
   int64_t x_plane, y_plane;  // floats from one channel block to the next
   const float* weight;
   int64_t input_blocks;
   float* y;
   const float* bias;      // null: start from y where `resume`, else from zero
-  const float* residual;  // null: none
+  const float* residual;  // null: none; may be y
   bool resume;
   Activation activation;
-  const float*
-      prefetch;  // `prefetch_lines` cache lines are requested per input block, `prefetch_step` floats apart
-  int64_t prefetch_step, prefetch_lines;
+  int64_t tiles;
+  Prefetch prefetch;
 };
 
 template <int Pixels, int Blocks>
-GROUPCONV_KERNEL void pointwise_tile(const PointwiseTile& tile) {
-  Vec sums[Blocks][Pixels];
-  GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
-  for (int pixel = 0; pixel < Pixels; ++pixel)
-    sums[block][pixel] = tile.bias     ? load(tile.bias + block * W)
-                         : tile.resume ? load(tile.y + block * tile.y_plane + pixel * W)
-                                       : zero();
-  const float *x = tile.x, *weight = tile.weight, *prefetch = tile.prefetch;
-  const int64_t x_plane = tile.x_plane, lines = tile.prefetch_lines, step = tile.prefetch_step;
-  for (int64_t c = tile.input_blocks; c > 0; --c) {
-    for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(prefetch + line * kLine, 0, 2);
-    prefetch += step;
-    for (int lane = 0; lane < W; ++lane) {
-      Vec weights[Blocks];
-      GROUPCONV_UNROLL
-      for (int block = 0; block < Blocks; ++block)
-        weights[block] = load(weight + (lane * Blocks + block) * W);
-      GROUPCONV_UNROLL
-      for (int pixel = 0; pixel < Pixels; ++pixel) {
-        const Vec input = broadcast(x[pixel * W + lane]);
-        GROUPCONV_UNROLL
-        for (int block = 0; block < Blocks; ++block) multiply_add(sums[block][pixel], input, weights[block]);
-      }
-    }
-    x += x_plane;
-    weight += W * Blocks * W;
-  }
-  GROUPCONV_UNROLL
-  for (int block = 0; block < Blocks; ++block) {
-    const int64_t offset = block * tile.y_plane;
-    if (tile.residual) {
-      GROUPCONV_UNROLL
-      for (int pixel = 0; pixel < Pixels; ++pixel)
-        sums[block][pixel] += load(tile.residual + offset + pixel * W);
-    }
-    activate(sums[block], tile.activation);
+GROUPCONV_KERNEL void run_pointwise(const PointwiseRun& run) {
+  const int64_t x_plane = run.x_plane, y_plane = run.y_plane;
+  const float *first = run.x, *residual = run.residual, *ahead = run.prefetch.from;
+  float* y = run.y;
+  for (int64_t t = 0; t < run.tiles; ++t) {
+    Vec sums[Blocks][Pixels];
     GROUPCONV_UNROLL
-    for (int pixel = 0; pixel < Pixels; ++pixel) store(tile.y + offset + pixel * W, sums[block][pixel]);
+    for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
+    for (int pixel = 0; pixel < Pixels; ++pixel)
+      sums[block][pixel] = run.bias     ? load(run.bias + block * W)
+                           : run.resume ? load(y + block * y_plane + pixel * W)
+                                        : zero();
+    const float *x = first, *weight = run.weight, *prefetch = ahead;
+    const int64_t lines = t < run.prefetch.tiles ? run.prefetch.lines : 0;
+    for (int64_t c = run.input_blocks; c > 0; --c) {
+      for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(prefetch + line * kLine, 0, 2);
+      prefetch += run.prefetch.block;
+      _Pragma("GCC unroll kUnrolledLanes") for (int lane = 0; lane < W; ++lane) {
+        Vec weights[Blocks];
+        GROUPCONV_UNROLL
+        for (int block = 0; block < Blocks; ++block)
+          weights[block] = load(weight + (lane * Blocks + block) * W);
+        GROUPCONV_UNROLL
+        for (int pixel = 0; pixel < Pixels; ++pixel) {
+          const Vec input = broadcast(x[pixel * W + lane]);
+          GROUPCONV_UNROLL
+          for (int block = 0; block < Blocks; ++block)
+            multiply_add(sums[block][pixel], input, weights[block]);
+        }
+      }
+      x += x_plane;
+      weight += W * Blocks * W;
+    }
+    GROUPCONV_UNROLL
+    for (int block = 0; block < Blocks; ++block) {
+      if (residual) {
+        GROUPCONV_UNROLL
+        for (int pixel = 0; pixel < Pixels; ++pixel)
+          sums[block][pixel] += load(residual + block * y_plane + pixel * W);
+      }
+      activate(sums[block], run.activation);
+      GROUPCONV_UNROLL
+      for (int pixel = 0; pixel < Pixels; ++pixel) store(y + block * y_plane + pixel * W, sums[block][pixel]);
+    }
+    first += Pixels * W;
+    y += Pixels * W;
+    if (residual) residual += Pixels * W;
+    ahead += run.prefetch.tile;
   }
 }
 
 template <int Blocks>
-GROUPCONV_INLINE void pointwise_tile(int64_t pixels, const PointwiseTile& tile) {
+GROUPCONV_INLINE void run_pointwise(int64_t pixels, const PointwiseRun& run) {
   switch (pixels) {
 #define GROUPCONV_TILE(N) \
   case N:                 \
-    return pointwise_tile < N < kTilePixels ? N : kTilePixels, Blocks > (tile);
+    return run_pointwise < N < kTilePixels ? N : kTilePixels, Blocks > (run);
     GROUPCONV_TILE(1)
     GROUPCONV_TILE(2)
     GROUPCONV_TILE(3)

@@ -9,7 +9,7 @@
 namespace groupconv {
 namespace {
 
-constexpr int64_t kDepth = 1024 / W;         // input blocks whose weights are walked per tile
+constexpr int64_t kDepth = 256 / W;          // input blocks whose weights are walked per tile
 constexpr int64_t kChunkBytes = 320 * 1024;  // of x; 160 to 640 measured within 3 % on Zen 4 (1 MB L2)
 
 bool is_pointwise(const Conv2dProblem& p) {
@@ -29,15 +29,26 @@ struct Product {
   Epilogue epilogue;
 };
 
-struct TilePlace {
-  int64_t image, first, count;  // pixels of one image
+// Tiles of an image, in order: the first ones are one pixel wider than the others.
+struct Tiling {
+  int64_t tiles, width, wider;  // of one image
+  explicit Tiling(int64_t pixels)
+      : tiles(ceil_div(pixels, kTilePixels)), width(pixels / tiles), wider(pixels % tiles) {}
+  int64_t first(int64_t tile) const { return tile * width + min_of(tile, wider); }  // pixel
 };
-GROUPCONV_INLINE TilePlace place(const Product& m, int64_t tile) {
-  const int64_t tiles = ceil_div(m.pixels, kTilePixels);
-  const Range pixels = part(m.pixels, tile % tiles, tiles);
-  return {tile / tiles, pixels.begin, pixels.end - pixels.begin};
+
+// Tiles of one width in one image.
+struct TileRun {
+  int64_t image, first, width, tiles;  // first: pixel
+};
+// The longest run that begins with `tile`, at most `most` tiles.
+GROUPCONV_INLINE TileRun run_at(const Tiling& tiling, int64_t tile, int64_t most) {
+  const int64_t image = tile / tiling.tiles, t = tile % tiling.tiles;
+  const bool wider = t < tiling.wider;
+  return {image, tiling.first(t), tiling.width + wider,
+          min_of(most, (wider ? tiling.wider : tiling.tiles) - t)};
 }
-GROUPCONV_INLINE const float* input_of(const Product& m, const TilePlace& at, int64_t c) {
+GROUPCONV_INLINE const float* input_of(const Product& m, const TileRun& at, int64_t c) {
   return m.x + ((at.image * m.input_blocks + c) * m.pixels + at.first) * W;  // [N, C/W, pixels, W]
 }
 
@@ -49,54 +60,54 @@ struct Panel {
   const float* next_weight;        // null: none
 };
 
-void run_panel(const Product& m, const Panel& panel) {
+void run_panel(const Product& m, const Tiling& tiling, const Panel& panel) {
   const int64_t plane = m.pixels * W, o = panel.output, blocks = min_of(2, m.output_blocks - o);
   const int64_t depth = panel.depth.end - panel.depth.begin, tiles = panel.chunk.end - panel.chunk.begin;
   const bool first = panel.depth.begin == 0, last = panel.depth.end == m.input_blocks;
   // The next pair's weights come in during the first 16 tiles.
-  const int64_t weight_lines = ceil_div(blocks * W * W / kLine, min_of(tiles, 16));
+  const int64_t weight_tiles = min_of(tiles, 16),
+                weight_lines = ceil_div(blocks * W * W / kLine, weight_tiles);
   // The next chunk's tiles come in bit by bit, one bit per panel.
   const int64_t tile_lines = ceil_div(kTilePixels * W, kLine), bit = ceil_div(tile_lines, panel.turns);
-  const float* next_weight = panel.next_weight;
-  PointwiseTile tile;
-  tile.x_plane = tile.y_plane = plane;
-  tile.weight = m.weight + (o * m.input_blocks + panel.depth.begin * blocks) * W * W;
-  tile.input_blocks = depth;
-  tile.bias = first && m.epilogue.bias ? m.epilogue.bias + o * W : nullptr;
-  tile.resume = !first || m.accumulate;
-  tile.activation = last ? m.epilogue.activation : Activation::None;
-  for (int64_t t = panel.chunk.begin; t < panel.chunk.end; ++t) {
-    const TilePlace at = place(m, t);
+  const bool next_chunk = panel.next_chunk_end > panel.chunk.end;
+  PointwiseRun run;
+  run.x_plane = run.y_plane = plane;
+  run.weight = m.weight + (o * m.input_blocks + panel.depth.begin * blocks) * W * W;
+  run.input_blocks = depth;
+  run.bias = first && m.epilogue.bias ? m.epilogue.bias + o * W : nullptr;
+  run.resume = !first || m.accumulate;
+  run.activation = last ? m.epilogue.activation : Activation::None;
+  for (int64_t t = panel.chunk.begin; t < panel.chunk.end; t += run.tiles) {
+    const TileRun at = run_at(tiling, t, panel.chunk.end - t);
+    run.tiles = at.tiles;
+    run.prefetch = {};
+    const int64_t done = t - panel.chunk.begin;
+    if (t + tiles < panel.next_chunk_end) {
+      const TileRun next = run_at(tiling, t + tiles, panel.next_chunk_end - t - tiles);
+      run.tiles = min_of(run.tiles, next.tiles);
+      const int64_t line = panel.turn * bit;
+      run.prefetch = {input_of(m, next, panel.depth.begin) + line * kLine,
+                      max_of(0, min_of(bit, ceil_div(next.width * W, kLine) - line)), plane, next.width * W,
+                      run.tiles};
+    } else if (!next_chunk && panel.next_weight && done < weight_tiles) {
+      run.prefetch = {panel.next_weight + done * depth * weight_lines * kLine, weight_lines,
+                      weight_lines * kLine, depth * weight_lines * kLine, weight_tiles - done};
+    }
     const int64_t offset =
         ((at.image * m.output_blocks + o) * m.pixels + at.first) * W;  // [N, K/W, pixels, W]
-    tile.x = input_of(m, at, panel.depth.begin);
-    tile.y = m.y + offset;
+    run.x = input_of(m, at, panel.depth.begin);
+    run.y = m.y + offset;
     // At the first store: the residual may be y.
-    tile.residual = first && m.epilogue.residual ? m.epilogue.residual + offset : nullptr;
-    tile.prefetch_lines = 0;
-    tile.prefetch = nullptr;
-    tile.prefetch_step = 0;
-    if (t + tiles < panel.next_chunk_end) {
-      const TilePlace next = place(m, t + tiles);
-      const int64_t line = panel.turn * bit;
-      tile.prefetch = input_of(m, next, panel.depth.begin) + line * kLine;
-      tile.prefetch_step = plane;
-      tile.prefetch_lines = max_of(0, min_of(bit, ceil_div(next.count * W, kLine) - line));
-    } else if (panel.next_chunk_end == panel.chunk.end && next_weight && t - panel.chunk.begin < 16) {
-      tile.prefetch = next_weight;
-      tile.prefetch_step = weight_lines * kLine;
-      tile.prefetch_lines = weight_lines;
-      next_weight += depth * weight_lines * kLine;
-    }
+    run.residual = first && m.epilogue.residual ? m.epilogue.residual + offset : nullptr;
     if (blocks == 2)
-      pointwise_tile<2>(at.count, tile);
+      run_pointwise<2>(at.width, run);
     else
-      pointwise_tile<1>(at.count, tile);
+      run_pointwise<1>(at.width, run);
   }
 }
 
 // `outputs` counts pairs of output blocks.
-void run_part(const Product& m, Range tiles, Range outputs) {
+void run_part(const Product& m, const Tiling& tiling, Range tiles, Range outputs) {
   if (outputs.begin == outputs.end) return;
   const int64_t depths = ceil_div(m.input_blocks, kDepth), depth = ceil_div(m.input_blocks, depths);
   const int64_t count = tiles.end - tiles.begin;
@@ -116,7 +127,7 @@ void run_part(const Product& m, Range tiles, Range outputs) {
                     nullptr};
         if (2 * o + 3 < m.output_blocks && o + 1 < outputs.end)
           panel.next_weight = m.weight + ((2 * o + 2) * m.input_blocks + range.begin * 2) * W * W;
-        run_panel(m, panel);
+        run_panel(m, tiling, panel);
       }
     }
   }
@@ -124,15 +135,16 @@ void run_part(const Product& m, Range tiles, Range outputs) {
 
 // Threads take output blocks where the weights are what has to be read most, else pixels.
 void multiply(const Product& m, const ExecutionContext& context) {
-  const int64_t tiles = m.images * ceil_div(m.pixels, kTilePixels), outputs = ceil_div(m.output_blocks, 2);
+  const Tiling tiling(m.pixels);
+  const int64_t tiles = m.images * tiling.tiles, outputs = ceil_div(m.output_blocks, 2);
   parallel(context, [&](int thread, int threads) {
     const bool weights_outweigh = m.output_blocks * W > m.images * m.pixels || tiles < 4 * threads;
     const Rectangle mine = weights_outweigh ? rectangle(outputs, tiles, thread, threads)
                                             : rectangle(tiles, outputs, thread, threads);
     if (weights_outweigh)
-      run_part(m, mine.minor, mine.major);
+      run_part(m, tiling, mine.minor, mine.major);
     else
-      run_part(m, mine.major, mine.minor);
+      run_part(m, tiling, mine.major, mine.minor);
   });
 }
 

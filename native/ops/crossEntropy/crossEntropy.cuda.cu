@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kWarp* kRowsOfBlock)
   if (threadIdx.x > 0) return;
   const int32_t label = labels[n];
   if (label < 0 || label >= p.classes) {
-    report(faults, Fault::CrossEntropyLabel, n, label);
+    report(faults, Fault::CrossEntropyLabel, n, label, p.classes);
     losses[n] = NAN;
     return;
   }

@@ -34,8 +34,7 @@ void check_wrong_labels() {
   labels[30] = 3, labels[17] = -2;
   const TensorPtr wrong = cuda.integers({40}, labels);
   const auto told = [&] {
-    test::check_throws(ErrorCode::InvalidArgument,
-                       "crossEntropy: label -2 of sample 17 is none of the logits' classes",
+    test::check_throws(ErrorCode::InvalidArgument, "crossEntropy: label -2 of sample 17, 3 classes",
                        [&] { cuda.stream->synchronize(); });
   };
   const TensorPtr loss = cross_entropy(*logits, *wrong, 0);
