@@ -5,20 +5,13 @@
 // prefetched. gradInput is the same product with transposed weights. A stride or padding goes through the
 // sampled pixels alone: gathered into the workspace (forward), or computed there and scattered (gradInput).
 #include "ops/conv2d/pointwise.kernels.h"
+#include "ops/conv2d/pointwiseSampling.kernels.h"
 
 namespace groupconv {
 namespace {
 
 constexpr int64_t kDepth = 256 / W;          // input blocks whose weights are walked per tile
 constexpr int64_t kChunkBytes = 320 * 1024;  // of x; 160 to 640 measured within 3 % on Zen 4 (1 MB L2)
-
-bool is_pointwise(const Conv2dProblem& p) {
-  return p.r == 1 && p.s == 1 && p.groups == 1 && p.x_block == W && p.y_block == W;
-}
-// Every input pixel is an output pixel.
-bool is_dense(const Conv2dProblem& p) {
-  return p.stride_h == 1 && p.stride_w == 1 && p.p == p.h && p.q == p.w && p.pad_top == 0 && p.pad_left == 0;
-}
 
 // y[n, k, pixel] = sum over c of weight[k, c] * x[n, c, pixel], all blocked.
 struct Product {
@@ -148,20 +141,6 @@ void multiply(const Product& m, const ExecutionContext& context) {
   });
 }
 
-// sampled[plane, p, q] = x[plane, p * stride_h - top, …], zero in the padding. planes: N * C/W.
-void gather(const Conv2dProblem& p, const float* x, int64_t planes, float* sampled,
-            const ExecutionContext& context) {
-  parallel_for(context, planes * p.p, [&](int64_t i) {
-    const int64_t h = i % p.p * p.stride_h - p.pad_top;
-    const float* from = x + (i / p.p * p.h + h) * p.w * W;
-    float* to = sampled + i * p.q * W;
-    for (int64_t q = 0; q < p.q; ++q) {
-      const int64_t w = q * p.stride_w - p.pad_left;
-      store(to + q * W, h >= 0 && h < p.h && w >= 0 && w < p.w ? load(from + w * W) : zero());
-    }
-  });
-}
-
 // The adjoint: dx at the sampled pixels, zero (or, accumulating, nothing) elsewhere.
 void scatter(const Conv2dProblem& p, const float* sampled, int64_t planes, float* dx,
              const ExecutionContext& context) {
@@ -180,23 +159,13 @@ void scatter(const Conv2dProblem& p, const float* sampled, int64_t planes, float
   });
 }
 
-size_t sampled_bytes(const Conv2dProblem& p) {
-  return is_dense(p) ? 0 : sizeof(float) * p.n * ceil_div(p.c, W) * W * p.p * p.q;
-}
-
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  const int64_t input_blocks = ceil_div(p.c, W);
-  const float* x = b.x;
-  if (!is_dense(p)) {
-    gather(p, b.x, p.n * input_blocks, static_cast<float*>(b.workspace), context);
-    x = static_cast<const float*>(b.workspace);
-  }
-  multiply({x,
+  multiply({sampled(p, b, context),
             b.weight,
             b.y,
             p.n,
             int64_t{p.p} * p.q,
-            input_blocks,
+            ceil_div(p.c, W),
             ceil_div(p.k, W),
             false,
             {b.bias, b.residual, p.activation}},

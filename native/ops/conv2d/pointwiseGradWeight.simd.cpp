@@ -1,10 +1,11 @@
 // gradWeight of 1x1 convolutions with one group, both sides blocked: dweight = dy * transposed x over the
 // pixels, straight into the row-major dweight.
 //
-// Loops: chunk of pixels -> group of outputs -> tile of inputs -> tile of outputs. A stride or padding only
-// changes the steps and the first pixel. While a tile of inputs meets a group of outputs, what the next pair
-// reads for the first time is prefetched: memory takes longer to bring it than the first of the outputs take.
+// Loops: chunk of pixels -> group of outputs -> tile of inputs -> tile of outputs. While a tile of inputs
+// meets a group of outputs, what the next pair reads for the first time is prefetched: memory takes longer to
+// bring it than the first of the outputs take.
 #include "ops/conv2d/gradWeight.kernels.h"
+#include "ops/conv2d/pointwiseSampling.kernels.h"
 
 namespace groupconv {
 namespace {
@@ -29,29 +30,11 @@ GROUPCONV_INLINE Ahead first_read_by(const Step& step) {
 }
 
 void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  const int64_t x_plane = int64_t{p.h} * p.w * W, dy_plane = int64_t{p.p} * p.q * W;
+  const int64_t pixels = int64_t{p.p} * p.q, plane = pixels * W;
+  const int64_t x_image = ceil_div(p.c, W) * plane, dy_image = ceil_div(p.k, W) * plane;
+  const PixelBox box{p.n, 1, pixels, x_image, 0, W, plane, dy_image, 0, plane};
   const WeightMatrix m{b.dweight, p.c, p.k, p.c};
-  const Range high = outputs_inside(p.p, p.h, p.stride_h, p.pad_top);
-  const Range wide = outputs_inside(p.q, p.w, p.stride_w, p.pad_left);
-  PixelBox box{p.n,
-               high.end - high.begin,
-               wide.end - wide.begin,
-               ceil_div(p.c, W) * x_plane,
-               p.stride_h * p.w * W,
-               p.stride_w * W,
-               x_plane,
-               ceil_div(p.k, W) * dy_plane,
-               p.q * W,
-               dy_plane};
-  if (box.rows * box.pixels == 0) box.images = box.rows = box.pixels = 0;
-  if (p.stride_h == 1 && p.stride_w == 1 && box.pixels == p.w &&
-      box.pixels == p.q) {  // rows without gaps: one row
-    box.pixels *= box.rows;
-    box.rows = 1;
-  }
-  const float* x =
-      b.x + ((high.begin * p.stride_h - p.pad_top) * p.w + wide.begin * p.stride_w - p.pad_left) * W;
-  const float* dy = b.dy + (high.begin * p.q + wide.begin) * W;
+  const float* x = sampled(p, b, context);
 
   const bool prefetch = 4 * (p.n * (box.x_image + box.dy_image)) > kCachedBytes;
 
@@ -68,7 +51,7 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
         for (int64_t c = mine.minor.begin; c < mine.minor.end; c += kTileInputs * W) {
           const Step next{chunk,
                           x + x_offset,
-                          dy + dy_offset,
+                          b.dy + dy_offset,
                           c,
                           {k, min_of(mine.major.end, k + kGroupOutputs)},
                           k == mine.major.begin,
@@ -80,18 +63,13 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
         }
     };
     each_chunk(box, follow);
-    if (!some) follow(box, 0, 0);  // nothing but padding was read
     if (some) run(waiting, {});
   });
 }
 
 constexpr Conv2dSolver solvers[] = {
-    {"pointwise",
-     [](const Conv2dProblem& p) {
-       return p.pass == Conv2dPass::GradWeight && p.r == 1 && p.s == 1 && p.groups == 1 && p.x_block == W &&
-              p.y_block == W;
-     },
-     grad_weight},
+    {"pointwise", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_pointwise(p); },
+     grad_weight, sampled_bytes},
 };
 
 }  // namespace
