@@ -32,11 +32,11 @@ export async function trainOnPhotographs(
   model.train();
   for (let step = 0; step < steps; step++) {
     const start = performance.now();
+    optimizer.zeroGrad();
     const logits = model.forward(images);
     const value = crossEntropy(logits, labels);
     const [loss = Number.NaN] = await value.data(); // the event loop goes on meanwhile
     const forwarded = performance.now();
-    optimizer.zeroGrad();
     value.backward();
     await synchronize();
     const done = performance.now();

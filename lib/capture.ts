@@ -71,8 +71,8 @@ function captured<T>(
  * const images = zeros([32, 3, 224, 224]);
  * const labels = tensor(new Int32Array(32));
  * const step = capture(() => {
- *   const loss = crossEntropy(model.forward(images), labels);
  *   optimizer.zeroGrad();
+ *   const loss = crossEntropy(model.forward(images), labels);
  *   loss.backward();
  *   optimizer.step();
  *   scheduler.step();

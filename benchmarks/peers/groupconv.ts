@@ -89,8 +89,8 @@ async function prepareNetwork(work: NetworkWork): Promise<Prepared> {
   const optimizer = training ? new optim.SGD(model.parameters(), { lr, momentum }) : null;
   const step = () => {
     if (!optimizer) return noGrad(() => model.forward(images));
-    const loss = crossEntropy(model.forward(images), labels);
     optimizer.zeroGrad();
+    const loss = crossEntropy(model.forward(images), labels);
     loss.backward();
     optimizer.step();
     return loss.detach();

@@ -34,8 +34,8 @@ const cases: Record<string, () => Work> = {
     const images = randn([4, 3, 8, 8]);
     const labels = tensor(Int32Array.of(0, 1, 2, 3)) as Tensor1D<'int32'>;
     return () => {
-      const loss = crossEntropy(model.forward(images), labels);
       optimizer.zeroGrad();
+      const loss = crossEntropy(model.forward(images), labels);
       loss.backward();
       optimizer.step();
       return loss;

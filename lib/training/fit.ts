@@ -171,9 +171,9 @@ async function trainStep(
 ): Promise<Readings> {
   const { loss, optimizer, scaler, ema, clipGradNorm: maxNorm } = settings;
   const readings = scope(() => {
+    optimizer.zeroGrad(); // before forward, whose activations take their place
     const logits = model.forward(images);
     const value = loss(logits, labels);
-    optimizer.zeroGrad();
     if (scaler) scaler.scale(value as Tensor0D).backward();
     else value.backward();
     return read(value, logits);

@@ -38,6 +38,10 @@ void Tensor::tell_write(Recording& recording) const { recording.wrote(*this); }
 
 bool Tensor::shares_memory() const { return storage_.use_count() - storage_->recordings > 1; }
 
+void Tensor::drop_stale() {
+  std::erase_if(derived_, [](const auto& entry) { return entry.second.storage.use_count() == 1; });
+}
+
 int64_t Tensor::physical_size(const Shape& shape, int block) {
   if (block == 1) return shape.size();
   const int64_t blocks = (shape[1] + block - 1) / block;

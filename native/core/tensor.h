@@ -118,6 +118,7 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
   uint64_t version() const { return version_; }
   void touch() {
     ++version_;
+    drop_stale();
     if (Recording* recording = stream_->recording()) tell_write(*recording);
   }
 
@@ -145,6 +146,8 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
     std::shared_ptr<Storage> storage;
   };
   bool shares_memory() const;
+  // Derived forms of an older version make room, but for those that a recording fills again.
+  void drop_stale();
   void tell_write(Recording& recording) const;
   void bring_into(int block) const;
   void prepare_to_overwrite(int block);
