@@ -36,8 +36,10 @@ async function main(options: Options): Promise<void> {
   machine.peakGflops = bestPeak(options.threads) / 1e9; // by now it has been measured many times
   console.log(describe(report, machine, options.markdown));
   const { title, versions, rows, chart } = report;
-  if (options.json)
-    writeFileSync(options.json, `${JSON.stringify({ title, machine, versions, rows }, null, 1)}\n`);
+  if (options.json) {
+    const command = process.argv.slice(2).join(' ');
+    writeFileSync(options.json, `${JSON.stringify({ title, command, machine, versions, rows }, null, 1)}\n`);
+  }
   const wantsChart = chart && (options.svg || options.publish);
   const svg = wantsChart ? await import('./svg.js').then(({ toSvg }) => toSvg(chart)) : null;
   if (options.svg) writeFileSync(options.svg, `${svg}\n`);

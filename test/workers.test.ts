@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
@@ -18,6 +19,23 @@ async function messages(worker: Worker): Promise<unknown[]> {
   worker.on('message', (message) => received.push(message));
   const [code] = await once(worker, 'exit');
   return [...received, code];
+}
+
+const lib = JSON.stringify(new URL('../lib/index.ts', import.meta.url).href);
+
+/** What a process of its own prints. */
+async function printed(
+  script: string,
+  env: Record<string, string> = {},
+  launcher: string[] = [],
+): Promise<string> {
+  const node = [process.execPath, '--import=tsx', '--input-type=module', '-e', script];
+  const [command = '', ...args] = [...launcher, ...node];
+  const { stdout } = await promisify(execFile)(command, args, {
+    env: { ...process.env, ...env },
+    timeout: 60000,
+  });
+  return stdout.trim();
 }
 
 test.serial('three workers train side by side and exit cleanly', async (t) => {
@@ -52,31 +70,26 @@ test.serial('a worker terminated in a native call that fails then leaves the pro
 });
 
 test.serial('a process with queued work exits by itself', async (t) => {
-  const script = `import { randn, relu } from ${JSON.stringify(new URL('../lib/index.ts', import.meta.url).href)};
+  const script = `import { randn, relu } from ${lib};
     let x = randn([64, 1024]); for (let i = 0; i < 100; i++) x = relu(x); x.data().then(() => console.log('read'));`;
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['--import=tsx', '--input-type=module', '-e', script],
-    {
-      timeout: 60000,
-    },
-  );
-  t.is(stdout.trim(), 'read');
+  t.is(await printed(script), 'read');
 });
 
 test.serial('environment variables that make no sense are errors with a code', async (t) => {
-  const script = `import { ones } from ${JSON.stringify(new URL('../lib/index.ts', import.meta.url).href)};
+  const script = `import { ones } from ${lib};
     try { const x = ones([1], { device: 'cpu' }); await x.data(); console.log('fine'); } catch (error) { console.log(error.code, error.message); }`;
   for (const [name, value, expected] of [
     ['GROUPCONV_ISA', 'mmx', /^INVALID_ARGUMENT GROUPCONV_ISA=mmx: this build and processor have /],
     ['GROUPCONV_NUM_THREADS', '0', /^INVALID_ARGUMENT GROUPCONV_NUM_THREADS=0: expected a whole number/],
     ['GROUPCONV_NUM_THREADS', '1', /^fine/],
-  ] as const) {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      ['--import=tsx', '--input-type=module', '-e', script],
-      { env: { ...process.env, [name]: value }, timeout: 60000 },
-    );
-    t.regex(stdout, expected);
-  }
+  ] as const)
+    t.regex(await printed(script, { [name]: value }), expected);
+});
+
+test.serial('threads: as many as asked for, else as the process may use', async (t) => {
+  const script = `import { numThreads } from ${lib}; console.log(numThreads());`;
+  t.is(await printed(script, { GROUPCONV_NUM_THREADS: '3' }), '3');
+  if (process.platform !== 'linux') return;
+  const [, one = '0'] = readFileSync('/proc/self/status', 'utf8').match(/Cpus_allowed_list:\s*(\d+)/) ?? [];
+  t.is(await printed(script, { GROUPCONV_NUM_THREADS: '' }, ['taskset', '-c', one]), '1');
 });

@@ -9,6 +9,7 @@
 #include "core/tensor.h"
 #include "cpu/context.h"
 #include "cpu/isa.h"
+#include "cpu/limits.h"
 #include "cpu/pool.h"
 #include "cpu/stream.h"
 

@@ -1,19 +1,16 @@
 #include "cpu/pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
-#include <fstream>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "core/error.h"
 #include "cpu/context.h"
+#include "cpu/limits.h"
 
 namespace groupconv {
 namespace {
@@ -29,26 +26,9 @@ void relax() {
 #endif
 }
 
-int affinity_count() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
-// Whole processors granted by the cgroup (version 2), or `most` without a quota.
-int cgroup_count(int most) {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return most;
-  return std::clamp(static_cast<int>(std::stod(quota) / period + 0.999), 1, most);
-}
-
 int default_count() {
   const char* wanted = std::getenv("GROUPCONV_NUM_THREADS");
-  if (!wanted || !*wanted) return std::min(cgroup_count(affinity_count()), kMostThreads);
+  if (!wanted || !*wanted) return std::min(processor_limit(), kMostThreads);
   char* end = nullptr;
   const long count = std::strtol(wanted, &end, 10);
   require(*end == 0 && count >= 1 && count <= kMostThreads, ErrorCode::InvalidArgument,

@@ -1,15 +1,13 @@
 #include "cpu/stream.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
 #include "cpu/context.h"
 #include "cpu/isa.h"
 #include "cpu/layout.h"
+#include "cpu/limits.h"
 #include "cpu/pool.h"
 
 namespace groupconv {
@@ -19,13 +17,6 @@ namespace {
 constexpr int64_t kMostPlainChannels = 4;
 
 }  // namespace
-
-size_t memory_limit() {
-  const size_t machine = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  size_t group = 0;
-  return file >> group && group < machine ? group : machine;  // the word "max" does not read as a number
-}
 
 CpuStream::CpuStream()
     : arena_(memory_limit()), queue_([](Task& task) { task(CpuContext(thread_count())); }) {

@@ -35,7 +35,4 @@ class CpuStream final : public Stream {
   TaskQueue queue_;  // after the arena: its thread ends first
 };
 
-// Bytes of memory this process may use: the smaller of the machine's and the cgroup's.
-size_t memory_limit();
-
 }  // namespace groupconv

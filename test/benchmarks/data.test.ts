@@ -10,7 +10,7 @@ import {
   readShapes,
   shapeSets,
 } from '../../benchmarks/shapes.js';
-import { Conv2d, equivalentWidth } from '../../lib/index.js';
+import { Conv2d, equivalentWidth, summary } from '../../lib/index.js';
 
 test('a shape line is a name and nine or ten whole numbers', (t) => {
   const [layer, dilated] = parseShapes('# head\nstem 3 8 6 4 3 3 2 1 1 # tail\n\nwide 4 9 9 4 3 3 1 2 2 2\n');
@@ -41,13 +41,16 @@ test('every layer of every shape file is a convolution', (t) => {
 test('shape files of networks hold the convolutions that the networks have', (t) => {
   for (const network of readNetworks().filter(({ name }) => shapeSets().includes(name))) {
     const model = buildNetwork(network);
-    const inModel = model.modules().flatMap((module) => {
-      if (!(module instanceof Conv2d)) return [];
-      const [k, perGroup, r, s] = module.weight.shape;
-      return [[k, perGroup, r, s].join()];
+    const names = new Map(model.namedModules());
+    const inModel = summary(model, [1, 3, 224, 224]).rows.flatMap(({ name, outputShape: [, k, p, q] }) => {
+      const module = names.get(name);
+      return module instanceof Conv2d ? [[...module.weight.shape, k, p, q].join()] : [];
     });
-    const inFile = readShapes(network.name).map(({ c, k, r, s, groups }) => [k, c / groups, r, s].join());
-    t.deepEqual(new Set(inFile), new Set(inModel), network.name);
+    const inFile = readShapes(network.name).map((layer) => {
+      const { c, k, r, s, groups } = layer;
+      return [k, c / groups, r, s, k, ...outputExtents(layer)].join();
+    });
+    t.deepEqual([...new Set(inFile)].sort(), [...new Set(inModel)].sort(), network.name);
     model.dispose();
   }
 });
