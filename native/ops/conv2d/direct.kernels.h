@@ -126,28 +126,14 @@ GROUPCONV_KERNEL void direct_lanes_tile(const DirectTile& tile) {
   finish_tile(tile, sums, count);
 }
 
+template <int Blocks, int... Is>
+GROUPCONV_INLINE void direct_tile(const DirectTile& tile, Indices<Is...>) {
+  static constexpr void (*by_pixels[])(const DirectTile&) = {direct_tile<Is + 1, Blocks>...};
+  by_pixels[tile.pixels->count - 1](tile);
+}
 template <int Blocks>
 GROUPCONV_INLINE void direct_tile(const DirectTile& tile) {
-  switch (tile.pixels->count) {
-#define GROUPCONV_TILE(N) \
-  case N:                 \
-    return direct_tile < N < kTilePixels ? N : kTilePixels, Blocks > (tile);
-    GROUPCONV_TILE(1)
-    GROUPCONV_TILE(2)
-    GROUPCONV_TILE(3)
-    GROUPCONV_TILE(4)
-    GROUPCONV_TILE(5)
-    GROUPCONV_TILE(6)
-    GROUPCONV_TILE(7)
-    GROUPCONV_TILE(8)
-    GROUPCONV_TILE(9)
-    GROUPCONV_TILE(10)
-    GROUPCONV_TILE(11)
-    GROUPCONV_TILE(12)
-    GROUPCONV_TILE(13)
-    GROUPCONV_TILE(14)
-#undef GROUPCONV_TILE
-  }
+  direct_tile<Blocks>(tile, typename MakeIndices<kTilePixels>::type{});
 }
 
 // Tiles of pixels that do not exist read zeros and are not stored.

@@ -84,28 +84,14 @@ GROUPCONV_KERNEL void run_pointwise(const PointwiseRun& run) {
   }
 }
 
+template <int Blocks, int... Is>
+GROUPCONV_INLINE void run_pointwise(int64_t pixels, const PointwiseRun& run, Indices<Is...>) {
+  static constexpr void (*by_pixels[])(const PointwiseRun&) = {run_pointwise<Is + 1, Blocks>...};
+  by_pixels[pixels - 1](run);
+}
 template <int Blocks>
 GROUPCONV_INLINE void run_pointwise(int64_t pixels, const PointwiseRun& run) {
-  switch (pixels) {
-#define GROUPCONV_TILE(N) \
-  case N:                 \
-    return run_pointwise < N < kTilePixels ? N : kTilePixels, Blocks > (run);
-    GROUPCONV_TILE(1)
-    GROUPCONV_TILE(2)
-    GROUPCONV_TILE(3)
-    GROUPCONV_TILE(4)
-    GROUPCONV_TILE(5)
-    GROUPCONV_TILE(6)
-    GROUPCONV_TILE(7)
-    GROUPCONV_TILE(8)
-    GROUPCONV_TILE(9)
-    GROUPCONV_TILE(10)
-    GROUPCONV_TILE(11)
-    GROUPCONV_TILE(12)
-    GROUPCONV_TILE(13)
-    GROUPCONV_TILE(14)
-#undef GROUPCONV_TILE
-  }
+  run_pointwise<Blocks>(pixels, run, typename MakeIndices<kTilePixels>::type{});
 }
 
 GROUPCONV_INLINE int64_t packed_pointwise_size(int64_t inputs, int64_t outputs) {
