@@ -37,10 +37,11 @@ export class TorchPeer {
     const running = await (this.#running as Promise<Running>);
     running.child.stdin?.write(`${JSON.stringify(request)}\n`);
     const line = await this.#line(running, limitSeconds);
-    if (line !== null) return JSON.parse(line) as Answer;
-    const ended = running.child.exitCode !== null || running.child.signalCode !== null;
+    if (line) return JSON.parse(line) as Answer;
     this.close();
-    return { failure: ended ? 'PyTorch ended' : `no answer within ${limitSeconds.toFixed(0)} s` };
+    return {
+      failure: line === undefined ? 'PyTorch ended' : `no answer within ${limitSeconds.toFixed(0)} s`,
+    };
   }
 
   close(): void {
@@ -59,18 +60,19 @@ export class TorchPeer {
       version: null as string | null,
     };
     const hello = await this.#line(running, helloSeconds);
-    if (hello === null) child.kill('SIGKILL');
+    if (!hello) child.kill('SIGKILL');
     else running.version = (JSON.parse(hello) as { version: string }).version;
     return running;
   }
 
-  async #line({ lines }: Running, seconds: number): Promise<string | null> {
+  /** The next line; null where it is late, undefined where there will be none. */
+  async #line({ lines }: Running, seconds: number): Promise<string | null | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<null>((resolve) => {
       timer = setTimeout(() => resolve(null), seconds * 1000);
     });
     try {
-      return await Promise.race([late, lines.next().then(({ value, done }) => (done ? null : value))]);
+      return await Promise.race([late, lines.next().then(({ value, done }) => (done ? undefined : value))]);
     } finally {
       clearTimeout(timer);
     }
