@@ -9,7 +9,17 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 // Runs TypeScript; the addon's headers; the suite; ONNX files; images; the report's chart.
-const roots = ['tsx', 'node-api-headers', 'node-addon-api', 'ava', 'expect-type', 'pbf', 'sharp', 'vega', 'vega-lite'];
+const roots = [
+  'tsx',
+  'node-api-headers',
+  'node-addon-api',
+  'ava',
+  'expect-type',
+  'pbf',
+  'sharp',
+  'vega',
+  'vega-lite',
+];
 const mostMegabytes = 50; // of 64 that travel, sources included
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -32,7 +42,9 @@ function need(name, from) {
   const folder = find(name, from);
   if (!folder || needed.has(folder)) return;
   needed.add(folder);
-  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const { dependencies, optionalDependencies } = JSON.parse(
+    readFileSync(join(folder, 'package.json'), 'utf8'),
+  );
   for (const each of Object.keys({ ...dependencies, ...optionalDependencies })) need(each, folder);
 }
 for (const name of roots) need(name, root);

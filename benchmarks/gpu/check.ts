@@ -8,7 +8,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readReport, reportFile, writeReport } from './ledger.js';
+import { readReport, reportFile, withoutFailures, writeReport } from './ledger.js';
 import { limitOf, type Part, parts, silenceSeconds } from './plan.js';
 import { render } from './render.js';
 import { type Step, toConsole } from './report.js';
@@ -18,7 +18,7 @@ const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only ${parts
   --minutes       time for all of it (8); half of it and what tests leave is the measurements'
   --out           where the report goes (benchmarks/results/gpu)
   --only          some of the steps
-  --continue      adds to the report that is there what it lacks, instead of beginning anew
+  --continue      adds to the report that is there what it lacks, or what failed, instead of beginning anew
   --shapes        measures these layers (a file of benchmarks/shapes) at batch 1, and nothing else
   --architecture  compute capability to build for, without its point; asked of nvidia-smi otherwise
   --render file   only draws report.md and report.svg anew from a report.json, on any machine`;
@@ -82,6 +82,7 @@ if (!target) {
 }
 
 if (!options.continue) rmSync(reportFile(options.out), { force: true });
+else writeReport(options.out, withoutFailures(readReport(options.out)));
 /** Steps are written down at once; one that is run again replaces what it was. */
 function note({ name, outcome, seconds, tail }: Step): void {
   const report = readReport(options.out);

@@ -37,6 +37,18 @@ export function writeReport(folder: string, report: GpuReport): void {
   renameSync(`${file}.part`, file);
 }
 
+/** What a later run has to measure anew is left out. */
+export function withoutFailures(report: GpuReport): GpuReport {
+  const done = ({ seconds }: { seconds?: number }) => seconds !== undefined;
+  return {
+    ...report,
+    kernels: report.kernels.filter(done),
+    networks: report.networks.filter(done),
+    absent: report.matrix.length ? report.absent : report.absent.filter((key) => key !== 'peaks'),
+    current: null,
+  };
+}
+
 /** A device that has failed once fails at everything else until the process ends. */
 export class BrokenDevice extends Error {}
 

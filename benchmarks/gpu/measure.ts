@@ -158,7 +158,7 @@ function goalsFirst(cases: readonly NetworkCase[]): NetworkCase[] {
 
 async function everything(): Promise<void> {
   report.device = { ...found };
-  report.torch = await torch.version();
+  report.torch = await withPulse('starting PyTorch', () => torch.version());
   setDeterministic(false); // as PyTorch: all of cuDNN's engines
   await measurePeaks();
   if (shapes) {
@@ -181,8 +181,10 @@ async function everything(): Promise<void> {
     [32, 'tf32'],
     [32, 'float32'],
   ] as const;
+  // What was too late for its own phase comes first.
+  const all = [[256, 'bfloat16'] as const, ...others];
   await measureKernels(
-    others.flatMap(([batch, precision]) => layersOf(sets, batch, precision)),
+    all.flatMap(([batch, precision]) => layersOf(sets, batch, precision)),
     'other layers',
   );
   for (const work of goalsFirst(networkCases())) {

@@ -57,6 +57,7 @@ export async function measureMatrixRates(
 ): Promise<MatrixRate[]> {
   const rates: MatrixRate[] = [];
   for (const precision of matrixPrecisions) {
+    console.log(`matrix rate, ${precision}`);
     const ours = await cudnnRate(extent, precision, device, effort);
     if (ours) rates.push(ours);
     const answer = await torch.measure({ matmul: extent, precision, seconds: effort.seconds }, limit);

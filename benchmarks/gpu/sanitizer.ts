@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endGroup } from './group.js';
 
 const tools = ['racecheck', 'synccheck', 'initcheck'] as const;
 const sharing = ['grouped3x3_cuda_test', 'depthwise_cuda_test', 'reduce_test', 'batchNorm_cuda_test'];
@@ -41,6 +42,7 @@ function run({ tool, program }: Check, folder: string, limit: number): Promise<F
   // Tests ask for more memory than there is: an API's refusal is no finding.
   const options = ['--tool', tool, '--error-exitcode', '1', '--report-api-errors', 'no'];
   const child = spawn('compute-sanitizer', [...options, join(folder, program)], {
+    detached: true, // a process group of its own: the tool's and the test's process
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -48,7 +50,7 @@ function run({ tool, program }: Check, folder: string, limit: number): Promise<F
     stream.setEncoding('utf8').on('data', (text: string) => {
       output = (output + text).slice(0, 1 << 14); // the first findings matter
     });
-  const timer = setTimeout(() => child.kill('SIGKILL'), limit * 1000);
+  const timer = setTimeout(() => endGroup(child), limit * 1000);
   return new Promise((resolve) => {
     const end = (outcome: Finding['outcome']) => {
       clearTimeout(timer);

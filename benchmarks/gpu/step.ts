@@ -1,16 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { endGroup } from './group.js';
 import type { Step } from './report.js';
 
 let running: ChildProcess | null = null;
 
-/** Ends a step with all that it has started: a build or a test must not run on beside measurements. */
-function endGroup(leader: ChildProcess | null): void {
-  try {
-    if (leader?.pid) process.kill(-leader.pid, 'SIGKILL');
-  } catch {
-    // Nobody of it is left.
-  }
-}
 process.once('SIGINT', () => {
   endGroup(running);
   process.exit(130);

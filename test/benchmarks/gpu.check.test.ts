@@ -5,7 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { BrokenDevice, emptyReport, Ledger, readReport, writeReport } from '../../benchmarks/gpu/ledger.js';
+import {
+  BrokenDevice,
+  emptyReport,
+  Ledger,
+  readReport,
+  withoutFailures,
+  writeReport,
+} from '../../benchmarks/gpu/ledger.js';
 import { TorchPeer } from '../../benchmarks/gpu/peer.js';
 import {
   closingSeconds,
@@ -161,6 +168,13 @@ test('a row that ends its process, or the device, is a failure, and the next pro
       ['failed (SIGSEGV)', 'no memory', 'an illegal memory access'],
     );
     t.is(readReport(folder).current, null);
+    // Another run tries again; rows that are there stay.
+    await second.row('kernels', { ...identity, by: 'good' }, async () => ({ seconds: 1 }));
+    const kept = withoutFailures(readReport(folder));
+    t.deepEqual(
+      kept.kernels.map(({ by }) => by),
+      ['good'],
+    );
   });
 });
 

@@ -105,12 +105,14 @@ onDevice('gpu:check measures, goes on where it was stopped, and ends with the go
 onDevice('a network is measured, tuned as far as its time goes', async (t) => {
   const network = readNetworks().find(({ name }) => name === 'mobilenet_v1');
   if (!network) return t.fail();
-  const work = { network, n: 1, precision: 'bfloat16', captured: true } as const;
+  const work = { network, n: 2, precision: 'bfloat16', captured: true } as const;
   const effort = { seconds: 0.001, samples: 1 };
   clearTuning();
   const { seconds, note } = await measureNetwork({ ...work, work: 'inference' }, device, effort, 0.001, 32);
   t.true((seconds as number) > 0);
   t.is(note, 'tuned in part: its time was up');
+  const training = await measureNetwork({ ...work, work: 'training' }, device, effort, 0, 32);
+  t.true((training.seconds as number) > 0 && !training.note);
   clearTuning();
   t.true(await tune(() => {}, device, 10));
 });
