@@ -223,3 +223,21 @@ test('compute-sanitizer looks at kernels that share memory first, with all its t
     'the CPU has no say there',
   );
 });
+
+test('what a sanitizer finds fails, what it does not finish is told', (t) => {
+  inFolder((folder) => {
+    for (const program of ['reduce_test', 'stream_test']) writeFileSync(join(folder, program), '');
+    const tool = '#!/bin/sh\ncase "$2" in racecheck) echo "a race"; exit 1;; initcheck) sleep 60;; esac\n';
+    writeFileSync(join(folder, 'compute-sanitizer'), tool, { mode: 0o755 });
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', join(root, 'benchmarks/gpu/sanitizer.ts'), folder, '10'],
+      { encoding: 'utf8', env: { ...process.env, PATH: `${folder}:${process.env.PATH}` } },
+    );
+    t.is(status, 1);
+    t.regex(stdout, /^clean +memcheck +stream_test/m);
+    t.regex(stdout, /^unfinished initcheck reduce_test/m);
+    t.regex(stdout, /racecheck reduce_test:\na race/);
+    t.regex(stdout, /3 clean, 1 with findings, 1 unfinished, 0 not begun/);
+  });
+});
