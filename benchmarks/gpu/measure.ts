@@ -59,14 +59,21 @@ function left(phase: Phase): number {
   return Number(options.seconds) * phases[phase] - passed;
 }
 
+/** Rows do without them. */
 async function measurePeaks(): Promise<void> {
   if (report.absent.includes('peaks')) return; // measured, or died of
   report.absent.push('peaks');
   ledger.save();
-  report.bandwidthGigabytes = (await measureCopy(shapes ? 1 << 12 : 1 << 28, device, effort)) / 1e9;
-  ledger.save();
-  setAutotune(true);
-  report.matrix = await measureMatrixRates(shapes ? 16 : 8192, device, torch, effort, answerSeconds.kernel);
+  try {
+    report.bandwidthGigabytes = (await measureCopy(shapes ? 1 << 12 : 1 << 28, device, effort)) / 1e9;
+    ledger.save();
+    setAutotune(true);
+    report.matrix = await measureMatrixRates(shapes ? 16 : 8192, device, torch, effort, answerSeconds.kernel);
+  } catch (error) {
+    const { code, message } = error as Error & { code?: string };
+    if (code === 'DEVICE_FAILURE') throw new BrokenDevice(`peaks: ${message}`);
+    console.log(`peaks: ${message}`);
+  }
   ledger.save();
 }
 

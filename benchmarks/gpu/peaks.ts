@@ -19,7 +19,7 @@ export async function measureCopy(elements: number, device: Device, effort: Effo
   }
 }
 
-/** A square product as cuDNN's 1x1 convolution, whose filter is prepared beforehand; null where it has none. */
+/** A square product as cuDNN's 1x1 convolution, whose filter is prepared beforehand; null where it can't. */
 async function cudnnRate(
   extent: number,
   precision: Precision,
@@ -38,8 +38,10 @@ async function cudnnRate(
     const { min } = await timeOnDevice(device, product, effort);
     return { precision, by: 'cuDNN, 1x1 convolution', teraflops: (2 * extent ** 3) / min / 1e12 };
   } catch (error) {
-    if ((error as { code?: string }).code === 'UNSUPPORTED') return null;
-    throw error;
+    const { code, message } = error as Error & { code?: string };
+    if (code === 'DEVICE_FAILURE') throw error;
+    console.log(`matrix rate, ${precision}: ${message}`);
+    return null;
   } finally {
     native.forceSolver('conv2d', '');
     setAllowTF32(false);
