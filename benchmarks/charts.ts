@@ -23,7 +23,9 @@ const colours: Readonly<Record<string, string>> = {
   'PyTorch channels_last, kept memory, AVX-512': '#6f6350',
   'PyTorch jit': '#998a70',
   'groupconv, captured': '#a23345',
-  'PyTorch eager, channels_last': '#b9ad98',
+  'groupconv, autotuned': '#d1495b',
+  'groupconv, captured, autotuned': '#a23345',
+  'PyTorch captured': '#b9ad98',
   'torch.compile': '#998a70',
   'TensorFlow.js wasm': '#e3b23c',
 };

@@ -27,6 +27,7 @@ else()
   target_compile_options(groupconv_cudnn_standin PRIVATE -O2 -Wall -Wextra)
 endif()
 
+add_custom_target(groupconv_cuda_tests) # all of them
 foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
   get_filename_component(name ${unit} NAME)
   string(REPLACE ".test.cu" "_test" name ${name})
@@ -37,6 +38,7 @@ foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
   target_compile_options(${name} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas -Wno-maybe-uninitialized>)
   add_test(NAME ${name} COMMAND ${name})
+  add_dependencies(groupconv_cuda_tests ${name})
   if(TARGET groupconv_cudnn_standin)
     add_dependencies(${name} groupconv_cudnn_standin)
     target_compile_definitions(${name} PRIVATE GROUPCONV_CUDNN_STANDIN="$<TARGET_FILE:groupconv_cudnn_standin>")

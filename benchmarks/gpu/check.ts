@@ -3,21 +3,28 @@
  * there, runs the native tests (plainly and under compute-sanitizer) and the TypeScript suite on it, measures, and
  * writes a report. A step that fails or runs out of time doesn't stop the next one.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Step } from './report.js';
+import { readReport, reportFile, withoutFailures, writeReport } from './ledger.js';
+import { limitOf, type Part, parts, silenceSeconds } from './plan.js';
+import { render } from './render.js';
+import { type Step, toConsole } from './report.js';
+import { runStep, type StepOptions } from './step.js';
 
-const parts = ['build', 'native', 'sanitizer', 'suite', 'measure'];
 const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only ${parts.join(',')}] [--architecture 90]
-  --minutes       time for all of it (8); measurements get what tests leave
+  --minutes       time for all of it (8); half of it and what tests leave is the measurements'
   --out           where the report goes (benchmarks/results/gpu)
   --only          some of the steps
-  --architecture  compute capability to build for, without its point; asked of nvidia-smi otherwise`;
+  --continue      adds to the report that is there what it lacks, or what failed, instead of beginning anew
+  --shapes        measures these layers (a file of benchmarks/shapes) at batch 1, and nothing else
+  --architecture  compute capability to build for, without its point; asked of nvidia-smi otherwise
+  --render file   only draws report.md and report.svg anew from a report.json, on any machine`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+const here = (file: string) => join(root, 'benchmarks', 'gpu', file);
 const options = (() => {
   try {
     const { values } = parseArgs({
@@ -26,7 +33,10 @@ const options = (() => {
         minutes: { type: 'string', default: '8' },
         out: { type: 'string', default: join(root, 'benchmarks', 'results', 'gpu') },
         only: { type: 'string', default: parts.join(',') },
+        continue: { type: 'boolean', default: false },
+        shapes: { type: 'string' },
         architecture: { type: 'string' },
+        render: { type: 'string' },
       },
     });
     if (values.help) {
@@ -36,75 +46,27 @@ const options = (() => {
     if (!(Number(values.minutes) > 0))
       throw new Error(`--minutes: expected a number above 0, found "${values.minutes}"`);
     const only = values.only.split(',');
-    const unknown = only.find((part) => !parts.includes(part));
+    const unknown = only.find((part) => !parts.includes(part as Part));
     if (unknown !== undefined)
       throw new Error(`--only: expected some of ${parts.join(', ')}, found "${unknown}"`);
-    return { ...values, minutes: Number(values.minutes), only: new Set(only) };
+    if (values.render !== undefined && !existsSync(values.render))
+      throw new Error(`--render: there is no ${values.render}`);
+    return { ...values, minutes: Number(values.minutes), only: new Set(only as Part[]) };
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);
     process.exit(2);
   }
 })();
-
-const deadline = Date.now() + options.minutes * 60_000;
-const secondsLeft = () => (deadline - Date.now()) / 1000;
-const steps: Step[] = [];
-
-let running: ChildProcess | null = null;
-
-/** Ends a step with all that it has started: a build or a test must not run on beside measurements. */
-function endGroup(leader: ChildProcess | null): void {
-  try {
-    if (leader?.pid) process.kill(-leader.pid, 'SIGKILL');
-  } catch {
-    // Nobody of it is left.
-  }
+if (options.render !== undefined) {
+  const folder = options.render.endsWith('.json') ? dirname(options.render) : options.render;
+  console.log(`${toConsole(readReport(folder))}\n\n${(await render(folder)) ?? `drawn in ${folder}`}`);
+  process.exit(0);
 }
-process.once('SIGINT', () => {
-  endGroup(running);
-  process.exit(130);
-});
 
-/** Runs a command for at most so many seconds; its output is shown at the end of the step. */
-async function step(
-  name: string,
-  limit: number,
-  command: string,
-  args: string[],
-  env: NodeJS.ProcessEnv = {},
-): Promise<void> {
-  const start = Date.now();
-  const timeout = Math.max(1, Math.min(limit, secondsLeft())) * 1000;
-  console.log(`=== ${name}`);
-  const child = spawn(command, args, {
-    cwd: root,
-    env: { ...process.env, ...env },
-    detached: true, // a process group of its own
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  running = child;
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output = (output + text).slice(-(1 << 16));
-    });
-  const timer = setTimeout(() => endGroup(child), timeout);
-  const outcome = await new Promise<string>((resolve) => {
-    child.on('error', (error) => resolve(`failed (${error.message})`));
-    child.on('close', (status, signal) => {
-      if (status === 0) resolve('passed');
-      else
-        resolve(
-          signal ? `stopped after ${((Date.now() - start) / 1000).toFixed(0)} s` : `failed (${status})`,
-        );
-    });
-  });
-  clearTimeout(timer);
-  running = null;
-  const tail = output.trimEnd().split('\n').slice(-60).join('\n');
-  steps.push({ name, outcome, seconds: (Date.now() - start) / 1000, tail });
-  console.log(`${tail.split('\n').slice(-8).join('\n')}\n--- ${name}: ${outcome}`);
-}
+const total = options.minutes * 60;
+const began = Date.now();
+const secondsLeft = () => total - (Date.now() - began) / 1000;
+const has = (command: string) => spawnSync(command, ['--version']).status === 0;
 
 function architecture(): string | null {
   if (options.architecture) return options.architecture;
@@ -113,79 +75,110 @@ function architecture(): string | null {
   });
   return asked.status === 0 ? (asked.stdout.split('\n')[0] as string).trim().replace('.', '') : null;
 }
-
-const has = (command: string) => spawnSync(command, ['--version']).status === 0;
 const target = architecture();
 if (!target) {
   console.log('gpu:check: no GPU here (nvidia-smi finds none)');
   process.exit(3);
 }
-const build = (folder: string, ...configuration: string[]) => [
-  '-c',
-  [
-    `cmake -S . -B ${folder} -DGROUPCONV_CUDA=on -DGROUPCONV_CUDA_ARCHITECTURES=${target} ${configuration.join(' ')}`,
-    `cmake --build ${folder} --parallel`,
-  ].join(' && '),
-];
-const native = 'build-gpu-test';
-// Programs of tests are named after their files: stream_test, conv2d_cuda_test, …
-const onDevice = '(_cuda|^stream|^reduce|^warp_matrix)_test$';
 
-mkdirSync(options.out, { recursive: true });
-if (options.only.has('build')) {
-  await step('the addon and its CUDA library', 240, 'bash', build('build'));
-  await step('the native tests', 240, 'bash', build(native, '-DGROUPCONV_ADDON=OFF', '-DGROUPCONV_TESTS=ON'));
+if (!options.continue) rmSync(reportFile(options.out), { force: true });
+else writeReport(options.out, withoutFailures(readReport(options.out)));
+/** Steps are written down at once; one that is run again replaces what it was. */
+function note({ name, outcome, seconds, tail }: Step): void {
+  const report = readReport(options.out);
+  const others = report.steps.filter((step) => step.name !== name);
+  writeReport(options.out, { ...report, steps: [...others, { name, outcome, seconds, tail }] });
 }
-if (options.only.has('native'))
-  await step('native tests on the GPU', 120, 'ctest', [
-    '--test-dir',
-    native,
-    '-R',
-    onDevice,
-    '--output-on-failure',
-  ]);
-if (options.only.has('sanitizer')) {
-  if (has('compute-sanitizer'))
-    await step('native tests under compute-sanitizer', 90, 'bash', [
-      '-c',
-      `failed=0; for test in ${native}/*_cuda_test ${native}/{stream,reduce,warp_matrix}_test; do echo "$test"; ` +
-        'compute-sanitizer --error-exitcode 1 --leak-check no "$test" || failed=1; done; exit $failed',
-    ]);
-  else
-    steps.push({
-      name: 'native tests under compute-sanitizer',
-      outcome: 'compute-sanitizer is not here',
-      seconds: 0,
-    });
+const ran: Step[] = [];
+
+/** One part, if it was asked for and there is time for it. */
+async function part(
+  which: Part,
+  name: string,
+  command: readonly [string, ...string[]],
+  more: Partial<StepOptions> = {},
+) {
+  if (!options.only.has(which)) return null;
+  const limit = limitOf(which, total, secondsLeft(), options.only.has('measure'));
+  const step =
+    limit < 1
+      ? { name, outcome: 'no time left', seconds: 0, status: null }
+      : await runStep(name, command, { limit, cwd: root, ...more });
+  ran.push(step);
+  note(step);
+  return step;
 }
-if (options.only.has('suite'))
-  await step(
-    'the TypeScript suite on the GPU',
-    150,
-    process.execPath,
-    ['node_modules/ava/entrypoints/cli.mjs'],
-    {
-      GROUPCONV_DEVICE: 'cuda',
-    },
+
+// A folder of its own: the addon here has one instruction set of the CPU, which builds in a third of the time.
+const folder = 'build-gpu';
+const configuration = [
+  '-DGROUPCONV_CUDA=on',
+  `-DGROUPCONV_CUDA_ARCHITECTURES=${target}`,
+  '-DGROUPCONV_TESTS=ON',
+  ...(process.arch === 'x64' ? ['-DGROUPCONV_ONLY_ISA=avx2'] : []),
+  ...(has('ninja') ? ['-G', 'Ninja'] : []),
+].join(' ');
+const targets = 'groupconv_addon groupconv_cuda groupconv_cuda_tests';
+await part('build', 'the addon, its CUDA library and the native tests', [
+  'bash',
+  '-c',
+  `cmake -S . -B ${folder} ${configuration} && cmake --build ${folder} --parallel --target ${targets}`,
+]);
+const addon = join(root, folder, 'Release', 'groupconv.node');
+const env = existsSync(addon) ? { GROUPCONV_NATIVE: addon } : {};
+const node = (...args: string[]) => [process.execPath, '--import', 'tsx', ...args] as const;
+
+await part('native', 'native tests on the GPU', [
+  ...(['ctest', '--test-dir', folder, '-R', '(_cuda|^stream|^reduce|^warp_matrix)_test$'] as const),
+  ...['--parallel', '4', '--timeout', '60', '--output-on-failure'],
+]);
+const sanitizerSeconds = limitOf('sanitizer', total, secondsLeft(), options.only.has('measure')) - 5;
+if (has('compute-sanitizer'))
+  await part(
+    'sanitizer',
+    'native tests under compute-sanitizer',
+    node(here('sanitizer.ts'), folder, sanitizerSeconds.toFixed(0)),
   );
-const stepsFile = join(options.out, 'steps.json');
-writeFileSync(stepsFile, JSON.stringify(steps));
-if (options.only.has('measure')) {
-  const measure = [
-    '--expose-gc',
-    '--import',
-    'tsx',
-    join(root, 'benchmarks', 'gpu', 'measure.ts'),
-    options.out,
-  ];
-  await step('measurements', secondsLeft(), process.execPath, [
-    ...measure,
-    String(Math.max(20, secondsLeft() - 15)),
-  ]);
-}
-console.log(
-  `\n${steps.map(({ name, outcome, seconds }) => `${outcome.padEnd(8)} ${name} (${seconds.toFixed(0)} s)`).join('\n')}`,
+else if (options.only.has('sanitizer'))
+  note({
+    name: 'native tests under compute-sanitizer',
+    outcome: 'compute-sanitizer is not here',
+    seconds: 0,
+  });
+const suites = ['ops', 'modules', 'models', 'tensor.test.ts', 'devices.test.ts', 'mixedPrecision.test.ts'];
+suites.push('optim.test.ts', 'optim.gradScaler.test.ts', 'random.test.ts', 'memory.test.ts');
+suites.push('capture.test.ts', 'tuning.test.ts', 'workers.test.ts', 'training/fit.test.ts');
+await part(
+  'suite',
+  'the TypeScript suite on the GPU',
+  [process.execPath, 'node_modules/ava/entrypoints/cli.mjs', ...suites.map((suite) => `test/${suite}`)],
+  { env: { ...env, GROUPCONV_DEVICE: 'cuda' } },
 );
-process.exitCode = steps.every(({ outcome }) => outcome === 'passed' || outcome.endsWith('is not here'))
-  ? 0
-  : 1;
+
+/** A device that has failed, or a process that has died, costs one row: the next process goes on behind it. */
+async function measure(): Promise<void> {
+  const start = Date.now();
+  const seconds = limitOf('measure', total, secondsLeft(), true) - 2;
+  const told: string[] = [];
+  for (let tries = 0; tries < 20; ++tries) {
+    const step = await part(
+      'measure',
+      'measurements',
+      [
+        ...node('--expose-gc', here('measure.ts'), options.out, '--seconds', seconds.toFixed(0)),
+        ...['--began', String(start), '--ended', told.at(-1) ?? 'the process ended'],
+        ...(options.shapes ? ['--shapes', options.shapes] : []),
+      ],
+      { silence: silenceSeconds, env },
+    );
+    if (!step || step.outcome === 'passed' || step.status === 1 || step.status === 3) return;
+    told.push(step.outcome);
+    if (secondsLeft() < 20) return;
+  }
+}
+await measure();
+
+const chart = await render(options.out);
+const report = readReport(options.out);
+console.log(`\n${chart ?? `the report is in ${options.out}`}\n\n${toConsole(report)}`);
+process.exitCode = ran.every(({ outcome }) => outcome === 'passed') ? 0 : 1;

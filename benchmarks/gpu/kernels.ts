@@ -1,119 +1,134 @@
-/** Every grouped and depthwise layer on a GPU: own solvers, cuDNN's and PyTorch, beside the floor of memory traffic. */
+/** Grouped and depthwise layers on a GPU: each of the library's solvers, cuDNN among them, and PyTorch. */
 
 import { deviceIndex } from '../../lib/device.js';
 import type { Device, DType } from '../../lib/index.js';
-import { randn, scope } from '../../lib/index.js';
-import { native } from '../../lib/native.js';
+import { randn, scope, setAllowTF32, type Tensor, type Tensor4D } from '../../lib/index.js';
+import { type Handle, native } from '../../lib/native.js';
 import { type Layer, multiplyAdds, outputExtents } from '../shapes.js';
-import type { TorchPeer } from './peer.js';
-import { type Effort, timeOnDevice, usualEffort } from './timing.js';
-
-export const passes = ['forward', 'gradInput', 'gradWeight'] as const;
-export type Pass = (typeof passes)[number];
-export type FloatType = Extract<DType, 'float32' | 'bfloat16' | 'float16'>;
+import type { KernelRow, Pass, Precision } from './rows.js';
+import { type Effort, timeReplayed } from './timing.js';
 
 export interface KernelCase {
   layer: Layer;
   batch: number;
-  dtype: FloatType;
+  precision: Precision;
   pass: Pass;
 }
-export interface KernelRow extends Omit<KernelCase, 'layer'> {
-  layer: string;
-  /** A solver's name, or PyTorch. */
-  by: string;
-  /** What the library takes by itself. */
-  chosen: boolean;
-  seconds: number;
-  /** Bytes that the pass has to move at least, over the time and the measured bandwidth. */
-  ofBandwidth: number;
-  teraflops: number;
-  failure?: string;
-}
-
 /** Grouped layers have room for a kernel of their own; 1x1 and dense ones are cuDNN's. */
 export const isGrouped = ({ groups }: Layer): boolean => groups > 1;
 
-const bytesOf = (dtype: FloatType) => (dtype === 'float32' ? 4 : 2);
+export const dtypeOf = (precision: Precision): Extract<DType, 'float32' | 'bfloat16' | 'float16'> =>
+  precision === 'tf32' ? 'float32' : precision;
+const bytesOf = (precision: Precision) => (dtypeOf(precision) === 'float32' ? 4 : 2);
 
 /** x and y once; the weight, or its gradient, as float32. */
-export function leastBytes({ layer, batch, dtype }: KernelCase): number {
+export function leastBytes({ layer, batch, precision }: Omit<KernelCase, 'pass'>): number {
   const [p, q] = outputExtents(layer);
   const activations = batch * (layer.c * layer.h * layer.w + layer.k * p * q);
-  return bytesOf(dtype) * activations + 4 * layer.k * (layer.c / layer.groups) * layer.r * layer.s;
+  return bytesOf(precision) * activations + 4 * layer.k * (layer.c / layer.groups) * layer.r * layer.s;
 }
 
-function geometryOf({ stride, dilation, padding, groups }: Layer): Int32Array {
-  return Int32Array.of(stride, stride, dilation, dilation, padding, padding, padding, padding, groups);
-}
+export const workOf = (work: KernelCase): Pick<KernelRow, 'bytes' | 'flops'> => ({
+  bytes: leastBytes(work),
+  flops: 2 * multiplyAdds(work.layer, work.batch),
+});
 
 /** So many sets of activations that they don't fit a cache together. */
-function setsOf(work: KernelCase): number {
+export function setsOf(work: Omit<KernelCase, 'pass'>): number {
   const cacheBytes = 128 * 2 ** 20;
   return Math.min(8, Math.max(1, Math.ceil(cacheBytes / leastBytes(work))));
 }
 
-/** Measures a case with every solver of the device that takes it. */
-async function measureSolvers(work: KernelCase, device: Device, effort: Effort) {
-  const { layer, batch, dtype, pass } = work;
-  const [p, q] = outputExtents(layer);
-  const geometry = geometryOf(layer);
-  const activation = (...shape: [number, number, number, number]) =>
-    scope(() => randn(shape, { device }).to(dtype));
-  const sets = Array.from({ length: setsOf(work) }, () => ({
-    x: activation(batch, layer.c, layer.h, layer.w),
-    dy: activation(batch, layer.k, p, q),
-  }));
-  const weight = randn([layer.k, layer.c / layer.groups, layer.r, layer.s], { device });
-  const target = pass === 'gradWeight' ? weight.clone() : (sets[0] as (typeof sets)[0]).x.clone();
-  const run = (call: number) => {
-    const { x, dy } = sets[call % sets.length] as (typeof sets)[0];
-    if (pass === 'forward') native.release(native.conv2d(x.handle, weight.handle, null, geometry));
-    else if (pass === 'gradInput')
-      native.conv2dGradInput(dy.handle, weight.handle, geometry, target.handle, false);
-    else native.conv2dGradWeight(x.handle, dy.handle, geometry, target.handle, false);
-  };
-  const times: { by: string; chosen: boolean; seconds: number; failure?: string }[] = [];
-  try {
-    for (const by of ['', ...new Set(native.solvers('conv2d', deviceIndex(device)))]) {
-      native.forceSolver('conv2d', by);
-      try {
-        const { median } = await timeOnDevice(device, run, effort);
-        times.push({ by: by || 'chosen', chosen: by === '', seconds: median });
-      } catch (error) {
-        const { code, message } = error as Error & { code?: string };
-        if (code !== 'UNSUPPORTED') times.push({ by, chosen: false, seconds: Number.NaN, failure: message });
-      }
-    }
-  } finally {
-    native.forceSolver('conv2d', '');
-    for (const tensor of [weight, target, ...sets.flatMap(({ x, dy }) => [x, dy])]) tensor.dispose();
-  }
-  return times;
+/** The device's solvers in the order in which the library prefers them; the last one, the reference, is none to time. */
+export function solversOf(device: Device): string[] {
+  return [...new Set(native.solvers('conv2d', deviceIndex(device)))].slice(0, -1);
 }
 
-/** One case by everybody who can do it. @param bandwidth bytes read plus written a second, as measured */
-export async function measureKernel(
-  work: KernelCase,
-  device: Device,
-  bandwidth: number,
-  torch: TorchPeer | null,
-  effort: Effort = usualEffort,
-): Promise<KernelRow[]> {
-  const times = await measureSolvers(work, device, effort);
-  if (torch) {
-    const { name: _, dilation: __, ...size } = work.layer;
-    const convolution = { n: work.batch, ...size };
-    const answer = await torch.measure({ ...work, layer: undefined, convolution, seconds: effort.seconds });
-    times.push({ by: 'PyTorch', chosen: false, seconds: Number.NaN, ...answer });
-  }
-  const bytes = leastBytes(work);
-  const flops = 2 * multiplyAdds(work.layer, work.batch);
-  return times.map((time) => ({
-    ...work,
-    layer: work.layer.name,
-    ...time,
-    ofBandwidth: bytes / time.seconds / bandwidth,
-    teraflops: flops / time.seconds / 1e12,
+interface Operands {
+  x: Tensor4D;
+  dy: Tensor4D;
+  dx: Tensor4D;
+}
+
+function operandsOf({ layer, batch, precision, pass }: KernelCase, sets: number, device: Device): Operands[] {
+  const [p, q] = outputExtents(layer);
+  const dtype = dtypeOf(precision);
+  const activation = (...shape: [number, number, number, number]) =>
+    scope(() => randn(shape, { device }).to(dtype)) as Tensor4D;
+  const input = () => activation(batch, layer.c, layer.h, layer.w);
+  const output = () => activation(batch, layer.k, p, q);
+  // What a pass doesn't use shares one tensor's memory.
+  const [x, dy] = [input(), output()];
+  return Array.from({ length: sets }, (_, set) => ({
+    x: set && pass !== 'gradInput' ? input() : x,
+    dy: set && pass !== 'forward' ? output() : dy,
+    dx: pass === 'gradInput' ? input() : x,
   }));
+}
+
+/** One run of the pass on each set; results of forward take turns, too, so that no cache holds them either. */
+function roundOf({ layer, pass }: KernelCase, sets: readonly Operands[], weight: Tensor, dweight: Tensor) {
+  const { stride, dilation, padding, groups } = layer;
+  const geometry = Int32Array.of(
+    ...[stride, stride, dilation, dilation],
+    ...[padding, padding, padding, padding, groups],
+  );
+  return () => {
+    const results: Handle[] = [];
+    for (const { x, dy, dx } of sets) {
+      if (pass === 'forward') results.push(native.conv2d(x.handle, weight.handle, null, geometry));
+      else if (pass === 'gradInput')
+        native.conv2dGradInput(dy.handle, weight.handle, geometry, dx.handle, false);
+      else native.conv2dGradWeight(x.handle, dy.handle, geometry, dweight.handle, false);
+    }
+    for (const result of results) native.release(result);
+  };
+}
+
+/** The engine that cuDNN's autotuning has added since `before`. */
+function engineSince(before: number): string | undefined {
+  const engines = native.tuning().filter(([op]) => op === 'cudnn');
+  return engines.length > before ? engines.at(-1)?.[3] : undefined;
+}
+
+/**
+ * Times one solver on a case; null where it doesn't take that. With autotuning on, `cudnn` is the fastest of the engines
+ * that cuDNN offers. @throws what running it throws
+ */
+export async function measureSolver(
+  work: KernelCase,
+  solver: string,
+  device: Device,
+  effort: Effort,
+): Promise<Pick<KernelRow, 'seconds' | 'engine'> | null> {
+  const { layer, precision } = work;
+  const tensors: Tensor[] = [];
+  setAllowTF32(precision === 'tf32');
+  native.forceSolver('conv2d', solver);
+  try {
+    const sets = operandsOf(work, setsOf(work), device);
+    tensors.push(...new Set(sets.flatMap(({ x, dy, dx }) => [x, dy, dx])));
+    const weight = randn([layer.k, layer.c / layer.groups, layer.r, layer.s], { device });
+    tensors.push(weight);
+    const dweight = weight.clone();
+    tensors.push(dweight);
+    const known = native.tuning().filter(([op]) => op === 'cudnn').length;
+    const { median } = await timeReplayed(device, roundOf(work, sets, weight, dweight), sets.length, effort);
+    return { seconds: median, engine: engineSince(known) };
+  } catch (error) {
+    if ((error as { code?: string }).code === 'UNSUPPORTED') return null;
+    throw error;
+  } finally {
+    native.forceSolver('conv2d', '');
+    setAllowTF32(false);
+    for (const tensor of tensors) tensor.dispose();
+  }
+}
+
+/** What PyTorch is asked for the same case. */
+export function torchRequest(work: KernelCase, effort: Effort): object {
+  const { name: _, dilation: __, ...size } = work.layer;
+  const { batch, precision, pass } = work;
+  const convolution = { n: batch, ...size };
+  return { convolution, pass, precision, sets: setsOf(work), seconds: effort.seconds };
 }

@@ -1,5 +1,6 @@
-/** Whole networks on a GPU: inference and training steps, beside PyTorch eager and compiled. */
+/** Whole networks on a GPU: inference and training steps, beside PyTorch eager, captured and compiled. */
 import {
+  type Captured,
   capture,
   crossEntropy,
   type Device,
@@ -8,113 +9,94 @@ import {
   noGrad,
   optim,
   randn,
+  scope,
   type Tensor,
   type Tensor4D,
   tensor,
 } from '../../lib/index.js';
 import { buildNetwork, type Network } from '../networks.js';
-import type { FloatType } from './kernels.js';
-import type { TorchPeer } from './peer.js';
+import { dtypeOf } from './kernels.js';
+import type { NetworkRow, Precision } from './rows.js';
 import { type Effort, timeOnDevice } from './timing.js';
+import { tune } from './tuning.js';
 
 export interface NetworkCase {
   network: Network;
   work: 'inference' | 'training';
   n: number;
-  dtype: FloatType;
+  precision: Precision;
   /** Recorded once and replayed. */
   captured: boolean;
 }
-export interface NetworkRow {
-  network: string;
-  work: NetworkCase['work'];
-  n: number;
-  dtype: FloatType;
-  by: string;
-  imagesPerSecond: number;
-  milliseconds: number;
-  peakMegabytes?: number;
-  failure?: string;
-}
 
-function worker(model: Module, { work, n, dtype, captured }: NetworkCase, device: Device, size: number) {
-  if (dtype !== 'float32') model.computeDtype = dtype;
+/** One run of a network, and what gives back that which it holds. */
+function worker(model: Module, { work, n, precision }: NetworkCase, device: Device, size: number) {
+  if (dtypeOf(precision) !== 'float32') model.computeDtype = dtypeOf(precision);
   const x = randn([n, 3, size, size] as const, { device }) as Tensor4D;
   if (work === 'inference') {
     model.eval();
-    const forward = () => noGrad(() => model.forward(x) as Tensor);
-    if (!captured) return forward;
-    const replay = noGrad(() => capture(forward));
-    return () => void replay();
+    return { run: () => noGrad(() => model.forward(x) as Tensor), dispose: () => x.dispose() };
   }
   model.train();
   const classes = Int32Array.from({ length: n }, (_, i) => (i * 7919) % 1000);
   const labels = tensor(classes, [n] as const, { dtype: 'int32', device });
   const optimizer = new optim.SGD(model.parameters(), { lr: 0.001, momentum: 0.9 });
-  const step = () => {
+  const run = () => {
     optimizer.zeroGrad();
     const loss = crossEntropy(model.forward(x) as Tensor<readonly [number, number]>, labels);
     loss.backward();
     optimizer.step();
     return loss;
   };
-  if (!captured) return step;
-  const replay = capture(step);
-  return () => void replay();
+  const dispose = () => {
+    x.dispose();
+    labels.dispose();
+  };
+  return { run, dispose };
 }
 
-/** groupconv, then PyTorch eager and compiled where it is there. @param size of the images, in pixels */
+type Measured = Pick<NetworkRow, 'seconds' | 'peakMegabytes' | 'note'>;
+
+/**
+ * @param tuning seconds for autotuning before; 0 for none
+ * @param size of the images, in pixels
+ * @throws what running it throws
+ */
 export async function measureNetwork(
   work: NetworkCase,
   device: Device,
-  torch: TorchPeer | null,
   effort: Effort,
+  tuning = 0,
   size = 224,
-): Promise<NetworkRow[]> {
-  const { network, n, dtype, captured } = work;
-  const rows: NetworkRow[] = [];
-  const add = (by: string, seconds: number, more: Partial<NetworkRow> = {}) =>
-    rows.push({
-      network: network.name,
-      work: work.work,
-      n,
-      dtype,
-      by,
-      imagesPerSecond: n / seconds,
-      milliseconds: seconds * 1000,
-      ...more,
-    });
-  await scopeAsync(async () => {
-    const by = captured ? 'groupconv, captured' : 'groupconv';
-    const model = buildNetwork(network).to(device);
+): Promise<Measured> {
+  const model = buildNetwork(work.network).to(device);
+  try {
+    const { run, dispose } = worker(model, work, device, size);
+    let graph: Captured<unknown> | null = null;
     try {
+      const tuned = tuning > 0 ? await tune(() => scope(() => void run()), device, tuning) : true;
       memory({ device, resetPeak: true });
-      const { median } = await timeOnDevice(device, worker(model, work, device, size), effort);
-      add(by, median, { peakMegabytes: memory({ device }).peakBytes / 1e6 });
-    } catch (error) {
-      add(by, Number.NaN, { failure: (error as Error).message });
+      if (work.captured) graph = capture(run);
+      const { median } = await timeOnDevice(device, () => void (graph ?? run)(), effort);
+      return {
+        seconds: median,
+        peakMegabytes: memory({ device }).peakBytes / 1e6,
+        ...(tuned ? {} : { note: 'tuned in part: its time was up' }),
+      };
     } finally {
-      model.dispose();
+      graph?.dispose();
+      dispose();
     }
-  });
-  for (const compile of torch ? [false, true] : []) {
-    const answer = await (torch as TorchPeer).measure({
-      network: network.name,
-      work: work.work,
-      n,
-      dtype,
-      compile,
-      seconds: effort.seconds,
-    });
-    const by = compile ? 'torch.compile' : 'PyTorch eager, channels_last';
-    if ('seconds' in answer) add(by, answer.seconds);
-    else add(by, Number.NaN, answer);
+  } finally {
+    model.dispose();
+    global.gc?.(); // optimisers and gradients
   }
-  return rows;
 }
 
-/** What the case makes is freed by the collector at the latest before the next one. */
-async function scopeAsync(run: () => Promise<void>): Promise<void> {
-  await run();
-  global.gc?.();
+/** How PyTorch can run a network. */
+export const torchModes = { eager: 'PyTorch eager', captured: 'PyTorch captured', compile: 'torch.compile' };
+export type TorchMode = keyof typeof torchModes;
+
+export function torchRequest({ network, work, n, precision }: NetworkCase, mode: TorchMode, effort: Effort) {
+  return { network: network.name, work, n, precision, mode, seconds: effort.seconds };
 }

@@ -1,8 +1,8 @@
-import type { TopLevelSpec } from 'vega-lite';
-import { speedChart } from '../charts.js';
-import { formatMarkdown } from '../table.js';
-import type { KernelRow } from './kernels.js';
-import type { NetworkRow } from './networks.js';
+/** A report's tables, and its important rows for a console. */
+import { formatMarkdown, formatTable } from '../table.js';
+import { layerSets, linesOf, meanRatio, targetOf, unitOf, type Verdict, verdicts } from './goals.js';
+import { type KernelLine, kernelLines, matrixRate, ratio } from './lines.js';
+import { type KernelRow, type MatrixRate, type NetworkRow, type Precision, passes } from './rows.js';
 
 /** A step of the check: what it ran, and whether it went well. */
 export interface Step {
@@ -17,177 +17,157 @@ export interface Step {
 export interface GpuReport {
   device: Record<string, unknown>;
   torch: string | null;
-  /** Measured beside the rows: bytes read plus written a second, and multiply-adds of a large bf16 product. */
-  bandwidthGigabytes: number;
-  matrixTeraflops: number;
+  /** Measured beside the rows: bytes read plus written a second, and large products. */
+  bandwidthGigabytes: number | null;
+  matrix: MatrixRate[];
   steps: Step[];
   kernels: KernelRow[];
   networks: NetworkRow[];
+  /** Rows that don't exist: solvers that don't take a problem. */
+  absent: string[];
+  /** What was being measured when this was written. */
+  current: ({ kind: 'kernels' } & KernelRow) | ({ kind: 'networks' } & NetworkRow) | null;
 }
 
 const fixed = (value: number | undefined, digits: number) =>
   value === undefined || !Number.isFinite(value) ? '' : value.toFixed(digits);
+const micro = (row: KernelRow | undefined) => fixed(row && (row.seconds as number) * 1e6, 1);
 
-/** One line a case: our choice, the best of cuDNN's, PyTorch's, and what part of the floor of traffic ours is. */
-interface KernelLine {
-  layer: string;
-  batch: number;
-  dtype: string;
-  pass: string;
-  chosen: KernelRow | undefined;
-  own: KernelRow | undefined;
-  cudnn: KernelRow | undefined;
-  torch: KernelRow | undefined;
-}
-
-const isCudnn = ({ by }: KernelRow) => by.startsWith('cudnn');
-const isOwn = (row: KernelRow) => !row.chosen && row.by !== 'PyTorch' && !isCudnn(row);
-
-function fastest(rows: readonly KernelRow[]): KernelRow | undefined {
-  return rows
-    .filter(({ seconds }) => Number.isFinite(seconds))
-    .reduce<KernelRow | undefined>(
-      (best, row) => (best && best.seconds <= row.seconds ? best : row),
-      undefined,
-    );
-}
-
-export function kernelLines(rows: readonly KernelRow[]): KernelLine[] {
-  const cases = new Map<string, KernelRow[]>();
-  for (const row of rows) cases.set(keyOf(row), [...(cases.get(keyOf(row)) ?? []), row]);
-  return [...cases.values()].map((of) => {
-    const [{ layer, batch, dtype, pass }] = of as [KernelRow];
-    return {
-      layer,
-      batch,
-      dtype,
-      pass,
-      chosen: of.find(({ chosen }) => chosen),
-      own: fastest(of.filter(isOwn)),
-      cudnn: fastest(of.filter(isCudnn)),
-      torch: of.find(({ by }) => by === 'PyTorch'),
-    };
-  });
-}
-const keyOf = ({ layer, batch, dtype, pass }: KernelRow) => [layer, batch, dtype, pass].join(' ');
-
-export function kernelTable(rows: readonly KernelRow[]): string {
-  const micro = (row: KernelRow | undefined) => fixed(row && row.seconds * 1e6, 1);
-  const ratio = (line: KernelLine, other: KernelRow | undefined) =>
-    fixed(other && line.chosen && other.seconds / line.chosen.seconds, 2);
+export function kernelTable({ kernels, bandwidthGigabytes, matrix }: GpuReport): string {
+  const bandwidth = (bandwidthGigabytes ?? Number.NaN) * 1e9;
+  const ofBandwidth = ({ ours }: KernelLine) =>
+    ours && (100 * ours.bytes) / (ours.seconds as number) / bandwidth;
+  const ofMatrix = ({ ours, precision }: KernelLine) =>
+    ours &&
+    (100 * ours.flops) /
+      (ours.seconds as number) /
+      ((matrixRate(matrix, precision)?.teraflops ?? Number.NaN) * 1e12);
   return formatMarkdown<KernelLine>(
     [
       { title: 'layer', cell: ({ layer }) => layer },
       { title: 'batch', cell: ({ batch }) => batch },
-      { title: 'dtype', cell: ({ dtype }) => dtype },
+      { title: 'precision', cell: ({ precision }) => precision },
       { title: 'pass', cell: ({ pass }) => pass },
-      { title: 'chosen, us', cell: ({ chosen }) => micro(chosen) },
-      { title: '% of bandwidth', cell: ({ chosen }) => fixed(chosen && 100 * chosen.ofBandwidth, 0) },
-      { title: 'TFLOP/s', cell: ({ chosen }) => fixed(chosen?.teraflops, 1) },
-      { title: 'own kernel', cell: ({ own }) => own?.by },
+      { title: 'fastest', cell: ({ ours }) => ours?.by },
+      { title: 'us', cell: ({ ours }) => micro(ours) },
+      { title: '% of bandwidth', cell: (line) => fixed(ofBandwidth(line), 0) },
+      { title: '% of matrix rate', cell: (line) => fixed(ofMatrix(line), 1) },
       { title: 'own, us', cell: ({ own }) => micro(own) },
       { title: 'cuDNN, us', cell: ({ cudnn }) => micro(cudnn) },
+      { title: "cuDNN's engine", cell: ({ cudnn }) => cudnn?.engine },
       { title: 'PyTorch, us', cell: ({ torch }) => micro(torch) },
-      { title: 'to cuDNN', cell: (line) => ratio(line, line.cudnn) },
-      { title: 'to PyTorch', cell: (line) => ratio(line, line.torch) },
-      { title: 'failure', cell: ({ chosen, torch }) => chosen?.failure ?? torch?.failure },
+      { title: 'own to cuDNN', cell: ({ own, cudnn }) => fixed(ratio(own, cudnn), 2) },
+      { title: 'to PyTorch', cell: ({ ours, torch }) => fixed(ratio(ours, torch), 2) },
+      { title: 'failures', cell: ({ failures }) => failures.join('; ') },
     ],
-    kernelLines(rows),
+    kernelLines(kernels),
   );
 }
 
-export function networkTable(rows: readonly NetworkRow[]): string {
-  return formatMarkdown<NetworkRow>(
-    [
-      { title: 'network', cell: ({ network }) => network },
-      { title: 'work', cell: ({ work }) => work },
-      { title: 'batch', cell: ({ n }) => n },
-      { title: 'dtype', cell: ({ dtype }) => dtype },
-      { title: 'by', cell: ({ by }) => by },
-      { title: 'ms', cell: ({ milliseconds }) => fixed(milliseconds, 3) },
-      { title: 'images/s', cell: ({ imagesPerSecond }) => fixed(imagesPerSecond, 0) },
-      { title: 'peak MB', cell: ({ peakMegabytes }) => fixed(peakMegabytes, 0) },
-      { title: 'failure', cell: ({ failure }) => failure },
-    ],
-    rows,
+const networkColumns = [
+  { title: 'network', cell: ({ network }: NetworkRow) => network },
+  { title: 'work', cell: ({ work }: NetworkRow) => work },
+  { title: 'batch', cell: ({ n }: NetworkRow) => n },
+  { title: 'precision', cell: ({ precision }: NetworkRow) => precision },
+  { title: 'by', cell: ({ by }: NetworkRow) => by },
+  { title: 'ms', cell: ({ seconds }: NetworkRow) => fixed(seconds && seconds * 1000, 3) },
+  { title: 'images/s', cell: ({ seconds, n }: NetworkRow) => fixed(seconds && n / seconds, 0) },
+  { title: 'peak MB', cell: ({ peakMegabytes }: NetworkRow) => fixed(peakMegabytes, 0) },
+  { title: 'note', cell: ({ failure, note }: NetworkRow) => failure ?? note },
+];
+/** Rows of one work together, in the order in which they came. */
+function ordered(rows: readonly NetworkRow[]): NetworkRow[] {
+  const works = new Map<string, NetworkRow[]>();
+  for (const row of rows) {
+    const key = [row.network, row.work, row.n, row.precision].join(' ');
+    works.set(key, [...(works.get(key) ?? []), row]);
+  }
+  return [...works.values()].flat();
+}
+
+const goalColumns = [
+  { title: 'goal', cell: ({ verdict }: Verdict) => verdict },
+  { title: 'what, in bfloat16', cell: ({ what }: Verdict) => what },
+  { title: 'target', cell: ({ goal }: Verdict) => targetOf(goal) },
+  {
+    title: 'measured',
+    cell: ({ goal, measured }: Verdict) =>
+      Number.isFinite(measured) ? `${measured.toFixed(measured < 100 ? 2 : 0)}${unitOf(goal)}` : '',
+  },
+];
+
+/** All layers of a network together, for whatever has been measured completely. */
+export function sums({ kernels }: GpuReport): string[] {
+  const precisions: Precision[] = ['bfloat16', 'tf32', 'float32'];
+  const lines: string[] = [];
+  for (const set of Object.keys(layerSets) as (keyof typeof layerSets)[])
+    for (const batch of [256, 32])
+      for (const precision of precisions)
+        for (const pass of passes) {
+          const of = linesOf(kernels, set, pass, batch, precision);
+          if (!of) continue;
+          const seconds = of.reduce((sum, { ours }) => sum + (ours?.seconds ?? Number.NaN), 0);
+          const [cudnn, torch] = [meanRatio(of, 'cuDNN'), meanRatio(of, 'PyTorch')];
+          const parts = [`${layerSets[set].title}, ${precision}, batch ${batch}, ${pass}: `];
+          parts.push(Number.isFinite(seconds) ? `${fixed(seconds * 1000, 3)} ms` : 'no time for one of them');
+          if (Number.isFinite(cudnn)) parts.push(`, own kernels ${fixed(cudnn, 2)} x cuDNN`);
+          if (Number.isFinite(torch)) parts.push(`, ${fixed(torch, 2)} x PyTorch`);
+          lines.push(parts.join(''));
+        }
+  return lines;
+}
+
+function peaksOf({ bandwidthGigabytes, matrix, torch }: GpuReport): string {
+  const rates = matrix.map(
+    ({ precision, by, teraflops }) => `${precision} ${fixed(teraflops, 0)} TFLOP/s (${by})`,
   );
+  const bandwidth = fixed(bandwidthGigabytes ?? undefined, 0) || '?';
+  return `Measured beside everything: ${bandwidth} GB/s (a copy, bytes read plus written); products of matrices of \
+8192: ${rates.join(', ') || 'none'}. ${torch ? `PyTorch ${torch}.` : 'No PyTorch.'}`;
 }
 
-const geometricMean = (values: number[]) =>
-  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
-
-/** What the goals are about, in a few lines: sums and geometric means over the grouped layers. */
-export function goals(rows: readonly KernelRow[]): string[] {
-  const lines = kernelLines(rows);
-  const sets = new Set(lines.map(({ batch, dtype, pass }) => `${dtype}, batch ${batch}, ${pass}`));
-  return [...sets].sort().map((set) => {
-    const of = lines.filter(({ batch, dtype, pass }) => `${dtype}, batch ${batch}, ${pass}` === set);
-    const seconds = of.reduce((sum, { chosen }) => sum + (chosen?.seconds ?? Number.NaN), 0);
-    const ratios = (pick: (line: KernelLine) => KernelRow | undefined) =>
-      of.flatMap((line) => {
-        const other = pick(line);
-        return other && line.chosen && Number.isFinite(other.seconds)
-          ? [other.seconds / line.chosen.seconds]
-          : [];
-      });
-    const cudnn = ratios((line) => line.cudnn);
-    const torch = ratios((line) => line.torch);
-    const parts = [`${set}: ${of.length} layers in ${fixed(seconds * 1000, 3)} ms`];
-    if (cudnn.length) parts.push(`${fixed(geometricMean(cudnn), 2)}x the best of cuDNN`);
-    if (torch.length) parts.push(`${fixed(geometricMean(torch), 2)}x PyTorch`);
-    return `${parts.join(', ')} (geometric means)`;
-  });
-}
+const stepColumns = [
+  { title: 'step', cell: ({ name }: Step) => name },
+  { title: 'outcome', cell: ({ outcome }: Step) => outcome },
+  { title: 'seconds', cell: ({ seconds }: Step) => seconds.toFixed(0) },
+];
 
 export function toMarkdown(report: GpuReport): string {
-  const { device, torch, bandwidthGigabytes, matrixTeraflops, steps, kernels, networks } = report;
+  const { device, steps, networks } = report;
   const facts = Object.entries(device).filter(([, value]) => value !== '' && value !== undefined);
   return [
     '# groupconv on a GPU',
-    '',
     facts.map(([name, value]) => `${name} ${value}`).join(', '),
-    '',
-    `Measured beside everything: ${fixed(bandwidthGigabytes, 0)} GB/s (a copy, bytes read plus written), ` +
-      `${fixed(matrixTeraflops, 0)} TFLOP/s (bf16, 8192 x 8192 x 8192). ${torch ? `PyTorch ${torch}.` : 'No PyTorch.'}`,
-    '',
-    '## Steps',
-    '',
-    formatMarkdown<Step>(
-      [
-        { title: 'step', cell: ({ name }) => name },
-        { title: 'outcome', cell: ({ outcome }) => outcome },
-        { title: 'seconds', cell: ({ seconds }) => seconds.toFixed(0) },
-      ],
-      steps,
-    ),
-    ...steps.flatMap(({ name, outcome, tail }) =>
-      outcome === 'passed' || !tail ? [] : ['', `### ${name}: ${outcome}`, '', '```', tail, '```'],
-    ),
-    '',
-    '## Convolutions',
-    '',
-    kernelTable(kernels),
-    '',
+    peaksOf(report),
+    'Autotuned; cuDNN may add up in any order, as PyTorch lets it. Layers are timed as graphs of many runs on inputs ' +
+      'that take turns, for PyTorch, too.',
+    '## Goals',
+    'On an H100, bfloat16. Ratios to cuDNN are those of own kernels to its fastest engine; means are geometric.',
+    formatMarkdown(goalColumns, verdicts(report)),
     '## Networks',
+    formatMarkdown(networkColumns, ordered(networks)),
+    '## Layers together',
+    sums(report)
+      .map((line) => `- ${line}`)
+      .join('\n'),
+    '## Layers',
+    kernelTable(report),
+    '## Steps',
+    formatMarkdown(stepColumns, steps),
+    ...steps.flatMap(({ name, outcome, tail }) =>
+      outcome === 'passed' || !tail ? [] : [`### ${name}: ${outcome}`, `\`\`\`\n${tail}\n\`\`\``],
+    ),
     '',
-    networkTable(networks),
-    '',
-    '## In short',
-    '',
-    ...goals(kernels).map((line) => `- ${line}`),
-    '',
-  ].join('\n');
+  ].join('\n\n');
 }
 
-/** Images a second of every network. */
-export function networkChart(rows: readonly NetworkRow[]): TopLevelSpec {
-  return speedChart(
-    rows
-      .filter(({ failure }) => !failure)
-      .map(({ network, work, n, dtype, by, imagesPerSecond }) => ({
-        what: `${network}, ${work === 'training' ? 'training step' : work}, batch ${n}, ${dtype}`,
-        by,
-        imagesPerSecond,
-      })),
-  );
+/** The important rows, for the end of the output: steps, networks, and every goal with what was measured. */
+export function toConsole(report: GpuReport): string {
+  const { steps, networks } = report;
+  return [
+    formatTable(stepColumns, steps),
+    peaksOf(report),
+    formatTable(networkColumns, ordered(networks)),
+    formatTable(goalColumns, verdicts(report)),
+  ].join('\n\n');
 }

@@ -1,7 +1,9 @@
-"""PyTorch on the GPU: measures convolutions and networks that stand in JSON lines, and answers in JSON lines.
+"""PyTorch on the GPU: says its version, then measures what stands in JSON lines, and answers in JSON lines.
 
-{"convolution": {n, c, h, w, k, r, s, stride, padding, groups}, "pass": …, "dtype": …, "seconds": …}
-{"network": torchvision's or "mobilenet_v1", "work": "inference" | "training", "n": …, "dtype": …, "compile": bool, …}
+{"convolution": {n, c, h, w, k, r, s, stride, padding, groups}, "pass": ..., "precision": ..., "sets": ..., "seconds": ...}
+{"matmul": extent, "precision": ..., "seconds": ...}
+{"network": torchvision's or "mobilenet_v1", "work": "inference" | "training", "n": ..., "precision": ...,
+ "mode": "eager" | "captured" | "compile", "seconds": ...}
 -> {"seconds": the median of one run} | {"failure": why}
 """
 import json
@@ -10,9 +12,15 @@ import sys
 
 import torch
 
+# Answers alone go to stdout: what libraries print there would be taken for one.
+answers, sys.stdout = sys.stdout, sys.stderr
+assert torch.cuda.is_available(), "no GPU"
+print(json.dumps({"version": f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"}), file=answers, flush=True)
+
 torch.backends.cudnn.benchmark = True
-torch.backends.cudnn.allow_tf32 = False  # float32 is float32, as groupconv's
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"tf32": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+GRAPH_SECONDS = 2e-3  # as timing.ts has it
+MOST_RUNS = 512
 
 
 def timed(work, seconds):
@@ -27,31 +35,81 @@ def timed(work, seconds):
         end.synchronize()
         return start.elapsed_time(end) / 1000 / repeats
 
-    sample(3)
+    sample(1)
     repeats = max(1, round(seconds / 5 / sample(3)))
     return statistics.median(sample(repeats) for _ in range(5))
 
 
+def graph_of(work):
+    """The work as one CUDA graph, after runs that make whatever is made once."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph
+
+
+def timed_replayed(work, sets, seconds):
+    """Like `timed`, for work that is shorter than Python takes to queue it: many runs of it are one graph.
+    work(i) runs on the i-th of so many sets of data, which take turns so that no cache holds them."""
+
+    def round():
+        kept = [work(i) for i in range(sets)]  # results take turns, too
+        del kept
+
+    once = timed(round, seconds / 5)
+    rounds = max(1, min(int(GRAPH_SECONDS / once + 0.5), MOST_RUNS // sets))
+
+    def many():
+        for _ in range(rounds):
+            round()
+
+    return timed(graph_of(many).replay, seconds) / rounds / sets
+
+
 def convolution(request):
-    size, dtype = request["convolution"], DTYPES[request["dtype"]]
-    make = dict(device="cuda", dtype=dtype)
-    x = torch.randn(size["n"], size["c"], size["h"], size["w"], **make).to(memory_format=torch.channels_last)
+    size, sets = request["convolution"], request["sets"]
+    make = dict(device="cuda", dtype=DTYPES[request["precision"]])
+
+    def activation(channels, height, width):
+        values = torch.randn(size["n"], channels, height, width, **make)
+        return values.contiguous(memory_format=torch.channels_last)
+
     weight = torch.randn(size["k"], size["c"] // size["groups"], size["r"], size["s"], **make)
-    weight = weight.to(memory_format=torch.channels_last)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    x = [activation(size["c"], size["h"], size["w"]) for _ in range(sets)]
     stride, padding, groups = [size["stride"]] * 2, [size["padding"]] * 2, size["groups"]
-    forward = lambda: torch.nn.functional.conv2d(x, weight, None, stride, padding, 1, groups)
+
+    def forward(i):
+        return torch.nn.functional.conv2d(x[i], weight, None, stride, padding, 1, groups)
+
     if request["pass"] == "forward":
-        return timed(forward, request["seconds"])
-    dy = torch.randn_like(forward())
+        return timed_replayed(forward, sets, request["seconds"])
+    shape = forward(0).shape
+    dy = [activation(*shape[1:]) for _ in range(sets)]
     mask = [request["pass"] == "gradInput", request["pass"] == "gradWeight", False]
-    backward = lambda: torch.ops.aten.convolution_backward(
-        dy, x, weight, None, stride, padding, [1, 1], False, [0, 0], groups, mask
-    )
-    return timed(backward, request["seconds"])
+
+    def backward(i):
+        return torch.ops.aten.convolution_backward(
+            dy[i], x[i], weight, None, stride, padding, [1, 1], False, [0, 0], groups, mask
+        )
+
+    return timed_replayed(backward, sets, request["seconds"])
+
+
+def matmul(request):
+    make = dict(device="cuda", dtype=DTYPES[request["precision"]])
+    a, b = (torch.randn(request["matmul"], request["matmul"], **make) for _ in range(2))
+    return timed(lambda: a @ b, request["seconds"])
 
 
 def mobilenet_v1():
-    from torch.nn import BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential, AdaptiveAvgPool2d
+    from torch.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential
 
     def norm(convolution):
         return [convolution, BatchNorm2d(convolution.out_channels), ReLU(inplace=True)]
@@ -73,16 +131,16 @@ def network(request):
 
         model = getattr(torchvision.models, request["network"])()
     model = model.cuda().to(memory_format=torch.channels_last)
-    dtype, n = DTYPES[request["dtype"]], request["n"]
-    x = torch.randn(n, 3, 224, 224, device="cuda").to(memory_format=torch.channels_last)
+    dtype, n, mode = DTYPES[request["precision"]], request["n"], request["mode"]
+    x = torch.randn(n, 3, 224, 224, device="cuda").contiguous(memory_format=torch.channels_last)
     labels = torch.randint(1000, (n,), device="cuda")
-    autocast = lambda: torch.autocast("cuda", dtype, enabled=dtype != torch.float32)
     training = request["work"] == "training"
     model.train(training)
     if not training and dtype != torch.float32:
         model, x = model.to(dtype), x.to(dtype)
     optimizer = torch.optim.SGD(model.parameters(), 0.001, 0.9)
-    run = torch.compile(model, mode="max-autotune" if n == 1 else "default") if request["compile"] else model
+    # A captured graph is part of this mode: for one image the host is what takes the time.
+    run = torch.compile(model, mode="reduce-overhead" if n == 1 else "default") if mode == "compile" else model
 
     def infer():
         with torch.no_grad():
@@ -90,21 +148,23 @@ def network(request):
 
     def train():
         optimizer.zero_grad(set_to_none=True)
-        with autocast():
+        with torch.autocast("cuda", dtype, enabled=dtype != torch.float32, cache_enabled=mode != "captured"):
             loss = torch.nn.functional.cross_entropy(run(x), labels)
         loss.backward()
         optimizer.step()
 
-    return timed(train if training else infer, request["seconds"])
+    work = train if training else infer
+    return timed(graph_of(work).replay if mode == "captured" else work, request["seconds"])
 
 
-# Answers alone go to stdout: what libraries print there would be taken for one.
-answers, sys.stdout = sys.stdout, sys.stderr
 for line in sys.stdin:
     request = json.loads(line)
+    tf32 = request["precision"] == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
-        answer = {"seconds": (convolution if "convolution" in request else network)(request)}
+        measure = convolution if "convolution" in request else matmul if "matmul" in request else network
+        answer = {"seconds": measure(request)}
     except Exception as error:  # one measurement less, told to whoever asked
-        answer = {"failure": str(error).split("\n")[0][:200]}
+        answer = {"failure": str(error).split("\n")[0][:200] or type(error).__name__}
     torch.cuda.empty_cache()
     print(json.dumps(answer), file=answers, flush=True)
