@@ -1,7 +1,7 @@
-// npm run gpu:pack: packs what gpu:check needs at run time into .carry/, for a machine with a GPU, CMake and nvcc that has
-// neither Node nor a network: ../shared/offline/pack.sh (or the script that is named), on a node_modules without what
-// only development needs. There:
-//   python3 .carry/unpack.py && export PATH="$PWD/.carry/bin:$PATH" && node --import tsx benchmarks/gpu/check.ts
+// npm run gpu:pack: packs Node and the packages that gpu:check needs into .carry/gpu.tar.xz, for a machine with a GPU,
+// CMake and nvcc that has neither Node nor a network. There, beside the sources:
+//   python3 -c "import tarfile; tarfile.open('.carry/gpu.tar.xz').extractall('.')"
+//   export PATH="$PWD/.carry/bin:$PATH" && node --import tsx benchmarks/gpu/check.ts
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,12 +23,6 @@ const roots = [
 const mostMegabytes = 50; // of 64 that travel, sources included
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const pack = process.argv[2] ?? join(root, '..', 'shared', 'offline', 'pack.sh');
-if (!existsSync(pack)) {
-  console.error(`gpu:pack: there is no ${pack}; name the script that packs Node and node_modules`);
-  process.exit(1);
-}
-
 /** A package's folder as Node finds it: nested in the package that needs it, or beside one of its parents. */
 function find(name, from) {
   for (let folder = from; folder.startsWith(root); folder = dirname(folder)) {
@@ -49,6 +43,12 @@ function need(name, from) {
 }
 for (const name of roots) need(name, root);
 
+const run = (command, ...args) => {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
+  if (status === 0) return;
+  console.error(`gpu:pack: ${command} ${error?.message ?? `ended with ${status}`}`);
+  process.exit(1);
+};
 const copy = mkdtempSync(join(tmpdir(), 'groupconv-pack-'));
 try {
   const isNested = (path) => /node_modules$/.test(path);
@@ -58,15 +58,14 @@ try {
       recursive: true,
       filter: (path) => path === folder || !(isNested(path) || isIdle(path)),
     });
-  const { status } = spawnSync('bash', [pack], { cwd: copy, stdio: 'inherit' });
-  if (status !== 0) process.exit(status ?? 1);
-  const carry = join(root, '.carry');
-  rmSync(carry, { recursive: true, force: true });
-  mkdirSync(carry);
-  cpSync(join(copy, '.carry'), carry, { recursive: true });
-  const files = ['node.xz', 'node_modules.tar.xz', 'unpack.py'].map((file) => join(carry, file));
-  const megabytes = files.reduce((sum, file) => sum + statSync(file).size, 0) / 2 ** 20;
-  console.log(`gpu:pack: ${needed.size} packages, ${megabytes.toFixed(1)} MiB in .carry`);
+  const node = join(copy, '.carry', 'bin', 'node');
+  cpSync(process.execPath, node);
+  run('strip', '-s', node);
+  const packed = join(root, '.carry', 'gpu.tar.xz');
+  mkdirSync(dirname(packed), { recursive: true });
+  run('tar', '-C', copy, '-cJf', packed, '.carry', 'node_modules');
+  const megabytes = statSync(packed).size / 2 ** 20;
+  console.log(`gpu:pack: Node and ${needed.size} packages, ${megabytes.toFixed(1)} MiB in .carry/gpu.tar.xz`);
   if (megabytes > mostMegabytes) {
     console.error(`gpu:pack: more than ${mostMegabytes} MiB`);
     process.exitCode = 1;
