@@ -1,20 +1,39 @@
 import { check } from './errors.js';
 
 interface Disposable {
+  readonly disposed: boolean;
   dispose(): void;
 }
 
-/** The tensors made in each open scope, innermost last. */
-const open: Set<Disposable>[] = [];
+/** The tensors made in one scope, in order. Those that are disposed of stay until it has doubled: nobody searches. */
+class Scope {
+  #items: Disposable[] = [];
+  #most = 1024;
+
+  add(item: Disposable): void {
+    if (this.#items.length === this.#most) {
+      this.#items = this.#items.filter(({ disposed }) => !disposed);
+      this.#most = Math.max(this.#most, 2 * this.#items.length);
+    }
+    this.#items.push(item);
+  }
+  /** Whether it was here. From the end: what is taken out was mostly just made. */
+  delete(item: Disposable): boolean {
+    const at = this.#items.lastIndexOf(item);
+    if (at >= 0) this.#items.splice(at, 1);
+    return at >= 0;
+  }
+  dispose(): void {
+    for (const item of this.#items) item.dispose();
+  }
+}
+
+/** Innermost last. */
+const open: Scope[] = [];
 
 /** @internal Called by every new tensor. */
 export function track(item: Disposable): void {
   open.at(-1)?.add(item);
-}
-
-/** @internal Called when a tensor is disposed of. */
-export function untrack(item: Disposable): void {
-  for (const scope of open) scope.delete(item);
 }
 
 /**
@@ -22,7 +41,7 @@ export function untrack(item: Disposable): void {
  * optimiser state are kept like this.
  */
 export function keep<T extends Disposable>(item: T): T {
-  untrack(item);
+  for (let at = open.length; at-- > 0 && !open[at]?.delete(item); );
   return item;
 }
 
@@ -52,7 +71,7 @@ export function scope<T>(fn: () => T): T {
 
 /** @internal `scope`, which also tells what was made inside and returned; nobody has it yet. */
 export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disposable[]] {
-  const made = new Set<Disposable>();
+  const made = new Scope();
   open.push(made);
   const returned: Disposable[] = [];
   let result: T;
@@ -66,11 +85,11 @@ export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disp
       `${name}: the function must be synchronous; read values with \`await\` outside of it`,
     );
     eachIn(result, (item) => {
-      if (made.delete(item)) returned.push(item);
+      if (!item.disposed && made.delete(item)) returned.push(item);
     });
   } finally {
     open.pop();
-    for (const item of made) item.dispose();
+    made.dispose();
   }
   return [result, returned];
 }

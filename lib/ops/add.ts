@@ -3,7 +3,7 @@ import { emptyLike } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
 
 /**
@@ -17,13 +17,15 @@ export function add<S extends Shape, D extends FloatDType = 'float32'>(
   return addActivated(a, b, 'none');
 }
 
+const checkAdd = inputCheck('add', ['a', 'b']);
+
 /** activation(a + b) in one pass: the end of a residual block. @internal */
 export function addActivated<S extends Shape, D extends FloatDType = 'float32'>(
   a: Tensor<S, D>,
   b: Tensor<S, NoInfer<D>>,
   activation: ActivationName,
 ): Tensor<S, D> {
-  checkInputs('add', { a, b });
+  checkAdd(a, b);
   check(
     String(a.shape) === String(b.shape),
     'INVALID_SHAPE',
