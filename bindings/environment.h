@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_set>
 
 #include "core/tensor.h"
 #include "napi_setup.h"
@@ -15,7 +16,6 @@ namespace groupconv {
 struct Handle {
   TensorPtr tensor;
   napi_ref weak = nullptr;  // reads empty once the handle is unreachable, before any finaliser runs
-  Handle *previous = nullptr, *next = nullptr;
   Handle* next_spare = nullptr;
 };
 
@@ -85,7 +85,7 @@ class Environment {
   Stream* recorded_ = nullptr;  // null until a tensor has decided
   Completions completions_;
   int waiting_ = 0;
-  Handle* handles_ = nullptr;
+  std::unordered_set<Handle*> handles_;
   // Released handles, held for the next tensors: what garbage collection leaves behind of a handle is freed
   // only when the event loop turns, so that a synchronous training loop would grow by some 40 KB a step.
   Handle* spares_ = nullptr;

@@ -20,8 +20,10 @@ class Scope {
   /** Whether it was here. From the end: what is taken out was mostly just made. */
   delete(item: Disposable): boolean {
     const at = this.#items.lastIndexOf(item);
-    if (at >= 0) this.#items.splice(at, 1);
-    return at >= 0;
+    if (at < 0) return false;
+    if (at === this.#items.length - 1) this.#items.pop();
+    else this.#items.splice(at, 1);
+    return true;
   }
   dispose(): void {
     for (const item of this.#items) item.dispose();
@@ -46,14 +48,16 @@ export function keep<T extends Disposable>(item: T): T {
 }
 
 /** Calls visit for every disposable in a result: itself, or in arrays, maps and plain objects. */
-function eachIn(value: unknown, visit: (item: Disposable) => void, seen = new Set<unknown>()): void {
-  if (value === null || typeof value !== 'object' || seen.has(value)) return;
-  seen.add(value);
+function eachIn(value: unknown, visit: (item: Disposable) => void, seen?: Set<unknown>): void {
+  if (value === null || typeof value !== 'object') return;
   if (typeof (value as Disposable).dispose === 'function') visit(value as Disposable);
-  else if (value instanceof Map) for (const item of value.values()) eachIn(item, visit, seen);
-  else if (Symbol.iterator in value && !ArrayBuffer.isView(value))
-    for (const item of value as Iterable<unknown>) eachIn(item, visit, seen);
-  else if (!ArrayBuffer.isView(value)) for (const item of Object.values(value)) eachIn(item, visit, seen);
+  else if (!ArrayBuffer.isView(value) && !seen?.has(value)) eachInside(value, visit, seen ?? new Set());
+}
+function eachInside(value: object, visit: (item: Disposable) => void, seen: Set<unknown>): void {
+  seen.add(value);
+  const items =
+    value instanceof Map ? value.values() : Symbol.iterator in value ? value : Object.values(value);
+  for (const item of items as Iterable<unknown>) eachIn(item, visit, seen);
 }
 
 /**

@@ -51,10 +51,15 @@ function run(module: Module, x: Tensor, given: boolean): Tensor {
 /** What follows the last module: activation(last + residual). */
 interface Tail {
   /** Made when it is needed, which is late: the less lives at once. `last`: nobody needs the chain's input after it. */
-  residual: (last: boolean) => Residual | null;
-  activation: ActivationName;
+  residual(last: boolean): Residual | null;
+  readonly activation: ActivationName;
 }
-const bare: Tail = { residual: () => null, activation: 'none' };
+const residual = () => null;
+const activations = {
+  none: { residual, activation: 'none' },
+  relu: { residual, activation: 'relu' },
+  relu6: { residual, activation: 'relu6' },
+} as const satisfies Record<ActivationName, Tail>;
 
 interface Place {
   chain: readonly Module[];
@@ -78,11 +83,9 @@ const requireGrad = (...tensors: (Tensor | null | undefined)[]) =>
 
 /** What follows `next`: the tail where the chain ends, else an activation, else nothing. */
 function epilogue({ chain, tail }: Place, next: number): { store: Tail; next: number } {
-  if (next === chain.length) return { store: tail ?? bare, next };
+  if (next === chain.length) return { store: tail ?? activations.none, next };
   const activation = activationOf(chain[next]);
-  return activation
-    ? { store: { residual: bare.residual, activation }, next: next + 1 }
-    : { store: bare, next };
+  return activation ? { store: activations[activation], next: next + 1 } : { store: activations.none, next };
 }
 
 /** Runs a step that adds the residual; nobody needs it afterwards. */
@@ -161,18 +164,18 @@ export function runChain(
   });
 }
 
-/** What a residual block adds to its residual function, made when it is asked for. */
-class Shortcut {
+/** What a residual block adds to its residual function. */
+class Shortcut implements Tail {
   #made: Residual | null = null;
 
   constructor(
     readonly module: Module | null,
     readonly x: Tensor4D,
     readonly given: boolean,
+    readonly activation: ActivationName,
   ) {}
 
-  /** `last`: nobody needs x after it. */
-  of(last: boolean): Residual | null {
+  residual(last: boolean): Residual | null {
     const { module, x, given } = this;
     if (!module || this.#made) return this.#made;
     const tensor = run(module, x, given && last) as Tensor4D;
@@ -191,13 +194,10 @@ export function runResidual(
 ): Tensor4D {
   return scope(() => {
     const kind = activationOf(activation);
-    const other = new Shortcut(shortcut, x, given);
-    if (kind && isStock(residual.at(-1), BatchNorm2d))
-      return runChain(residual, x, {
-        tail: { residual: (last) => other.of(last), activation: kind },
-      }) as Tensor4D;
+    const tail = new Shortcut(shortcut, x, given, kind ?? 'none');
+    if (kind && isStock(residual.at(-1), BatchNorm2d)) return runChain(residual, x, { tail }) as Tensor4D;
     const y = runChain(residual, x) as Tensor4D;
-    const added = other.of(true);
+    const added = tail.residual(true);
     return activation.forward(added ? add(y, added.tensor) : y) as Tensor4D;
   });
 }
