@@ -186,7 +186,8 @@ struct From<Residual> {  // tensor or null, expendable
     return {tensor, From<bool>::read(a)};
   }
 };
-// `Count` numbers of one Int32Array.
+// `Count` numbers of one Int32Array, whose memory V8 makes only when it is looked at here: not for what comes
+// often.
 template <size_t Count>
 struct From<std::array<int32_t, Count>> {
   static std::array<int32_t, Count> read(Arguments& a) {
@@ -201,17 +202,24 @@ struct From<std::array<int32_t, Count>> {
     return numbers;
   }
 };
+// `Count` numbers, one argument each.
+template <size_t Count>
+std::array<int32_t, Count> numbers_of(Arguments& a) {
+  std::array<int32_t, Count> numbers;
+  for (int32_t& number : numbers) number = From<int>::read(a);
+  return numbers;
+}
 template <>
 struct From<const Conv2dGeometry&> {  // stride, dilation, padding (top, right, bottom, left), groups
   static Conv2dGeometry read(Arguments& a) {
-    const auto n = From<std::array<int32_t, 9>>::read(a);
+    const auto n = numbers_of<9>(a);
     return {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}, n[8]};
   }
 };
 template <>
 struct From<const PoolGeometry&> {  // kernel, stride, padding (top, right, bottom, left)
   static PoolGeometry read(Arguments& a) {
-    const auto n = From<std::array<int32_t, 8>>::read(a);
+    const auto n = numbers_of<8>(a);
     return {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}};
   }
 };

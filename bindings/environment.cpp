@@ -24,6 +24,25 @@ struct Environment::Completion {
   std::unique_ptr<Error> error;
 };
 
+Handle* Handles::take() {
+  if (!free_) {
+    slabs_.push_back(std::make_unique<Handle[]>(kSlab));
+    for (size_t i = kSlab; i-- > 0;) give(&slabs_.back()[i]);
+  }
+  return std::exchange(free_, free_->next);
+}
+
+void Handles::give(Handle* handle) {
+  handle->next = free_;
+  free_ = handle;
+}
+
+bool Handles::has(const void* place) const {
+  return std::any_of(slabs_.begin(), slabs_.end(), [&](const auto& slab) {
+    return !std::less<>()(place, slab.get()) && std::less<>()(place, slab.get() + kSlab);
+  });
+}
+
 Environment::Environment(Napi::Env env) : env_(env) {
   completions_ = Completions::New(env, "groupconv", 0, 1, this);
   completions_.Unref(env);  // an idle stream must not keep the process alive
@@ -34,7 +53,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
 
 Environment::~Environment() {
   stop();
-  for (Handle* handle : handles_) handle->tensor.reset();
+  handles_.each([](Handle& handle) { handle.tensor.reset(); });
 }
 
 Environment& Environment::of(napi_env env) {
@@ -98,7 +117,10 @@ napi_value Environment::wrap(TensorPtr tensor) {
     handle->tensor = std::move(tensor);
     return external;
   }
-  return make_external(new Handle{std::move(tensor)});
+  Handle* handle = handles_.take();
+  const napi_value external = make_external(handle);
+  handle->tensor = std::move(tensor);
+  return external;
 }
 
 int64_t Environment::bytes_in_use() const {
@@ -110,8 +132,7 @@ int64_t Environment::bytes_in_use() const {
 
 int64_t Environment::live_handles(const Stream& stream) const {
   int64_t count = 0;
-  for (const Handle* handle : handles_)
-    if (handle->tensor && &handle->tensor->stream() == &stream) ++count;
+  handles_.each([&](const Handle& handle) { count += &handle.tensor->stream() == &stream; });
   return count;
 }
 
@@ -137,7 +158,7 @@ void Environment::settle_memory() {
 }
 
 napi_value Environment::take_spare(Handle* handle) {
-  spares_ = handle->next_spare;
+  spares_ = handle->next;
   --spare_count_;
   napi_value external;
   uint32_t strong;
@@ -149,24 +170,21 @@ napi_value Environment::take_spare(Handle* handle) {
 napi_value Environment::make_external(Handle* handle) {
   napi_value external;
   const auto finalise = [](napi_env env, void* data, void*) {
-    const std::unique_ptr<Handle> dead(static_cast<Handle*>(data));
-    Environment::of(env).handles_.erase(dead.get());
-    napi_delete_reference(env, dead->weak);
+    auto* dead = static_cast<Handle*>(data);
+    dead->tensor.reset();
+    napi_delete_reference(env, std::exchange(dead->weak, nullptr));
+    Environment::of(env).handles_.give(dead);
   };
   check(env_, napi_create_external(env_, handle, finalise, nullptr, &external));
-  handles_.insert(handle);
   check(env_, napi_create_reference(env_, external, 0, &handle->weak));
   return external;
 }
 
-// An external is a tensor's if it holds one of the live handles: a look into a set takes a tenth of what a
-// type tag does.
 Handle* Environment::handle_of(napi_value value) {
   void* data = nullptr;
   const bool external = napi_get_value_external(env_, value, &data) == napi_ok;
-  const auto found = external ? handles_.find(static_cast<Handle*>(data)) : handles_.end();
-  require(found != handles_.end(), ErrorCode::InvalidArgument, "expected a tensor");
-  return *found;
+  require(external && handles_.has(data), ErrorCode::InvalidArgument, "expected a tensor");
+  return static_cast<Handle*>(data);
 }
 
 Tensor& Environment::unwrap(napi_value value) {
@@ -182,7 +200,7 @@ void Environment::release(napi_value value) {
   if (spare_count_ >= kMostSpares) return;
   uint32_t strong;
   check(env_, napi_reference_ref(env_, handle->weak, &strong));
-  handle->next_spare = spares_;
+  handle->next = spares_;
   spares_ = handle;
   ++spare_count_;
 }
@@ -190,11 +208,10 @@ void Environment::release(napi_value value) {
 void Environment::sweep() {
   unswept_bytes_ = 0;
   const Napi::HandleScope scope(env_);
-  for (Handle* handle : handles_) {
-    if (!handle->tensor || !handle->weak) continue;
+  handles_.each([&](Handle& handle) {
     napi_value alive = nullptr;
-    if (napi_get_reference_value(env_, handle->weak, &alive) == napi_ok && !alive) handle->tensor.reset();
-  }
+    if (napi_get_reference_value(env_, handle.weak, &alive) == napi_ok && !alive) handle.tensor.reset();
+  });
 }
 
 napi_value Environment::settle_after_queue(Stream& stream, napi_value value) {

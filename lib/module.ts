@@ -53,6 +53,11 @@ function ownChildren(module: Module): Slot<Module>[] {
   return slots(module).filter((slot): slot is Slot<Module> => slot.value instanceof Module);
 }
 
+/** @internal What forward needs of children(), made faster: the modules in fields, in order; one may come twice. */
+export function modulesIn(module: Module): Module[] {
+  return Object.values(module).filter((value) => value instanceof Module);
+}
+
 const join = (path: string, name: string) => (path ? `${path}.${name}` : name);
 
 /** A module and all below it, each with its path, parents first. */

@@ -3,7 +3,7 @@
 import { deviceIndex } from '../../lib/device.js';
 import type { Device, DType } from '../../lib/index.js';
 import { randn, scope } from '../../lib/index.js';
-import { native } from '../../lib/native.js';
+import { type Conv2dGeometry, native } from '../../lib/native.js';
 import { type Layer, multiplyAdds, outputExtents } from '../shapes.js';
 import type { TorchPeer } from './peer.js';
 import { type Effort, timeOnDevice, usualEffort } from './timing.js';
@@ -43,8 +43,8 @@ export function leastBytes({ layer, batch, dtype }: KernelCase): number {
   return bytesOf(dtype) * activations + 4 * layer.k * (layer.c / layer.groups) * layer.r * layer.s;
 }
 
-function geometryOf({ stride, dilation, padding, groups }: Layer): Int32Array {
-  return Int32Array.of(stride, stride, dilation, dilation, padding, padding, padding, padding, groups);
+function geometryOf({ stride, dilation, padding, groups }: Layer): Conv2dGeometry {
+  return [stride, stride, dilation, dilation, padding, padding, padding, padding, groups];
 }
 
 /** So many sets of activations that they don't fit a cache together. */
@@ -68,10 +68,10 @@ async function measureSolvers(work: KernelCase, device: Device, effort: Effort) 
   const target = pass === 'gradWeight' ? weight.clone() : (sets[0] as (typeof sets)[0]).x.clone();
   const run = (call: number) => {
     const { x, dy } = sets[call % sets.length] as (typeof sets)[0];
-    if (pass === 'forward') native.release(native.conv2d(x.handle, weight.handle, null, geometry));
+    if (pass === 'forward') native.release(native.conv2d(x.handle, weight.handle, null, ...geometry));
     else if (pass === 'gradInput')
-      native.conv2dGradInput(dy.handle, weight.handle, geometry, target.handle, false);
-    else native.conv2dGradWeight(x.handle, dy.handle, geometry, target.handle, false);
+      native.conv2dGradInput(dy.handle, weight.handle, target.handle, false, ...geometry);
+    else native.conv2dGradWeight(x.handle, dy.handle, target.handle, false, ...geometry);
   };
   const times: { by: string; chosen: boolean; seconds: number; failure?: string }[] = [];
   try {

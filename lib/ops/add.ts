@@ -1,7 +1,6 @@
 import { type ActivationName, activationCodes } from '../activation.js';
 import { emptyLike } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
 import { native } from '../native.js';
 import { inputCheck, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
@@ -26,11 +25,6 @@ export function addActivated<S extends Shape, D extends FloatDType = 'float32'>(
   activation: ActivationName,
 ): Tensor<S, D> {
   checkAdd(a, b);
-  check(
-    String(a.shape) === String(b.shape),
-    'INVALID_SHAPE',
-    () => `add: a [${a.shape.join(', ')}] and b [${b.shape.join(', ')}] must have equal shapes`,
-  );
   const kind = activationCodes[activation];
   return record<S, D>('add', native.add(a.handle, b.handle, kind), [a, b], (save, output) => {
     if (activation === 'none')

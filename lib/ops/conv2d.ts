@@ -1,6 +1,6 @@
 import { type ActivationName, activationCodes } from '../activation.js';
 import type { FloatDType } from '../dtype.js';
-import { native } from '../native.js';
+import { type Conv2dGeometry, native } from '../native.js';
 import { checkOptions, count, type Padding, type Pair, pair, sides } from '../options.js';
 import { handleOf, inputCheck, record, resultLike } from '../record.js';
 import type { Shape4D, Tensor1D, Tensor4D } from '../tensor.js';
@@ -17,13 +17,13 @@ export interface Conv2dOptions {
 }
 
 /** @internal Stride, dilation, padding and groups as the native side reads them. */
-export function conv2dGeometry(name: string, options: Omit<Conv2dOptions, 'bias'>): Int32Array {
+export function conv2dGeometry(name: string, options: Omit<Conv2dOptions, 'bias'>): Conv2dGeometry {
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   const [strideH, strideW] = pair(name, 'stride', stride, 1);
   const [dilationH, dilationW] = pair(name, 'dilation', dilation, 1);
   const [top, right, bottom, left] = sides(name, padding);
   count(name, 'groups', groups);
-  return Int32Array.of(strideH, strideW, dilationH, dilationW, top, right, bottom, left, groups);
+  return [strideH, strideW, dilationH, dilationW, top, right, bottom, left, groups];
 }
 
 /**
@@ -52,16 +52,18 @@ export function conv2dWith<D extends FloatDType = 'float32'>(
   x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
-  geometry: Int32Array,
+  geometry: Conv2dGeometry,
 ): Tensor4D<D> {
   checkConv2d(x, null, weight, bias);
-  const y = native.conv2d(x.handle, weight.handle, handleOf(bias), geometry);
+  const y = native.conv2d(x.handle, weight.handle, handleOf(bias), ...geometry);
   return record<Shape4D, D>('conv2d', y, [x, weight, bias], (save) => {
     const savedX = weight.requiresGrad ? save(x) : null;
     const savedWeight = x.requiresGrad ? save(weight) : null;
     return (dy, [dx, dweight, dbias]) => {
-      if (dx && savedWeight) native.conv2dGradInput(dy.handle, savedWeight.handle, geometry, ...dx.target());
-      if (dweight && savedX) native.conv2dGradWeight(savedX.handle, dy.handle, geometry, ...dweight.target());
+      if (dx && savedWeight)
+        native.conv2dGradInput(dy.handle, savedWeight.handle, ...dx.target(), ...geometry);
+      if (dweight && savedX)
+        native.conv2dGradWeight(savedX.handle, dy.handle, ...dweight.target(), ...geometry);
       if (dbias) native.biasGrad(dy.handle, ...dbias.target());
     };
   });
@@ -92,7 +94,7 @@ export function conv2dInference<D extends FloatDType = 'float32'>(
   x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
-  geometry: Int32Array,
+  geometry: Conv2dGeometry,
   norm: NormToFold | null,
   residual: Residual<D> | null,
   activation: ActivationName,
@@ -112,7 +114,7 @@ export function conv2dInference<D extends FloatDType = 'float32'>(
     handleOf(added),
     residual ? residual.expendable && !residual.tensor.storage.shared : false,
     activationCodes[activation],
-    geometry,
+    ...geometry,
   );
   return resultLike<Shape4D, D>(x, y);
 }

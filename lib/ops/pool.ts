@@ -1,6 +1,6 @@
 import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
-import { native } from '../native.js';
+import { native, type PoolGeometry } from '../native.js';
 import { checkOptions, type Padding, type Pair, pair, sides } from '../options.js';
 import { inputCheck, record } from '../record.js';
 import type { Shape4D, Tensor4D } from '../tensor.js';
@@ -24,12 +24,12 @@ export interface AvgPool2dOptions extends MaxPool2dOptions {
 }
 
 /** Kernel, stride and padding as the native side reads them. */
-function poolGeometry(name: string, kernelSize: Pair, options: MaxPool2dOptions): Int32Array {
+function poolGeometry(name: string, kernelSize: Pair, options: MaxPool2dOptions): PoolGeometry {
   const { stride = kernelSize, padding = 0 } = options;
   const [height, width] = pair(name, 'kernelSize', kernelSize, 1);
   const [strideH, strideW] = pair(name, 'stride', stride, 1);
   const [top, right, bottom, left] = sides(name, padding);
-  return Int32Array.of(height, width, strideH, strideW, top, right, bottom, left);
+  return [height, width, strideH, strideW, top, right, bottom, left];
 }
 
 /**
@@ -49,11 +49,11 @@ export function maxPool2d<D extends FloatDType = 'float32'>(
   checkOptions('maxPool2d', options, ['stride', 'padding']);
   const geometry = poolGeometry('maxPool2d', kernelSize, options);
   checks.maxPool2d(x);
-  const y = native.maxPool2d(x.handle, geometry);
+  const y = native.maxPool2d(x.handle, ...geometry);
   return record<Shape4D, D>('maxPool2d', y, [x], (save, output) => {
     const [savedX, savedY] = [save(x), save(output)];
     return (dy, [dx]) => {
-      if (dx) native.maxPool2dGrad(savedX.handle, savedY.handle, dy.handle, geometry, ...dx.target());
+      if (dx) native.maxPool2dGrad(savedX.handle, savedY.handle, dy.handle, ...dx.target(), ...geometry);
     };
   });
 }
@@ -80,9 +80,9 @@ export function avgPool2d<D extends FloatDType = 'float32'>(
   );
   const geometry = poolGeometry('avgPool2d', kernelSize, options);
   checks.avgPool2d(x);
-  const y = native.avgPool2d(x.handle, geometry, countIncludePad);
+  const y = native.avgPool2d(x.handle, countIncludePad, ...geometry);
   return record<Shape4D, D>('avgPool2d', y, [x], () => (dy, [dx]) => {
-    if (dx) native.avgPool2dGrad(dy.handle, geometry, countIncludePad, ...dx.target());
+    if (dx) native.avgPool2dGrad(dy.handle, countIncludePad, ...dx.target(), ...geometry);
   });
 }
 
