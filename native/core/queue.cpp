@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kMostQueued = 4096;                  // tasks
 constexpr size_t kMostHostBytes = size_t{256} << 20;  // held by queued tasks
-constexpr int kSpins = 2000;  // about 20 us: longer than JavaScript takes from one operator to the next
+constexpr int kSpins = 1000;  // some 10 us: longer than JavaScript takes from one operator to the next
 
 int64_t nanoseconds_now() {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
