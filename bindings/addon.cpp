@@ -31,17 +31,21 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));  // deleted with the environment
   bind_device_api(env, exports);
   bind_recording_api(env, exports);
-  // conv2d(x, weight, bias | null, geometry): handle
+  // conv2d(x, weight, bias | null, ...geometry): handle
   bind<[](const Tensor& x, const Tensor& w, const Tensor* bias, const Conv2dGeometry& g) {
     return conv2d(x, w, bias, nullptr, {}, Activation::None, g);
   }>(env, exports, "conv2d");
   // conv2dFused(x, weight, bias, normWeight, normBias, mean, variance, eps, residual, expendable, activation,
-  // geometry): handle
+  // ...geometry): handle
   bind<conv2d_fused>(env, exports, "conv2dFused");
-  // conv2dGradInput(dy, weight, geometry, dx, accumulate)
-  bind<conv2d_grad_input>(env, exports, "conv2dGradInput");
-  // conv2dGradWeight(x, dy, geometry, dweight, accumulate)
-  bind<conv2d_grad_weight>(env, exports, "conv2dGradWeight");
+  // conv2dGradInput(dy, weight, dx, accumulate, ...geometry)
+  bind<[](const Tensor& dy, const Tensor& w, Tensor& dx, GradMode mode, const Conv2dGeometry& g) {
+    conv2d_grad_input(dy, w, g, dx, mode);
+  }>(env, exports, "conv2dGradInput");
+  // conv2dGradWeight(x, dy, dweight, accumulate, ...geometry)
+  bind<[](const Tensor& x, const Tensor& dy, Tensor& dweight, GradMode mode, const Conv2dGeometry& g) {
+    conv2d_grad_weight(x, dy, g, dweight, mode);
+  }>(env, exports, "conv2dGradWeight");
   // activation(x, kind): handle
   bind<activation>(env, exports, "activation");
   // activationGrad(y, dy, kind, dx, accumulate)
@@ -62,14 +66,19 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<batch_norm_grad>(env, exports, "batchNormGrad");
   // biasGrad(dy, dbias, accumulate)
   bind<bias_grad>(env, exports, "biasGrad");
-  // maxPool2d(x, geometry): handle
+  // maxPool2d(x, ...geometry): handle
   bind<max_pool2d>(env, exports, "maxPool2d");
-  // maxPool2dGrad(x, y, dy, geometry, dx, accumulate)
-  bind<max_pool2d_grad>(env, exports, "maxPool2dGrad");
-  // avgPool2d(x, geometry, countIncludePad): handle
-  bind<avg_pool2d>(env, exports, "avgPool2d");
-  // avgPool2dGrad(dy, geometry, countIncludePad, dx, accumulate)
-  bind<avg_pool2d_grad>(env, exports, "avgPool2dGrad");
+  // maxPool2dGrad(x, y, dy, dx, accumulate, ...geometry)
+  bind<[](const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx, GradMode mode,
+          const PoolGeometry& g) { max_pool2d_grad(x, y, dy, g, dx, mode); }>(env, exports, "maxPool2dGrad");
+  // avgPool2d(x, countIncludePad, ...geometry): handle
+  bind<[](const Tensor& x, bool count_include_pad, const PoolGeometry& g) {
+    return avg_pool2d(x, g, count_include_pad);
+  }>(env, exports, "avgPool2d");
+  // avgPool2dGrad(dy, countIncludePad, dx, accumulate, ...geometry)
+  bind<[](const Tensor& dy, bool count_include_pad, Tensor& dx, GradMode mode, const PoolGeometry& g) {
+    avg_pool2d_grad(dy, g, count_include_pad, dx, mode);
+  }>(env, exports, "avgPool2dGrad");
   // adaptiveAvgPool2d(x, height, width): handle
   bind<adaptive_avg_pool2d>(env, exports, "adaptiveAvgPool2d");
   // adaptiveAvgPool2dGrad(dy, dx, accumulate)

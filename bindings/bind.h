@@ -25,7 +25,7 @@ napi_value convert_and_call(Arguments& arguments, Result (*function)(Parameters.
 template <auto Function>
 napi_value call(napi_env env, napi_callback_info info) {
   napi_value values[kMostArguments];
-  Arguments arguments{env, values, kMostArguments};
+  Arguments arguments{env, Environment::of(env), values, kMostArguments};
   void* name;
   napi_get_cb_info(env, info, &arguments.count, values, nullptr, &name);
   arguments.function = static_cast<const char*>(name);

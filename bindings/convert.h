@@ -16,6 +16,7 @@ namespace groupconv {
 // The arguments of one call; every conversion takes the next one (or the next few).
 struct Arguments {
   napi_env env;
+  Environment& environment;
   const napi_value* values;
   size_t count, next = 0;
   const char* function = "";
@@ -90,19 +91,19 @@ struct From<napi_value> {
 };
 template <>
 struct From<Environment&> {  // takes no argument
-  static Environment& read(Arguments& a) { return Environment::of(a.env); }
+  static Environment& read(Arguments& a) { return a.environment; }
 };
 
 // All tensors of one call are on one device.
 inline Tensor& tensor_of(Arguments& a, napi_value value) {
-  Environment& environment = Environment::of(a.env);
-  Tensor& tensor = environment.unwrap(value);
+  Tensor& tensor = a.environment.unwrap(value);
   if (!a.stream) {
     a.stream = &tensor.stream();
-    environment.use(*a.stream);
+    a.environment.use(*a.stream);
   }
-  require(a.stream == &tensor.stream(), ErrorCode::InvalidArgument, a.function, ": tensors on ",
-          a.stream->device(), " and ", tensor.stream().device());
+  if (a.stream != &tensor.stream())
+    fail(ErrorCode::InvalidArgument, a.function, ": tensors on ", a.stream->device(), " and ",
+         tensor.stream().device());
   return tensor;
 }
 template <>
@@ -133,7 +134,7 @@ template <class T>
 struct From<const std::vector<T>&> {
   static std::vector<T> read(Arguments& a) {
     const std::vector<napi_value> elements = elements_of(a.env, a.take());
-    Arguments inner{a.env, elements.data(), elements.size(), 0, a.function, a.stream};
+    Arguments inner{a.env, a.environment, elements.data(), elements.size(), 0, a.function, a.stream};
     std::vector<T> values;
     while (inner.next < inner.count) values.push_back(From<T>::read(inner));
     a.stream = inner.stream;
@@ -185,7 +186,8 @@ struct From<Residual> {  // tensor or null, expendable
     return {tensor, From<bool>::read(a)};
   }
 };
-// `Count` numbers of one Int32Array.
+// `Count` numbers of one Int32Array, whose memory V8 makes only when it is looked at here: not for what comes
+// often.
 template <size_t Count>
 struct From<std::array<int32_t, Count>> {
   static std::array<int32_t, Count> read(Arguments& a) {
@@ -200,17 +202,24 @@ struct From<std::array<int32_t, Count>> {
     return numbers;
   }
 };
+// `Count` numbers, one argument each.
+template <size_t Count>
+std::array<int32_t, Count> numbers_of(Arguments& a) {
+  std::array<int32_t, Count> numbers;
+  for (int32_t& number : numbers) number = From<int>::read(a);
+  return numbers;
+}
 template <>
 struct From<const Conv2dGeometry&> {  // stride, dilation, padding (top, right, bottom, left), groups
   static Conv2dGeometry read(Arguments& a) {
-    const auto n = From<std::array<int32_t, 9>>::read(a);
+    const auto n = numbers_of<9>(a);
     return {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}, n[8]};
   }
 };
 template <>
 struct From<const PoolGeometry&> {  // kernel, stride, padding (top, right, bottom, left)
   static PoolGeometry read(Arguments& a) {
-    const auto n = From<std::array<int32_t, 8>>::read(a);
+    const auto n = numbers_of<8>(a);
     return {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}};
   }
 };

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kSweepBytes = int64_t{8} << 20;  // of new tensors, while memory grows
 constexpr int64_t kMostSpares = 4096;
-constexpr napi_type_tag kTensorTag = {0x5c1f0b6d2e9a4c37, 0x91d8a3f64b07e2c5};
 
 void check(napi_env env, napi_status status) {
   if (status != napi_ok) throw Napi::Error::New(env);
@@ -25,6 +24,25 @@ struct Environment::Completion {
   std::unique_ptr<Error> error;
 };
 
+Handle* Handles::take() {
+  if (!free_) {
+    slabs_.push_back(std::make_unique<Handle[]>(kSlab));
+    for (size_t i = kSlab; i-- > 0;) give(&slabs_.back()[i]);
+  }
+  return std::exchange(free_, free_->next);
+}
+
+void Handles::give(Handle* handle) {
+  handle->next = free_;
+  free_ = handle;
+}
+
+bool Handles::has(const void* place) const {
+  return std::any_of(slabs_.begin(), slabs_.end(), [&](const auto& slab) {
+    return !std::less<>()(place, slab.get()) && std::less<>()(place, slab.get() + kSlab);
+  });
+}
+
 Environment::Environment(Napi::Env env) : env_(env) {
   completions_ = Completions::New(env, "groupconv", 0, 1, this);
   completions_.Unref(env);  // an idle stream must not keep the process alive
@@ -35,7 +53,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
 
 Environment::~Environment() {
   stop();
-  for (Handle* handle = handles_; handle; handle = handle->next) handle->tensor.reset();
+  handles_.each([](Handle& handle) { handle.tensor.reset(); });
 }
 
 Environment& Environment::of(napi_env env) {
@@ -99,7 +117,10 @@ napi_value Environment::wrap(TensorPtr tensor) {
     handle->tensor = std::move(tensor);
     return external;
   }
-  return make_external(new Handle{std::move(tensor), nullptr, nullptr, handles_, nullptr});
+  Handle* handle = handles_.take();
+  const napi_value external = make_external(handle);
+  handle->tensor = std::move(tensor);
+  return external;
 }
 
 int64_t Environment::bytes_in_use() const {
@@ -111,14 +132,14 @@ int64_t Environment::bytes_in_use() const {
 
 int64_t Environment::live_handles(const Stream& stream) const {
   int64_t count = 0;
-  for (const Handle* handle = handles_; handle; handle = handle->next)
-    if (handle->tensor && &handle->tensor->stream() == &stream) ++count;
+  handles_.each([&](const Handle& handle) { count += &handle.tensor->stream() == &stream; });
   return count;
 }
 
 void Environment::watch_growth(int64_t bytes) {
-  most_bytes_ = std::max(most_bytes_, bytes_in_use());
-  if (bytes_in_use() <= usual_most_bytes_) return;
+  const int64_t now = bytes_in_use();
+  most_bytes_ = std::max(most_bytes_, now);
+  if (now <= usual_most_bytes_) return;
   unswept_bytes_ += bytes;
   if (unswept_bytes_ > kSweepBytes) sweep();
   tell_v8();
@@ -137,7 +158,7 @@ void Environment::settle_memory() {
 }
 
 napi_value Environment::take_spare(Handle* handle) {
-  spares_ = handle->next_spare;
+  spares_ = handle->next;
   --spare_count_;
   napi_value external;
   uint32_t strong;
@@ -150,32 +171,19 @@ napi_value Environment::make_external(Handle* handle) {
   napi_value external;
   const auto finalise = [](napi_env env, void* data, void*) {
     auto* dead = static_cast<Handle*>(data);
-    Environment& self = Environment::of(env);
     dead->tensor.reset();
-    if (dead->previous)
-      dead->previous->next = dead->next;
-    else
-      self.handles_ = dead->next;
-    if (dead->next) dead->next->previous = dead->previous;
-    napi_delete_reference(env, dead->weak);
-    delete dead;
+    napi_delete_reference(env, std::exchange(dead->weak, nullptr));
+    Environment::of(env).handles_.give(dead);
   };
   check(env_, napi_create_external(env_, handle, finalise, nullptr, &external));
-  if (handles_) handles_->previous = handle;
-  handles_ = handle;
-  check(env_, napi_type_tag_object(env_, external, &kTensorTag));
   check(env_, napi_create_reference(env_, external, 0, &handle->weak));
   return external;
 }
 
 Handle* Environment::handle_of(napi_value value) {
-  napi_valuetype type;
-  bool ours = false;
-  check(env_, napi_typeof(env_, value, &type));
-  if (type == napi_external) check(env_, napi_check_object_type_tag(env_, value, &kTensorTag, &ours));
-  require(ours, ErrorCode::InvalidArgument, "expected a tensor");
-  void* data;
-  check(env_, napi_get_value_external(env_, value, &data));
+  void* data = nullptr;
+  const bool external = napi_get_value_external(env_, value, &data) == napi_ok;
+  require(external && handles_.has(data), ErrorCode::InvalidArgument, "expected a tensor");
   return static_cast<Handle*>(data);
 }
 
@@ -192,7 +200,7 @@ void Environment::release(napi_value value) {
   if (spare_count_ >= kMostSpares) return;
   uint32_t strong;
   check(env_, napi_reference_ref(env_, handle->weak, &strong));
-  handle->next_spare = spares_;
+  handle->next = spares_;
   spares_ = handle;
   ++spare_count_;
 }
@@ -200,11 +208,10 @@ void Environment::release(napi_value value) {
 void Environment::sweep() {
   unswept_bytes_ = 0;
   const Napi::HandleScope scope(env_);
-  for (Handle* handle = handles_; handle; handle = handle->next) {
-    if (!handle->tensor || !handle->weak) continue;
+  handles_.each([&](Handle& handle) {
     napi_value alive = nullptr;
-    if (napi_get_reference_value(env_, handle->weak, &alive) == napi_ok && !alive) handle->tensor.reset();
-  }
+    if (napi_get_reference_value(env_, handle.weak, &alive) == napi_ok && !alive) handle.tensor.reset();
+  });
 }
 
 napi_value Environment::settle_after_queue(Stream& stream, napi_value value) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/tensor.h"
 #include "napi_setup.h"
@@ -15,8 +16,27 @@ namespace groupconv {
 struct Handle {
   TensorPtr tensor;
   napi_ref weak = nullptr;  // reads empty once the handle is unreachable, before any finaliser runs
-  Handle *previous = nullptr, *next = nullptr;
-  Handle* next_spare = nullptr;
+  Handle* next = nullptr;   // in the list of those that are free, or spare
+};
+
+// An environment's handles, in slabs: a pointer is known for one of them by its place, without a look at any
+// memory.
+class Handles {
+ public:
+  Handle* take();
+  void give(Handle* handle);  // it has neither tensor nor reference
+  bool has(const void* place) const;
+  template <class Visit>
+  void each(const Visit& visit) const {
+    for (const auto& slab : slabs_)
+      for (size_t i = 0; i < kSlab; ++i)
+        if (slab[i].tensor) visit(slab[i]);
+  }
+
+ private:
+  static constexpr size_t kSlab = 2048;
+  std::vector<std::unique_ptr<Handle[]>> slabs_;
+  Handle* free_ = nullptr;
 };
 
 class Environment {
@@ -85,7 +105,7 @@ class Environment {
   Stream* recorded_ = nullptr;  // null until a tensor has decided
   Completions completions_;
   int waiting_ = 0;
-  Handle* handles_ = nullptr;
+  Handles handles_;
   // Released handles, held for the next tensors: what garbage collection leaves behind of a handle is freed
   // only when the event loop turns, so that a synchronous training loop would grow by some 40 KB a step.
   Handle* spares_ = nullptr;

@@ -28,32 +28,34 @@ function isParameter(tensor: AnyTensor): boolean {
 
 /** Where a module holds a tensor or a child: a field, or an element of an array in a field. */
 interface Slot<T> {
-  name: string;
-  value: T;
-  set(value: T): void;
+  readonly name: string;
+  readonly value: T;
+  readonly holder: Record<string, unknown>;
+  readonly key: string;
 }
 
-type Holder = Record<string, unknown>;
-
-function* slots(module: Module): Generator<Slot<unknown>> {
-  const holder = module as unknown as Holder;
-  for (const [name, value] of Object.entries(holder)) {
-    if (Array.isArray(value))
-      for (const [i, item] of value.entries())
-        yield { name: `${name}.${i}`, value: item, set: (to) => value.splice(i, 1, to) };
-    else yield { name, value, set: (to) => Object.assign(holder, { [name]: to }) };
-  }
+function slots(holder: object, path = ''): Slot<unknown>[] {
+  return Object.entries(holder).flatMap(([key, value]) => {
+    const name = path + key;
+    if (Array.isArray(value) && path === '') return slots(value, `${name}.`);
+    return { name, value, holder: holder as Record<string, unknown>, key };
+  });
 }
 /** The module's own parameters, then its own buffers. */
 function ownTensors(module: Module): Slot<AnyTensor>[] {
-  const own = [...slots(module)].filter((slot): slot is Slot<AnyTensor> => slot.value instanceof Tensor);
+  const own = slots(module).filter((slot): slot is Slot<AnyTensor> => slot.value instanceof Tensor);
   return [
     ...own.filter(({ value }) => isParameter(value)),
     ...own.filter(({ value }) => !isParameter(value)),
   ];
 }
 function ownChildren(module: Module): Slot<Module>[] {
-  return [...slots(module)].filter((slot): slot is Slot<Module> => slot.value instanceof Module);
+  return slots(module).filter((slot): slot is Slot<Module> => slot.value instanceof Module);
+}
+
+/** @internal What forward needs of children(), made faster: the modules in fields, in order; one may come twice. */
+export function modulesIn(module: Module): Module[] {
+  return Object.values(module).filter((value) => value instanceof Module);
 }
 
 const join = (path: string, name: string) => (path ? `${path}.${name}` : name);
@@ -186,7 +188,7 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
       parameters.add(after);
       after.requiresGrad = after.dtype === 'float32' && (before.requiresGrad || before.dtype !== 'float32');
     }
-    for (const { value, set } of places) set(moved.get(value) as AnyTensor);
+    for (const { value, holder, key } of places) holder[key] = moved.get(value);
     for (const before of moved.keys()) before.dispose();
     return this;
   }

@@ -16,6 +16,28 @@ export type DeviceIndex = number;
 /** 0 none, 1 relu, 2 relu6. */
 export type ActivationCode = 0 | 1 | 2;
 type Nullable = Handle | null;
+/** Numbers, one argument each: an array would cost more than the rest of the call. */
+export type Conv2dGeometry = readonly [
+  strideH: number,
+  strideW: number,
+  dilationH: number,
+  dilationW: number,
+  top: number,
+  right: number,
+  bottom: number,
+  left: number,
+  groups: number,
+];
+export type PoolGeometry = readonly [
+  kernelH: number,
+  kernelW: number,
+  strideH: number,
+  strideW: number,
+  top: number,
+  right: number,
+  bottom: number,
+  left: number,
+];
 
 /** The CUDA library, and what it found; texts are empty where there is nothing to say. */
 export interface CudaLibrary {
@@ -80,7 +102,7 @@ export interface Native {
   recordingBytes(recording: RecordingHandle): number;
   releaseRecording(recording: RecordingHandle): void;
 
-  conv2d(x: Handle, weight: Handle, bias: Nullable, geometry: Int32Array): Handle;
+  conv2d(x: Handle, weight: Handle, bias: Nullable, ...geometry: Conv2dGeometry): Handle;
   conv2dFused(
     x: Handle,
     weight: Handle,
@@ -93,10 +115,22 @@ export interface Native {
     residual: Nullable,
     expendable: boolean,
     activation: ActivationCode,
-    geometry: Int32Array,
+    ...geometry: Conv2dGeometry
   ): Handle;
-  conv2dGradInput(dy: Handle, weight: Handle, geometry: Int32Array, dx: Handle, accumulate: boolean): void;
-  conv2dGradWeight(x: Handle, dy: Handle, geometry: Int32Array, dweight: Handle, accumulate: boolean): void;
+  conv2dGradInput(
+    dy: Handle,
+    weight: Handle,
+    dx: Handle,
+    accumulate: boolean,
+    ...geometry: Conv2dGeometry
+  ): void;
+  conv2dGradWeight(
+    x: Handle,
+    dy: Handle,
+    dweight: Handle,
+    accumulate: boolean,
+    ...geometry: Conv2dGeometry
+  ): void;
   activation(x: Handle, kind: ActivationCode): Handle;
   activationGrad(y: Handle, dy: Handle, kind: ActivationCode, dx: Handle, accumulate: boolean): void;
   add(a: Handle, b: Handle, activation: ActivationCode): Handle;
@@ -146,22 +180,22 @@ export interface Native {
     accumulateBias: boolean,
   ): void;
   biasGrad(dy: Handle, dbias: Handle, accumulate: boolean): void;
-  maxPool2d(x: Handle, geometry: Int32Array): Handle;
+  maxPool2d(x: Handle, ...geometry: PoolGeometry): Handle;
   maxPool2dGrad(
     x: Handle,
     y: Handle,
     dy: Handle,
-    geometry: Int32Array,
     dx: Handle,
     accumulate: boolean,
+    ...geometry: PoolGeometry
   ): void;
-  avgPool2d(x: Handle, geometry: Int32Array, countIncludePad: boolean): Handle;
+  avgPool2d(x: Handle, countIncludePad: boolean, ...geometry: PoolGeometry): Handle;
   avgPool2dGrad(
     dy: Handle,
-    geometry: Int32Array,
     countIncludePad: boolean,
     dx: Handle,
     accumulate: boolean,
+    ...geometry: PoolGeometry
   ): void;
   adaptiveAvgPool2d(x: Handle, height: number, width: number): Handle;
   adaptiveAvgPool2dGrad(dy: Handle, dx: Handle, accumulate: boolean): void;

@@ -7,8 +7,12 @@ import { Storage } from './storage.js';
 import { type Shape, Tensor } from './tensor.js';
 
 type AnyTensor = Tensor<Shape, DType>;
-/** Tensors by their role, as the user knows it; null where an optional one is absent. */
-type Roles = Record<string, AnyTensor | null | undefined>;
+type MaybeTensor = AnyTensor | null | undefined;
+
+/** @internal What the native side takes for an optional tensor. */
+export function handleOf(tensor: { handle: Handle } | null | undefined): Handle | null {
+  return tensor?.handle ?? null;
+}
 
 /** @internal The tensor that an operator's native result is, of another's dtype and device. */
 export function resultLike<S extends Shape, D extends DType>(
@@ -47,59 +51,74 @@ export function record<S extends Shape, D extends FloatDType = 'float32'>(
 }
 
 /**
- * Checks at the door of an operator that its tensors are usable: activations of a floating-point dtype (the device then
- * says whether it computes in it), parameters and statistics of float32, and all on one device.
- * @throws INVALID_ARGUMENT (no tensor, several devices), DISPOSED, UNSUPPORTED (dtype)
+ * Makes the check at the door of an operator, which takes its tensors in the order of their roles (activations first,
+ * null where an optional one is absent): whether they are usable, activations of a floating-point dtype (the device then
+ * says whether it computes in it), parameters and statistics of float32, and all on one device. The check throws
+ * INVALID_ARGUMENT (no tensor, several devices), DISPOSED, UNSUPPORTED (dtype).
  */
-export function checkInputs(name: string, activations: Roles, parameters: Roles = {}): void {
-  // for … in: these loops run at every operator, and lists of entries would be made anew each time.
-  for (const role in activations) {
-    const tensor = activations[role];
-    if (!isUsable(name, role, tensor)) continue;
+export function inputCheck(
+  name: string,
+  activations: readonly string[],
+  parameters: readonly string[] = [],
+): (...tensors: MaybeTensor[]) => void {
+  const roles = [...activations, ...parameters];
+  return (...tensors) => {
+    // It runs at every call of every operator: what is wrong is only looked for where something is.
+    if (!areFit(tensors, activations.length)) explain(name, roles, activations.length, tensors);
+  };
+}
+
+function areFit(tensors: readonly MaybeTensor[], activations: number): boolean {
+  let device: Device | undefined;
+  for (let i = 0; i < tensors.length; i++) {
+    const tensor = tensors[i];
+    if (tensor === null || tensor === undefined) continue;
+    if (!(tensor instanceof Tensor) || tensor.disposed) return false;
+    if (tensor.dtype !== 'float32' && (i >= activations || !isFloatDType(tensor.dtype))) return false;
+    device ??= tensor.device;
+    if (tensor.device !== device) return false;
+  }
+  return true;
+}
+
+function explain(
+  name: string,
+  roles: readonly string[],
+  activations: number,
+  tensors: readonly MaybeTensor[],
+): void {
+  for (const [i, tensor] of tensors.entries()) {
+    const role = roles[i];
+    if (tensor === null || tensor === undefined) continue;
+    check(tensor instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: ${role} is not a tensor`);
+    check(!tensor.disposed, 'DISPOSED', () => `${name}: ${role} has been disposed`);
     check(
-      isFloatDType(tensor.dtype),
+      i >= activations || isFloatDType(tensor.dtype),
       'UNSUPPORTED',
       () => `${name}: ${role} is ${tensor.dtype}, a dtype of floating point is needed`,
     );
-  }
-  for (const role in parameters) {
-    const tensor = parameters[role];
-    if (!isUsable(name, role, tensor)) continue;
     check(
-      tensor.dtype === 'float32',
+      i < activations || tensor.dtype === 'float32',
       'UNSUPPORTED',
       () => `${name}: ${role} is ${tensor.dtype}; it stays float32, whatever dtype activations have`,
     );
   }
-  checkOneDevice(name, activations, parameters);
-}
-
-/** Whether there is one; a tensor that is there must be usable. */
-function isUsable(name: string, role: string, tensor: AnyTensor | null | undefined): tensor is AnyTensor {
-  if (tensor === null || tensor === undefined) return false;
-  check(tensor instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: ${role} is not a tensor`);
-  check(!tensor.disposed, 'DISPOSED', () => `${name}: ${role} has been disposed`);
-  return true;
+  checkOneDevice(name, roles, tensors);
 }
 
 /** @internal @throws INVALID_ARGUMENT, naming both, when two of the tensors are on different devices */
-export function checkOneDevice(name: string, ...groups: Roles[]): void {
-  let first: AnyTensor | null = null;
-  let firstRole = '';
-  for (const group of groups)
-    for (const role in group) {
-      const tensor = group[role];
-      if (!tensor) continue;
-      if (first === null) {
-        first = tensor;
-        firstRole = role;
-      }
-      const { device } = first;
-      check(
-        tensor.device === device,
-        'INVALID_ARGUMENT',
-        () =>
-          `${name}: ${firstRole} is on ${device}, ${role} on ${tensor.device}; to(device) moves tensors and modules`,
-      );
-    }
+export function checkOneDevice(
+  name: string,
+  roles: readonly string[],
+  tensors: readonly MaybeTensor[],
+): void {
+  const first = tensors.findIndex(Boolean);
+  const device = tensors[first]?.device;
+  for (const [i, tensor] of tensors.entries())
+    check(
+      !tensor || tensor.device === device,
+      'INVALID_ARGUMENT',
+      () =>
+        `${name}: ${roles[first]} is on ${device}, ${roles[i]} on ${tensor?.device}; to(device) moves tensors and modules`,
+    );
 }

@@ -1,20 +1,41 @@
 import { check } from './errors.js';
 
 interface Disposable {
+  readonly disposed: boolean;
   dispose(): void;
 }
 
-/** The tensors made in each open scope, innermost last. */
-const open: Set<Disposable>[] = [];
+/** The tensors made in one scope, in order. Those that are disposed of stay until it has doubled: nobody searches. */
+class Scope {
+  #items: Disposable[] = [];
+  #most = 1024;
+
+  add(item: Disposable): void {
+    if (this.#items.length === this.#most) {
+      this.#items = this.#items.filter(({ disposed }) => !disposed);
+      this.#most = Math.max(this.#most, 2 * this.#items.length);
+    }
+    this.#items.push(item);
+  }
+  /** Whether it was here. From the end: what is taken out was mostly just made. */
+  delete(item: Disposable): boolean {
+    const at = this.#items.lastIndexOf(item);
+    if (at < 0) return false;
+    if (at === this.#items.length - 1) this.#items.pop();
+    else this.#items.splice(at, 1);
+    return true;
+  }
+  dispose(): void {
+    for (const item of this.#items) item.dispose();
+  }
+}
+
+/** Innermost last. */
+const open: Scope[] = [];
 
 /** @internal Called by every new tensor. */
 export function track(item: Disposable): void {
   open.at(-1)?.add(item);
-}
-
-/** @internal Called when a tensor is disposed of. */
-export function untrack(item: Disposable): void {
-  for (const scope of open) scope.delete(item);
 }
 
 /**
@@ -22,19 +43,21 @@ export function untrack(item: Disposable): void {
  * optimiser state are kept like this.
  */
 export function keep<T extends Disposable>(item: T): T {
-  untrack(item);
+  for (let at = open.length; at-- > 0 && !open[at]?.delete(item); );
   return item;
 }
 
 /** Calls visit for every disposable in a result: itself, or in arrays, maps and plain objects. */
-function eachIn(value: unknown, visit: (item: Disposable) => void, seen = new Set<unknown>()): void {
-  if (value === null || typeof value !== 'object' || seen.has(value)) return;
-  seen.add(value);
+function eachIn(value: unknown, visit: (item: Disposable) => void, seen?: Set<unknown>): void {
+  if (value === null || typeof value !== 'object') return;
   if (typeof (value as Disposable).dispose === 'function') visit(value as Disposable);
-  else if (value instanceof Map) for (const item of value.values()) eachIn(item, visit, seen);
-  else if (Symbol.iterator in value && !ArrayBuffer.isView(value))
-    for (const item of value as Iterable<unknown>) eachIn(item, visit, seen);
-  else if (!ArrayBuffer.isView(value)) for (const item of Object.values(value)) eachIn(item, visit, seen);
+  else if (!ArrayBuffer.isView(value) && !seen?.has(value)) eachInside(value, visit, seen ?? new Set());
+}
+function eachInside(value: object, visit: (item: Disposable) => void, seen: Set<unknown>): void {
+  seen.add(value);
+  const items =
+    value instanceof Map ? value.values() : Symbol.iterator in value ? value : Object.values(value);
+  for (const item of items as Iterable<unknown>) eachIn(item, visit, seen);
 }
 
 /**
@@ -52,7 +75,7 @@ export function scope<T>(fn: () => T): T {
 
 /** @internal `scope`, which also tells what was made inside and returned; nobody has it yet. */
 export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disposable[]] {
-  const made = new Set<Disposable>();
+  const made = new Scope();
   open.push(made);
   const returned: Disposable[] = [];
   let result: T;
@@ -66,11 +89,11 @@ export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disp
       `${name}: the function must be synchronous; read values with \`await\` outside of it`,
     );
     eachIn(result, (item) => {
-      if (made.delete(item)) returned.push(item);
+      if (!item.disposed && made.delete(item)) returned.push(item);
     });
   } finally {
     open.pop();
-    for (const item of made) item.dispose();
+    made.dispose();
   }
   return [result, returned];
 }

@@ -4,7 +4,7 @@ import { type DType, dtypeCode, isDType, isFloatDType, type TypedArrayOf } from 
 import { check } from './errors.js';
 import { type Handle, native } from './native.js';
 import { noteGradient, refuseReading } from './recording.js';
-import { keep, track, untrack } from './scope.js';
+import { keep, track } from './scope.js';
 import { Storage } from './storage.js';
 
 export type Shape = readonly number[];
@@ -259,7 +259,6 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    untrack(this);
     this.#storage.release();
     this.#node?.release();
     this.#grad?.dispose();

@@ -177,6 +177,22 @@ test.serial('scope disposes of what is not returned; keep and gradients stay', a
   t.is(memory().tensors, before);
 });
 
+test.serial('a scope of thousands of tensors loses none, whether or not they are disposed of', async (t) => {
+  const before = (await settled()).tensors;
+  const [first, kept, last] = scope(() => {
+    const early = ones([1]);
+    const held = ones([1]);
+    for (let i = 0; i < 5000; i++) {
+      const made = ones([1]);
+      if (i % 3) made.dispose();
+    }
+    return [early, keep(held), ones([1])] as const;
+  });
+  t.is(memory().tensors, before + 3);
+  for (const tensor of [first, kept, last]) tensor.dispose();
+  t.is(memory().tensors, before);
+});
+
 test.serial('devices, default device, threads', async (t) => {
   t.is(devices()[0]?.device, 'cpu');
   const cuda = devices()[1];

@@ -3,7 +3,7 @@
 import { deviceIndex } from '../../lib/device.js';
 import type { Device, DType } from '../../lib/index.js';
 import { randn, scope, setAllowTF32, type Tensor, type Tensor4D } from '../../lib/index.js';
-import { type Handle, native } from '../../lib/native.js';
+import { type Conv2dGeometry, type Handle, native } from '../../lib/native.js';
 import { type Layer, multiplyAdds, outputExtents } from '../shapes.js';
 import type { KernelRow, Pass, Precision } from './rows.js';
 import { type Effort, timeReplayed } from './timing.js';
@@ -69,17 +69,15 @@ function operandsOf({ layer, batch, precision, pass }: KernelCase, sets: number,
 /** One run of the pass on each set; results of forward take turns, too, so that no cache holds them either. */
 function roundOf({ layer, pass }: KernelCase, sets: readonly Operands[], weight: Tensor, dweight: Tensor) {
   const { stride, dilation, padding, groups } = layer;
-  const geometry = Int32Array.of(
-    ...[stride, stride, dilation, dilation],
-    ...[padding, padding, padding, padding, groups],
-  );
+  const pads = [padding, padding, padding, padding] as const;
+  const geometry: Conv2dGeometry = [stride, stride, dilation, dilation, ...pads, groups];
   return () => {
     const results: Handle[] = [];
     for (const { x, dy, dx } of sets) {
-      if (pass === 'forward') results.push(native.conv2d(x.handle, weight.handle, null, geometry));
+      if (pass === 'forward') results.push(native.conv2d(x.handle, weight.handle, null, ...geometry));
       else if (pass === 'gradInput')
-        native.conv2dGradInput(dy.handle, weight.handle, geometry, dx.handle, false);
-      else native.conv2dGradWeight(x.handle, dy.handle, geometry, dweight.handle, false);
+        native.conv2dGradInput(dy.handle, weight.handle, dx.handle, false, ...geometry);
+      else native.conv2dGradWeight(x.handle, dy.handle, dweight.handle, false, ...geometry);
     }
     for (const result of results) native.release(result);
   };

@@ -33,8 +33,8 @@ async function cudnnRate(
     const x = scope(() => randn([1, extent, extent / 8, 8], { device }).to(dtypeOf(precision)));
     const weight = randn([extent, extent, 1, 1], { device });
     tensors.push(x as Tensor, weight as unknown as Tensor);
-    const geometry = Int32Array.of(1, 1, 1, 1, 0, 0, 0, 0, 1);
-    const product = () => native.release(native.conv2d(x.handle, weight.handle, null, geometry));
+    const product = () =>
+      native.release(native.conv2d(x.handle, weight.handle, null, 1, 1, 1, 1, 0, 0, 0, 0, 1));
     const { min } = await timeOnDevice(device, product, effort);
     return { precision, by: 'cuDNN, 1x1 convolution', teraflops: (2 * extent ** 3) / min / 1e12 };
   } catch (error) {

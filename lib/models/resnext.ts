@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 import { torchvisionKey } from '../io/torchvision.js';
-import { Module } from '../module.js';
+import { Module, modulesIn } from '../module.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
 import { Bottleneck } from '../modules/bottleneck.js';
 import { runChain } from '../modules/chain.js';
@@ -126,7 +126,7 @@ export class ResNeXt extends Module {
   override forward(x: Tensor4D): Tensor2D {
     const { classifier } = this;
     using features = runChain(
-      this.children().filter((child) => child !== classifier),
+      modulesIn(this).filter((child) => child !== classifier),
       x,
     );
     using flat = flatten(features);

@@ -51,10 +51,15 @@ function run(module: Module, x: Tensor, given: boolean): Tensor {
 /** What follows the last module: activation(last + residual). */
 interface Tail {
   /** Made when it is needed, which is late: the less lives at once. `last`: nobody needs the chain's input after it. */
-  residual: (last: boolean) => Residual | null;
-  activation: ActivationName;
+  residual(last: boolean): Residual | null;
+  readonly activation: ActivationName;
 }
-const bare: Tail = { residual: () => null, activation: 'none' };
+const residual = () => null;
+const activations = {
+  none: { residual, activation: 'none' },
+  relu: { residual, activation: 'relu' },
+  relu6: { residual, activation: 'relu6' },
+} as const satisfies Record<ActivationName, Tail>;
 
 interface Place {
   chain: readonly Module[];
@@ -73,14 +78,14 @@ interface Step {
   next: number;
 }
 
-const records = (...tensors: (Tensor | null)[]) =>
-  isRecording() && tensors.some((tensor) => tensor?.requiresGrad);
+const requireGrad = (...tensors: (Tensor | null | undefined)[]) =>
+  tensors.some((tensor) => tensor?.requiresGrad);
 
 /** What follows `next`: the tail where the chain ends, else an activation, else nothing. */
 function epilogue({ chain, tail }: Place, next: number): { store: Tail; next: number } {
-  if (next === chain.length) return { store: tail ?? bare, next };
+  if (next === chain.length) return { store: tail ?? activations.none, next };
   const activation = activationOf(chain[next]);
-  return activation ? { store: { ...bare, activation }, next: next + 1 } : { store: bare, next };
+  return activation ? { store: activations[activation], next: next + 1 } : { store: activations.none, next };
 }
 
 /** Runs a step that adds the residual; nobody needs it afterwards. */
@@ -97,9 +102,12 @@ function convolution(place: Place, conv: Conv2d): Step {
   const following = chain[at + 1];
   const norm = isStock(following, BatchNorm2d) && following.usesRunningStatistics ? following : null;
   const { store, next } = epilogue(place, norm ? at + 2 : at + 1);
-  const parameters = [conv.weight, conv.bias, norm?.weight ?? null, norm?.bias ?? null];
   // The tail belongs to a BatchNorm that is last: before one that can't be folded, a convolution stands alone.
-  if (records(x, ...parameters) || records(store.residual(!place.first)?.tensor ?? null))
+  if (
+    isRecording() &&
+    (requireGrad(x, conv.weight, conv.bias, norm?.weight, norm?.bias) ||
+      requireGrad(store.residual(!place.first)?.tensor))
+  )
     return { y: conv.forward(x), next: at + 1 };
   const y = adding(place, store, (residual) =>
     conv2dInference(
@@ -156,6 +164,26 @@ export function runChain(
   });
 }
 
+/** What a residual block adds to its residual function. */
+class Shortcut implements Tail {
+  #made: Residual | null = null;
+
+  constructor(
+    readonly module: Module | null,
+    readonly x: Tensor4D,
+    readonly given: boolean,
+    readonly activation: ActivationName,
+  ) {}
+
+  residual(last: boolean): Residual | null {
+    const { module, x, given } = this;
+    if (!module || this.#made) return this.#made;
+    const tensor = run(module, x, given && last) as Tensor4D;
+    this.#made = { tensor, expendable: tensor !== x || (given && last) };
+    return this.#made;
+  }
+}
+
 /** activation(residual(x) + shortcut(x)), of a residual block; without a shortcut activation(residual(x)). @internal */
 export function runResidual(
   residual: readonly Module[],
@@ -166,17 +194,10 @@ export function runResidual(
 ): Tensor4D {
   return scope(() => {
     const kind = activationOf(activation);
-    let made: Residual | null = null;
-    const other = (last: boolean): Residual | null => {
-      if (!shortcut || made) return made;
-      const tensor = run(shortcut, x, given && last) as Tensor4D;
-      made = { tensor, expendable: tensor !== x || (given && last) };
-      return made;
-    };
-    if (kind && isStock(residual.at(-1), BatchNorm2d))
-      return runChain(residual, x, { tail: { residual: other, activation: kind } }) as Tensor4D;
+    const tail = new Shortcut(shortcut, x, given, kind ?? 'none');
+    if (kind && isStock(residual.at(-1), BatchNorm2d)) return runChain(residual, x, { tail }) as Tensor4D;
     const y = runChain(residual, x) as Tensor4D;
-    const shortcutOfX = other(true);
-    return activation.forward(shortcutOfX ? add(y, shortcutOfX.tensor) : y) as Tensor4D;
+    const added = tail.residual(true);
+    return activation.forward(added ? add(y, added.tensor) : y) as Tensor4D;
   });
 }

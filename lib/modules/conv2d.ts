@@ -1,5 +1,6 @@
 import { check } from '../errors.js';
 import { Module, parameter } from '../module.js';
+import type { Conv2dGeometry } from '../native.js';
 import { conv2dGeometry, conv2dWith } from '../ops/conv2d.js';
 import { checkOptions, count, type Padding, type Pair, pair } from '../options.js';
 import type { Tensor1D, Tensor4D } from '../tensor.js';
@@ -24,8 +25,7 @@ export interface Conv2dModuleOptions {
 export class Conv2d extends Module {
   readonly weight: Tensor4D;
   readonly bias: Tensor1D | null;
-  /** @internal Stride, dilation, padding and groups as the native side reads them. */
-  readonly geometry: Int32Array;
+  readonly #geometry: Conv2dGeometry;
 
   /** @throws INVALID_ARGUMENT when groups doesn't divide the channels, or for an option that isn't one */
   constructor(
@@ -39,7 +39,7 @@ export class Conv2d extends Module {
     const { bias = true, ...geometry } = options;
     count('Conv2d', 'inChannels', inChannels);
     count('Conv2d', 'outChannels', outChannels);
-    this.geometry = conv2dGeometry('Conv2d', geometry);
+    this.#geometry = conv2dGeometry('Conv2d', geometry);
     const groups = geometry.groups ?? 1;
     check(
       inChannels % groups === 0 && outChannels % groups === 0,
@@ -49,6 +49,11 @@ export class Conv2d extends Module {
     const shape = [outChannels, inChannels / groups, ...pair('Conv2d', 'kernelSize', kernelSize, 1)] as const;
     this.weight = parameter(kaimingNormal(shape));
     this.bias = bias ? parameter(uniform([outChannels], 1 / Math.sqrt(fanIn(shape)))) : null;
+  }
+
+  /** @internal Stride, dilation, padding and groups as the native side reads them. */
+  get geometry(): Conv2dGeometry {
+    return this.#geometry;
   }
 
   /** [N, inChannels, H, W] to [N, outChannels, P, Q], see {@link conv2d}. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */

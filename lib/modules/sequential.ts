@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import { Module } from '../module.js';
+import { Module, modulesIn } from '../module.js';
 import type { Tensor } from '../tensor.js';
 import { consuming, isStock, runChain } from './chain.js';
 
@@ -32,10 +32,10 @@ export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor>
 
   /** The number of modules. */
   get length(): number {
-    return this.steps(false).length;
+    return modulesIn(this).length;
   }
   [Symbol.iterator](): Iterator<Module> {
-    return this.steps(false)[Symbol.iterator]();
+    return modulesIn(this)[Symbol.iterator]();
   }
 
   override forward(x: In): Out {
@@ -43,14 +43,10 @@ export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor>
   }
 
   /** @internal The modules in order (one may stand in it twice), those of inner Sequentials in their place. */
-  steps(deep = true, into: Module[] = []): Module[] {
-    // Not Object.values: it makes an array of every field, and that in every forward.
-    for (const key in this) {
-      const child: unknown = this[key];
-      if (!(child instanceof Module)) continue;
-      if (deep && isStock(child, Sequential)) child.steps(true, into);
+  steps(into: Module[] = []): Module[] {
+    for (const child of modulesIn(this))
+      if (isStock(child, Sequential)) child.steps(into);
       else into.push(child);
-    }
     return into;
   }
 }

@@ -1,9 +1,8 @@
 import { type ActivationName, activationCodes } from '../activation.js';
 import { emptyLike } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
 import { native } from '../native.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
 
 /**
@@ -17,18 +16,15 @@ export function add<S extends Shape, D extends FloatDType = 'float32'>(
   return addActivated(a, b, 'none');
 }
 
+const checkAdd = inputCheck('add', ['a', 'b']);
+
 /** activation(a + b) in one pass: the end of a residual block. @internal */
 export function addActivated<S extends Shape, D extends FloatDType = 'float32'>(
   a: Tensor<S, D>,
   b: Tensor<S, NoInfer<D>>,
   activation: ActivationName,
 ): Tensor<S, D> {
-  checkInputs('add', { a, b });
-  check(
-    String(a.shape) === String(b.shape),
-    'INVALID_SHAPE',
-    () => `add: a [${a.shape.join(', ')}] and b [${b.shape.join(', ')}] must have equal shapes`,
-  );
+  checkAdd(a, b);
   const kind = activationCodes[activation];
   return record<S, D>('add', native.add(a.handle, b.handle, kind), [a, b], (save, output) => {
     if (activation === 'none')

@@ -4,7 +4,7 @@ import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
-import { checkInputs, record } from '../record.js';
+import { handleOf, inputCheck, record } from '../record.js';
 import { Storage } from '../storage.js';
 import type { Shape, Shape2D, Shape4D, Tensor, Tensor1D } from '../tensor.js';
 
@@ -39,12 +39,25 @@ export function batchNorm<S extends Shape4D | Shape2D, D extends FloatDType = 'f
   x: Tensor<S, D>,
   options: BatchNormOptions = {},
 ): Tensor<S, D> {
+  checkOptions('batchNorm', options, known);
   return batchNormActivated(x, options, null, 'none');
 }
 
-const handleOf = (tensor: { handle: Handle } | null) => tensor?.handle ?? null;
+const checkBatchNorm = inputCheck(
+  'batchNorm',
+  ['x', 'residual'],
+  ['weight', 'bias', 'runningMean', 'runningVar'],
+);
 const targetOf = (slot: GradSlot | null | undefined): [Handle | null, boolean] =>
   slot?.target() ?? [null, false];
+
+function checkFinite(name: string, value: number): void {
+  check(
+    Number.isFinite(value),
+    'INVALID_ARGUMENT',
+    () => `batchNorm: ${name} is a finite number, found ${value}`,
+  );
+}
 
 /** activation(batchNorm(x) + residual) in the same passes over memory. @internal */
 export function batchNormActivated<S extends Shape4D | Shape2D, D extends FloatDType = 'float32'>(
@@ -53,21 +66,16 @@ export function batchNormActivated<S extends Shape4D | Shape2D, D extends FloatD
   residual: Tensor<S, D> | null,
   activation: ActivationName,
 ): Tensor<S, D> {
-  checkOptions('batchNorm', options, known);
   const { training = false, momentum = 0.1, eps = 1e-5 } = options;
   const { weight = null, bias = null, runningMean = null, runningVar = null } = options;
-  checkInputs('batchNorm', { x, residual }, { weight, bias, runningMean, runningVar });
+  checkBatchNorm(x, residual, weight, bias, runningMean, runningVar);
   check(
     typeof training === 'boolean',
     'INVALID_ARGUMENT',
     () => `batchNorm: training is a boolean, found ${training}`,
   );
-  for (const [name, value] of Object.entries({ momentum, eps }))
-    check(
-      Number.isFinite(value),
-      'INVALID_ARGUMENT',
-      () => `batchNorm: ${name} is a finite number, found ${value}`,
-    );
+  checkFinite('momentum', momentum);
+  checkFinite('eps', eps);
   check(
     (runningMean === null) === (runningVar === null),
     'INVALID_ARGUMENT',

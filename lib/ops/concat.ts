@@ -2,9 +2,11 @@ import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { count } from '../options.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import { Storage } from '../storage.js';
 import type { Shape, Tensor } from '../tensor.js';
+
+const checkSplit = inputCheck('split', ['x']);
 
 /** The axis counted from the front. @throws INVALID_ARGUMENT */
 function axisOf(name: string, axis: number, rank: number): number {
@@ -34,7 +36,10 @@ export function concat<S extends Shape, D extends FloatDType = 'float32'>(
     'INVALID_ARGUMENT',
     'concat: expected a list of at least one tensor',
   );
-  checkInputs('concat', Object.fromEntries(tensors.map((x, i) => [`tensor ${i}`, x])));
+  inputCheck(
+    'concat',
+    tensors.map((_, i) => `tensor ${i}`),
+  )(...tensors);
   const inputs = tensors as unknown as readonly [Tensor<S, D>, ...Tensor<S, D>[]];
   const along = axisOf('concat', axis, inputs[0].rank);
   const extents = tensors.map((x) => x.shape[along] ?? 0);
@@ -68,7 +73,7 @@ export function split<S extends Shape, D extends FloatDType = 'float32'>(
   sizes: number | readonly number[],
   axis = 1,
 ): Tensor<SameRank<S>, D>[] {
-  checkInputs('split', { x });
+  checkSplit(x);
   const along = axisOf('split', axis, x.rank);
   const extent = x.shape[along] ?? 0;
   const extents = typeof sizes === 'number' ? evenly(extent, count('split', 'size', sizes)) : sizes;

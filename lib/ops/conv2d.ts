@@ -1,8 +1,8 @@
 import { type ActivationName, activationCodes } from '../activation.js';
 import type { FloatDType } from '../dtype.js';
-import { type Handle, native } from '../native.js';
+import { type Conv2dGeometry, native } from '../native.js';
 import { checkOptions, count, type Padding, type Pair, pair, sides } from '../options.js';
-import { checkInputs, record, resultLike } from '../record.js';
+import { handleOf, inputCheck, record, resultLike } from '../record.js';
 import type { Shape4D, Tensor1D, Tensor4D } from '../tensor.js';
 
 export interface Conv2dOptions {
@@ -17,14 +17,13 @@ export interface Conv2dOptions {
 }
 
 /** @internal Stride, dilation, padding and groups as the native side reads them. */
-export function conv2dGeometry(name: string, options: Omit<Conv2dOptions, 'bias'>): Int32Array {
+export function conv2dGeometry(name: string, options: Omit<Conv2dOptions, 'bias'>): Conv2dGeometry {
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  return Int32Array.of(
-    ...pair(name, 'stride', stride, 1),
-    ...pair(name, 'dilation', dilation, 1),
-    ...sides(name, padding),
-    count(name, 'groups', groups),
-  );
+  const [strideH, strideW] = pair(name, 'stride', stride, 1);
+  const [dilationH, dilationW] = pair(name, 'dilation', dilation, 1);
+  const [top, right, bottom, left] = sides(name, padding);
+  count(name, 'groups', groups);
+  return [strideH, strideW, dilationH, dilationW, top, right, bottom, left, groups];
 }
 
 /**
@@ -45,21 +44,26 @@ export function conv2d<D extends FloatDType = 'float32'>(
   return conv2dWith(x, weight, options.bias ?? null, conv2dGeometry('conv2d', options));
 }
 
+const checkConv2d = inputCheck('conv2d', ['x', 'residual'], ['weight', 'bias']);
+const checkNorm = inputCheck('batchNorm', ['x'], ['weight', 'bias', 'runningMean', 'runningVar']);
+
 /** @internal conv2d with its geometry already read. */
 export function conv2dWith<D extends FloatDType = 'float32'>(
   x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
-  geometry: Int32Array,
+  geometry: Conv2dGeometry,
 ): Tensor4D<D> {
-  checkInputs('conv2d', { x }, { weight, bias });
-  const y = native.conv2d(x.handle, weight.handle, bias?.handle ?? null, geometry);
+  checkConv2d(x, null, weight, bias);
+  const y = native.conv2d(x.handle, weight.handle, handleOf(bias), ...geometry);
   return record<Shape4D, D>('conv2d', y, [x, weight, bias], (save) => {
     const savedX = weight.requiresGrad ? save(x) : null;
     const savedWeight = x.requiresGrad ? save(weight) : null;
     return (dy, [dx, dweight, dbias]) => {
-      if (dx && savedWeight) native.conv2dGradInput(dy.handle, savedWeight.handle, geometry, ...dx.target());
-      if (dweight && savedX) native.conv2dGradWeight(savedX.handle, dy.handle, geometry, ...dweight.target());
+      if (dx && savedWeight)
+        native.conv2dGradInput(dy.handle, savedWeight.handle, ...dx.target(), ...geometry);
+      if (dweight && savedX)
+        native.conv2dGradWeight(savedX.handle, dy.handle, ...dweight.target(), ...geometry);
       if (dbias) native.biasGrad(dy.handle, ...dbias.target());
     };
   });
@@ -90,31 +94,27 @@ export function conv2dInference<D extends FloatDType = 'float32'>(
   x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
-  geometry: Int32Array,
+  geometry: Conv2dGeometry,
   norm: NormToFold | null,
   residual: Residual<D> | null,
   activation: ActivationName,
 ): Tensor4D<D> {
   const added = residual?.tensor ?? null;
-  const handle = (tensor: { handle: Handle } | null | undefined) => tensor?.handle ?? null;
-  checkInputs('conv2d', { x, residual: added }, { weight, bias });
-  if (norm) {
-    const { weight: normWeight, bias: normBias, runningMean, runningVar } = norm;
-    checkInputs('batchNorm', { x }, { weight: normWeight, bias: normBias, runningMean, runningVar });
-  }
+  checkConv2d(x, added, weight, bias);
+  if (norm) checkNorm(x, norm.weight, norm.bias, norm.runningMean, norm.runningVar);
   const y = native.conv2dFused(
     x.handle,
     weight.handle,
-    handle(bias),
-    handle(norm?.weight),
-    handle(norm?.bias),
-    handle(norm?.runningMean),
-    handle(norm?.runningVar),
+    handleOf(bias),
+    handleOf(norm?.weight),
+    handleOf(norm?.bias),
+    handleOf(norm?.runningMean),
+    handleOf(norm?.runningVar),
     norm?.eps ?? 0,
-    handle(added),
+    handleOf(added),
     residual ? residual.expendable && !residual.tensor.storage.shared : false,
     activationCodes[activation],
-    geometry,
+    ...geometry,
   );
   return resultLike<Shape4D, D>(x, y);
 }

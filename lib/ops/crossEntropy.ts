@@ -3,9 +3,11 @@ import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
-import { checkInputs, checkOneDevice, record } from '../record.js';
+import { checkOneDevice, inputCheck, record } from '../record.js';
 import type { Storage } from '../storage.js';
 import { type Scalar, Tensor, type Tensor0D, type Tensor1D, type Tensor2D } from '../tensor.js';
+
+const checkLogits = inputCheck('crossEntropy', ['logits']);
 
 export interface CrossEntropyOptions {
   /** The part of the target that is spread evenly over all classes, from 0 to 1; 0 by default. */
@@ -35,9 +37,9 @@ export function crossEntropy<D extends FloatDType = 'float32'>(
     'INVALID_ARGUMENT',
     () => `crossEntropy: labelSmoothing is a number from 0 to 1, found ${labelSmoothing}`,
   );
-  checkInputs('crossEntropy', { logits });
+  checkLogits(logits);
   check(labels instanceof Tensor, 'INVALID_ARGUMENT', 'crossEntropy: labels is not a tensor');
-  checkOneDevice('crossEntropy', { logits, labels });
+  checkOneDevice('crossEntropy', ['logits', 'labels'], [logits, labels]);
   const loss = native.crossEntropy(logits.handle, labels.handle, labelSmoothing);
   const backward = (save: (value: Tensor2D<D> | Storage) => Storage): Backward => {
     const [savedLogits, savedLabels] = [save(logits), save(labels.storage)];

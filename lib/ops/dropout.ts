@@ -3,9 +3,11 @@ import { check } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { feedPosition } from '../random.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import { Storage } from '../storage.js';
 import type { Shape, Tensor } from '../tensor.js';
+
+const checkDropout = inputCheck('dropout', ['x']);
 
 export interface DropoutOptions {
   /** The probability of a zero, from 0 to 1; 0.5 by default. */
@@ -28,7 +30,7 @@ export function dropout<S extends Shape, D extends FloatDType = 'float32'>(
   checkOptions('dropout', options, ['p', 'training']);
   const { p = 0.5, training = true } = options;
   check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `dropout: p is a probability, from 0 to 1, found ${p}`);
-  checkInputs('dropout', { x });
+  checkDropout(x);
   if (!training) return x;
   using position = feedPosition(x.deviceIndex, x.size);
   return record<S, D>('dropout', native.dropout(x.handle, p, position.handle), [x], (save) => {

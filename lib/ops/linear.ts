@@ -1,7 +1,9 @@
 import type { FloatDType } from '../dtype.js';
 import { native } from '../native.js';
-import { checkInputs, record } from '../record.js';
+import { handleOf, inputCheck, record } from '../record.js';
 import type { Shape, Tensor, Tensor1D, Tensor2D } from '../tensor.js';
+
+const checkLinear = inputCheck('linear', ['x'], ['weight', 'bias']);
 
 /**
  * y = x weightᵀ + bias over the last axis. As torch.nn.functional.linear.
@@ -27,8 +29,8 @@ export function linear<D extends FloatDType = 'float32'>(
   weight: Tensor2D,
   bias: Tensor1D | null = null,
 ): Tensor<Shape, D> {
-  checkInputs('linear', { x }, { weight, bias });
-  const y = native.linear(x.handle, weight.handle, bias?.handle ?? null);
+  checkLinear(x, weight, bias);
+  const y = native.linear(x.handle, weight.handle, handleOf(bias));
   return record<Shape, D>('linear', y, [x, weight, bias], (save) => {
     const savedX = weight.requiresGrad ? save(x) : null;
     const savedWeight = x.requiresGrad ? save(weight) : null;

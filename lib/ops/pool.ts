@@ -1,9 +1,15 @@
 import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
-import { native } from '../native.js';
+import { native, type PoolGeometry } from '../native.js';
 import { checkOptions, type Padding, type Pair, pair, sides } from '../options.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import type { Shape4D, Tensor4D } from '../tensor.js';
+
+const checks = {
+  maxPool2d: inputCheck('maxPool2d', ['x']),
+  avgPool2d: inputCheck('avgPool2d', ['x']),
+  adaptiveAvgPool2d: inputCheck('adaptiveAvgPool2d', ['x']),
+};
 
 export interface MaxPool2dOptions {
   /** The kernel's size by default: windows side by side. */
@@ -18,13 +24,12 @@ export interface AvgPool2dOptions extends MaxPool2dOptions {
 }
 
 /** Kernel, stride and padding as the native side reads them. */
-function poolGeometry(name: string, kernelSize: Pair, options: MaxPool2dOptions): Int32Array {
+function poolGeometry(name: string, kernelSize: Pair, options: MaxPool2dOptions): PoolGeometry {
   const { stride = kernelSize, padding = 0 } = options;
-  return Int32Array.of(
-    ...pair(name, 'kernelSize', kernelSize, 1),
-    ...pair(name, 'stride', stride, 1),
-    ...sides(name, padding),
-  );
+  const [height, width] = pair(name, 'kernelSize', kernelSize, 1);
+  const [strideH, strideW] = pair(name, 'stride', stride, 1);
+  const [top, right, bottom, left] = sides(name, padding);
+  return [height, width, strideH, strideW, top, right, bottom, left];
 }
 
 /**
@@ -43,12 +48,12 @@ export function maxPool2d<D extends FloatDType = 'float32'>(
 ): Tensor4D<D> {
   checkOptions('maxPool2d', options, ['stride', 'padding']);
   const geometry = poolGeometry('maxPool2d', kernelSize, options);
-  checkInputs('maxPool2d', { x });
-  const y = native.maxPool2d(x.handle, geometry);
+  checks.maxPool2d(x);
+  const y = native.maxPool2d(x.handle, ...geometry);
   return record<Shape4D, D>('maxPool2d', y, [x], (save, output) => {
     const [savedX, savedY] = [save(x), save(output)];
     return (dy, [dx]) => {
-      if (dx) native.maxPool2dGrad(savedX.handle, savedY.handle, dy.handle, geometry, ...dx.target());
+      if (dx) native.maxPool2dGrad(savedX.handle, savedY.handle, dy.handle, ...dx.target(), ...geometry);
     };
   });
 }
@@ -74,10 +79,10 @@ export function avgPool2d<D extends FloatDType = 'float32'>(
     () => `avgPool2d: countIncludePad is a boolean, found ${countIncludePad}`,
   );
   const geometry = poolGeometry('avgPool2d', kernelSize, options);
-  checkInputs('avgPool2d', { x });
-  const y = native.avgPool2d(x.handle, geometry, countIncludePad);
+  checks.avgPool2d(x);
+  const y = native.avgPool2d(x.handle, countIncludePad, ...geometry);
   return record<Shape4D, D>('avgPool2d', y, [x], () => (dy, [dx]) => {
-    if (dx) native.avgPool2dGrad(dy.handle, geometry, countIncludePad, ...dx.target());
+    if (dx) native.avgPool2dGrad(dy.handle, countIncludePad, ...dx.target(), ...geometry);
   });
 }
 
@@ -95,7 +100,7 @@ export function adaptiveAvgPool2d<D extends FloatDType = 'float32'>(
   outputSize: Pair,
 ): Tensor4D<D> {
   const [height, width] = pair('adaptiveAvgPool2d', 'outputSize', outputSize, 1);
-  checkInputs('adaptiveAvgPool2d', { x });
+  checks.adaptiveAvgPool2d(x);
   const y = native.adaptiveAvgPool2d(x.handle, height, width);
   return record<Shape4D, D>('adaptiveAvgPool2d', y, [x], () => (dy, [dx]) => {
     if (dx) native.adaptiveAvgPool2dGrad(dy.handle, ...dx.target());

@@ -1,14 +1,16 @@
 import { activationCodes } from '../activation.js';
 import type { FloatDType } from '../dtype.js';
 import { native } from '../native.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
+
+const checks = { relu: inputCheck('relu', ['x']), relu6: inputCheck('relu6', ['x']) };
 
 function activation<S extends Shape, D extends FloatDType = 'float32'>(
   name: 'relu' | 'relu6',
   x: Tensor<S, D>,
 ): Tensor<S, D> {
-  checkInputs(name, { x });
+  checks[name](x);
   const kind = activationCodes[name];
   return record<S, D>(name, native.activation(x.handle, kind), [x], (save, output) => {
     const y = save(output);

@@ -1,9 +1,12 @@
 import type { FloatDType } from '../dtype.js';
 import { check } from '../errors.js';
 import { native } from '../native.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import { Storage } from '../storage.js';
 import type { Shape, Tensor, Tensor2D } from '../tensor.js';
+
+const checkReshape = inputCheck('reshape', ['x']);
+const checkFlatten = inputCheck('flatten', ['x']);
 
 /**
  * The same elements in row-major order under another shape; memory is shared where it can be. As torch.reshape.
@@ -15,7 +18,7 @@ export function reshape<const T extends Shape, D extends FloatDType = 'float32'>
   x: Tensor<Shape, D>,
   shape: T,
 ): Tensor<{ readonly [Axis in keyof T]: number }, D> {
-  checkInputs('reshape', { x });
+  checkReshape(x);
   const known = shape.filter((extent) => extent !== -1).reduce((product, extent) => product * extent, 1);
   check(
     shape.filter((extent) => extent === -1).length <= 1,
@@ -54,7 +57,7 @@ export function flatten<D extends FloatDType = 'float32'>(
   x: Tensor<Shape, D>,
   startAxis = 1,
 ): Tensor<Shape, D> {
-  checkInputs('flatten', { x });
+  checkFlatten(x);
   check(
     Number.isInteger(startAxis) && startAxis >= 0 && startAxis < Math.max(1, x.rank),
     'INVALID_ARGUMENT',

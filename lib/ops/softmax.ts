@@ -1,15 +1,17 @@
 import type { FloatDType } from '../dtype.js';
 import { native } from '../native.js';
-import { checkInputs, record } from '../record.js';
+import { inputCheck, record } from '../record.js';
 import type { Shape, Tensor } from '../tensor.js';
 
+const checks = { softmax: inputCheck('softmax', ['x']), logSoftmax: inputCheck('logSoftmax', ['x']) };
+
 function softmaxAlong<S extends Shape, D extends FloatDType = 'float32'>(
-  name: string,
+  name: keyof typeof checks,
   x: Tensor<S, D>,
   axis: number,
   log: boolean,
 ): Tensor<S, D> {
-  checkInputs(name, { x });
+  checks[name](x);
   return record<S, D>(name, native.softmax(x.handle, axis, log), [x], (save, output) => {
     const y = save(output);
     return (dy, [dx]) => {

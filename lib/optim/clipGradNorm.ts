@@ -38,7 +38,11 @@ export function scaleAndClip(
   });
   const [first] = ready;
   check(first, 'INVALID_ARGUMENT', () => `${name}: no parameter has a gradient`);
-  checkOneDevice(name, Object.fromEntries(ready.map((tensor, i) => [`parameter ${i}`, tensor])));
+  checkOneDevice(
+    name,
+    ready.map((_, i) => `parameter ${i}`),
+    ready,
+  );
   const storage = new Storage(native.clipGradNorm(gradients(ready), maxNorm, factor));
   for (const { grad } of ready) (grad as Tensor).storage.version++;
   return new Tensor({ storage, dtype: 'float32', device: first.device, shape: [] });

@@ -108,7 +108,11 @@ export abstract class Optimizer {
       'INVALID_ARGUMENT',
       `${name}: no parameters to train`,
     );
-    checkOneDevice(name, Object.fromEntries(this.parameters.map((tensor, i) => [`parameter ${i}`, tensor])));
+    checkOneDevice(
+      name,
+      this.parameters.map((_, i) => `parameter ${i}`),
+      this.parameters,
+    );
   }
 
   /** The learning rate of the next step. @throws INVALID_ARGUMENT below 0 */

@@ -3,23 +3,20 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <utility>
+
+#include "core/spin.h"
 
 namespace groupconv {
 namespace {
 
 constexpr size_t kMostQueued = 4096;                  // tasks
 constexpr size_t kMostHostBytes = size_t{256} << 20;  // held by queued tasks
+constexpr int kSpins = 1000;  // some 10 us: longer than JavaScript takes from one operator to the next
 
-// Adds a task's time when the task ends, however it ends.
-class BusyTime {
- public:
-  explicit BusyTime(std::atomic<int64_t>& total) : total_(total) {}
-  ~BusyTime() { total_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count(); }
-
- private:
-  std::atomic<int64_t>& total_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
+int64_t nanoseconds_now() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
@@ -35,38 +32,40 @@ void TaskQueue::stop() {
   queue_.clear();
 }
 
+bool TaskQueue::is_full() const {
+  const uint64_t unfinished = submitted_ - finished_;
+  return unfinished >= kMostQueued || (unfinished > 0 && host_bytes_ >= kMostHostBytes);
+}
+
 void TaskQueue::push(Entry entry) {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (!stopping_ && !queue_.empty() && (queue_.size() >= kMostQueued || host_bytes_ >= kMostHostBytes))
-    await(lock, finished_ + 1);
+  while (!stopping_ && is_full()) await(lock, finished_ + 1);
   if (stopping_) return;
   if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
   host_bytes_ += entry.host_bytes;
-  ++submitted_;
   queue_.push_back(std::move(entry));
-  if (queue_.size() == 1) work_.notify_one();
+  ++submitted_;
+  const bool wake = std::exchange(asleep_, false);
+  lock.unlock();
+  if (wake) work_.notify_one();
 }
 
+// First it says what it waits for, then it looks; `finish` does it the other way round. So one sees the
+// other.
 void TaskQueue::await(std::unique_lock<std::mutex>& lock, Ticket ticket) {
-  while (!stopping_ && finished_ < ticket) {
-    awaited_ = std::min(awaited_, ticket);
+  for (;;) {
+    awaited_ = std::min(awaited_.load(), ticket);
+    if (stopping_ || finished_ >= ticket) return;
     progress_.wait(lock);
   }
 }
 
-TaskQueue::Ticket TaskQueue::record() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return submitted_;
-}
-
 void TaskQueue::wait(Ticket ticket) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  await(lock, ticket);
-  if (error_) {
-    const Error error = *error_;
-    error_.reset();
-    throw error;
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    await(lock, ticket);
   }
+  if (const std::unique_ptr<Error> error = take_error()) throw *error;
 }
 
 void TaskQueue::drain() {
@@ -75,42 +74,38 @@ void TaskQueue::drain() {
 }
 
 void TaskQueue::loop() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  for (;;) {
-    work_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-    if (stopping_) return;
-    Entry entry = std::move(queue_.front());
-    lock.unlock();
-    run(entry);
-    const size_t host_bytes = entry.host_bytes;
-    entry = Entry();  // frees what the task held
-    lock.lock();
-    // The entry leaves the queue only now, so that an idle queue means an idle thread.
-    if (!queue_.empty()) queue_.pop_front();
-    host_bytes_ -= host_bytes;
-    if (++finished_ < awaited_) continue;
-    awaited_ = kNobody;
-    progress_.notify_all();
+  std::vector<Entry> entries;
+  while (take(entries)) {
+    int64_t begin = nanoseconds_now();
+    for (Entry& entry : entries) {
+      if (stopping_) return;
+      const size_t host_bytes = entry.host_bytes;
+      run(std::move(entry));
+      const int64_t end = nanoseconds_now();
+      busy_nanoseconds_ += end - std::exchange(begin, end);
+      finish(host_bytes);
+    }
+    entries.clear();
   }
 }
 
-void TaskQueue::run(Entry& entry) {
+bool TaskQueue::take(std::vector<Entry>& entries) {
+  spin_until([&] { return stopping_ || submitted_ != finished_; }, kSpins);
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!stopping_ && queue_.empty()) {
+    asleep_ = true;
+    work_.wait(lock);
+  }
+  entries.swap(queue_);
+  return !stopping_;
+}
+
+void TaskQueue::run(Entry entry) {
+  if (entry.notify) return entry.notify(take_error().get());
+  if (failed_) return;
   std::unique_ptr<Error> error;
-  if (entry.notify) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      error = std::move(error_);
-    }
-    return entry.notify(error.get());
-  }
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (error_) return;
-  }
   try {
-    const BusyTime busy(busy_nanoseconds_);
-    run_(entry.task);
-    return;
+    return run_(entry.task);
   } catch (const Error& failure) {
     error = std::make_unique<Error>(failure);
   } catch (const std::bad_alloc&) {
@@ -120,6 +115,22 @@ void TaskQueue::run(Entry& entry) {
   }
   std::lock_guard<std::mutex> lock(mutex_);
   error_ = std::move(error);
+  failed_ = true;
+}
+
+void TaskQueue::finish(size_t host_bytes) {
+  host_bytes_ -= host_bytes;
+  if (++finished_ < awaited_) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  awaited_ = kNobody;
+  progress_.notify_all();
+}
+
+std::unique_ptr<Error> TaskQueue::take_error() {
+  if (!failed_) return nullptr;
+  std::lock_guard<std::mutex> lock(mutex_);
+  failed_ = false;
+  return std::move(error_);
 }
 
 }  // namespace groupconv

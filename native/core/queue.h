@@ -3,11 +3,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "core/error.h"
 #include "core/task.h"
@@ -31,7 +31,7 @@ class TaskQueue {
   // `done` is called on the queue's thread, always, after all that was submitted before; with the first error
   // since one was last told, or null.
   void notify(std::function<void(const Error*)> done) { push({Task(), 0, std::move(done)}); }
-  Ticket record();
+  Ticket record() { return submitted_; }
   // Blocks until everything before the ticket is done; throws the first error since one was last told.
   void wait(Ticket ticket);
   // Blocks until nothing is queued; errors stay for the next wait.
@@ -47,23 +47,33 @@ class TaskQueue {
     size_t host_bytes = 0;
     std::function<void(const Error*)> notify;
   };
+  static constexpr Ticket kNobody = ~Ticket{0};
   void push(Entry entry);
+  bool is_full() const;
   // Sleeps until all before the ticket is done; `lock` holds mutex_.
   void await(std::unique_lock<std::mutex>& lock, Ticket ticket);
   void loop();
-  void run(Entry& entry);
+  // Waits for entries and takes all there are; false once the queue stops.
+  bool take(std::vector<Entry>& entries);
+  // What the entry held is freed before it returns: an idle queue means an idle thread.
+  void run(Entry entry);
+  void finish(size_t host_bytes);
+  std::unique_ptr<Error> take_error();
 
   const Run run_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards what isn't atomic; the queue's thread takes it once for many tasks
   std::condition_variable work_, progress_;
-  std::deque<Entry> queue_;
-  static constexpr Ticket kNobody = ~Ticket{0};
-  Ticket submitted_ = 0, finished_ = 0;
-  Ticket awaited_ = kNobody;  // the first that somebody waits for: waking costs more than many a task
-  size_t host_bytes_ = 0;
-  bool stopping_ = false;
-  std::unique_ptr<Error> error_;  // the first since it was last told; guarded by mutex_
-  std::thread thread_;            // started by the first task
+  std::vector<Entry> queue_;  // not taken yet
+  bool asleep_ = false;       // the thread, which is to be woken
+  std::unique_ptr<Error> error_;
+  std::thread thread_;  // started by the first task
+
+  std::atomic<Ticket> submitted_{0}, finished_{0};
+  std::atomic<Ticket> awaited_{
+      kNobody};  // the first that somebody waits for: waking costs more than many a task
+  std::atomic<size_t> host_bytes_{0};
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> failed_{false};  // whether there is an error that nobody was told
   std::atomic<int64_t> busy_nanoseconds_{0};
 };
 

@@ -48,13 +48,13 @@ void Recording::wrote(const Tensor& tensor) {
   met_[tensor.id()].written = true;
 }
 
-void Recording::prepare(const Tensor& parameter, const std::string& key, const Stamp& stamp,
+void Recording::prepare(const Tensor& parameter, std::string_view key, const Stamp& stamp,
                         const std::shared_ptr<Storage>& storage, const std::function<void()>& make) {
   for (const Preparation& known : preparations_)
     if (known.parameter == parameter.id() && known.key == key && known.stamp == stamp) return;
   meet(parameter);
   preparing_ = static_cast<int>(preparations_.size());
-  preparations_.push_back({parameter.id(), key, stamp, storage, {}});
+  preparations_.push_back({parameter.id(), std::string(key), stamp, storage, {}});
   make();
   preparing_ = -1;
 }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -34,7 +35,7 @@ class Recording {
   void meet(const Tensor& tensor);   // before its memory is used for the first time
   void wrote(const Tensor& tensor);  // it has a new value
   // `make` submits the work that fills the memory of a derived form, once for each stamp.
-  void prepare(const Tensor& parameter, const std::string& key, const Stamp& stamp,
+  void prepare(const Tensor& parameter, std::string_view key, const Stamp& stamp,
                const std::shared_ptr<Storage>& storage, const std::function<void()>& make);
   // Ends it. From now on it keeps its stream alive.
   void seal(std::shared_ptr<Stream> stream);

@@ -120,25 +120,25 @@ Stamp Stamp::renewed(const std::function<uint64_t(uint64_t)>& version_of) const 
   return now;
 }
 
-const float* Tensor::derived(const std::string& key, const Stamp& stamp, size_t bytes,
+const float* Tensor::renewed(std::string_view key, const Stamp& stamp, size_t bytes,
                              const std::function<void(float*)>& make) const {
-  Derived& entry = derived_[key];
+  Derived& entry = derived_.try_emplace(std::string(key)).first->second;
   if (!entry.storage || entry.storage->bytes() != bytes) {
     const PausedRecording paused(*stream_);  // it lives from replay to replay
     entry = Derived();
     entry.storage = std::make_shared<Storage>(stream_, bytes, bytes, Storage::Kind::Derived);
   }
-  float* const memory = static_cast<float*>(entry.storage->data());
+  float* const memory = entry.memory();
   if (Recording* recording = stream_->recording())
     recording->prepare(*this, key, stamp, entry.storage, [&] { make(memory); });
-  else if (!(entry.stamp == stamp))
+  else
     make(memory);
   entry.stamp = stamp;
   return memory;
 }
 
-bool Tensor::set_derived(const std::string& key, const Stamp& stamp) const {
-  Stamp& present = derived_.at(key).stamp;
+bool Tensor::set_derived(std::string_view key, const Stamp& stamp) const {
+  Stamp& present = derived_.find(key)->second.stamp;
   if (present == stamp) return false;
   present = stamp;
   return true;

@@ -4,10 +4,12 @@
 // zero. The layout may change under a tensor (`in_layout`), its value never does.
 #pragma once
 #include <array>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/dtype.h"
 #include "core/shape.h"
@@ -127,9 +129,13 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
   TensorPtr give_memory(int block);
 
   // Memory of a derived form of this parameter, cached under `key` for as long as `stamp` stays the same.
-  // `make` submits the work that fills it.
-  const float* derived(const std::string& key, const Stamp& stamp, size_t bytes,
-                       const std::function<void(float*)>& make) const;
+  // `make(float*)` submits the work that fills it.
+  template <class Make>
+  const float* derived(std::string_view key, const Stamp& stamp, size_t bytes, const Make& make) const {
+    const auto found = derived_.find(key);
+    const bool present = found != derived_.end() && found->second.stamp == stamp && !stream_->recording();
+    return present ? found->second.memory() : renewed(key, stamp, bytes, make);
+  }
 
   // For recordings. The number of the one this tensor was made in, or 0.
   uint64_t made_in() const { return made_in_; }
@@ -138,13 +144,16 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
   // Takes the value along.
   void move_into(const Form& form) const;
   // Whether the derived form was made of something else; it is about to be made again.
-  bool set_derived(const std::string& key, const Stamp& stamp) const;
+  bool set_derived(std::string_view key, const Stamp& stamp) const;
 
  private:
   struct Derived {
     Stamp stamp{{}};
     std::shared_ptr<Storage> storage;
+    float* memory() const { return static_cast<float*>(storage->data()); }
   };
+  const float* renewed(std::string_view key, const Stamp& stamp, size_t bytes,
+                       const std::function<void(float*)>& make) const;
   bool shares_memory() const;
   // Derived forms of an older version make room, but for those that a recording fills again.
   void drop_stale();
@@ -160,7 +169,7 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
   // The physical form is a cache of the logical value: readers may change it.
   mutable int block_ = 1;
   mutable std::shared_ptr<Storage> storage_;
-  mutable std::map<std::string, Derived> derived_;
+  mutable std::map<std::string, Derived, std::less<>> derived_;
 };
 
 // What operators ask of their arguments' dtypes: activations have one in which their device computes

@@ -29,6 +29,20 @@ void test_order_and_waiting() {
   CHECK(sorted);
 }
 
+// Pauses of every length: work comes while the thread runs, spins, falls asleep and sleeps.
+void test_nobody_waits_for_ever() {
+  CpuStream stream;
+  int ran = 0;
+  for (int i = 0; i < 3000; ++i) {
+    stream.submit([&](const ExecutionContext&) { ++ran; });
+    if (i % 3) stream.synchronize();
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(i % 100);
+    while (std::chrono::steady_clock::now() < end) continue;
+  }
+  stream.drain();
+  CHECK(ran == 3000);
+}
+
 void test_host_bytes_are_bounded() {
   CpuStream stream;
   std::atomic<int> held{0}, most{0};
@@ -252,6 +266,7 @@ void test_timing() {
 int main() {
   using namespace groupconv;
   test_order_and_waiting();
+  test_nobody_waits_for_ever();
   test_host_bytes_are_bounded();
   test_first_error_is_told_once();
   test_memory_returns_in_stream_order();

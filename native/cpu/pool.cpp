@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/spin.h"
 #include "cpu/context.h"
 #include "cpu/limits.h"
 
@@ -17,14 +18,6 @@ namespace {
 
 constexpr int kMostThreads = 256;
 constexpr int kSpins = 4000;  // about 40 us: longer than the gap between two operators of one network
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 int default_count() {
   const char* wanted = std::getenv("GROUPCONV_NUM_THREADS");
@@ -125,10 +118,7 @@ class Pool {
 
   void await_next(uint64_t seen) {
     const auto is_new = [&] { return number(gate_.load(std::memory_order_relaxed)) != seen; };
-    for (int spins = 0; spins < kSpins; ++spins) {
-      if (is_new()) return;
-      relax();
-    }
+    if (spin_until(is_new, kSpins)) return;
     std::unique_lock<std::mutex> lock(sleep_);
     sleepers_.fetch_add(1, std::memory_order_release);
     wake_.wait(lock, is_new);

@@ -1,4 +1,4 @@
-import type { ActivationCode, Handle, Native } from '../../native.js';
+import type { ActivationCode, Conv2dGeometry, Handle, Native, PoolGeometry } from '../../native.js';
 import { native } from '../../native.js';
 import type { GraphBuilder } from './graphBuilder.js';
 
@@ -10,33 +10,28 @@ type Exporters = {
   readonly [Op in keyof Native]?: (graph: GraphBuilder, ...args: Parameters<Native[Op]>) => string;
 };
 
-/** [stride, dilation] as [height, width], [top, right, bottom, left], groups: as `conv2dGeometry` writes it. */
 function convolution(
   graph: GraphBuilder,
   x: Handle,
   weight: Handle,
   bias: Handle | null,
-  geometry: Int32Array,
+  ...[strideH, strideW, dilationH, dilationW, top, right, bottom, left, groups]: Conv2dGeometry
 ): string {
-  const [strideH, strideW, dilationH, dilationW, top, right, bottom, left, groups] =
-    geometry as never as number[];
   const [, , height, width] = native.shapeOf(weight);
   return graph.node('Conv', [graph.value(x), graph.value(weight), graph.optional(bias)], {
     kernel_shape: [height!, width!],
-    strides: [strideH!, strideW!],
-    dilations: [dilationH!, dilationW!],
-    pads: [top!, left!, bottom!, right!],
-    group: groups!,
+    strides: [strideH, strideW],
+    dilations: [dilationH, dilationW],
+    pads: [top, left, bottom, right],
+    group: groups,
   });
 }
 
-/** [kernel, stride] as [height, width], [top, right, bottom, left]: as `poolGeometry` writes it. */
-function windows(geometry: Int32Array) {
-  const [kernelH, kernelW, strideH, strideW, top, right, bottom, left] = geometry as never as number[];
+function windows([kernelH, kernelW, strideH, strideW, top, right, bottom, left]: PoolGeometry) {
   return {
-    kernel_shape: [kernelH!, kernelW!],
-    strides: [strideH!, strideW!],
-    pads: [top!, left!, bottom!, right!],
+    kernel_shape: [kernelH, kernelW],
+    strides: [strideH, strideW],
+    pads: [top, left, bottom, right],
   };
 }
 
@@ -113,9 +108,9 @@ export const exporters: Exporters = {
     residual,
     _,
     kind,
-    geometry,
+    ...geometry
   ) {
-    const y = convolution(graph, x, weight, bias, geometry);
+    const y = convolution(graph, x, weight, bias, ...geometry);
     const normed = mean && variance ? batchNorm(graph, y, normWeight, normBias, mean, variance, eps) : y;
     return store(graph, normed, residual, kind);
   },
@@ -124,8 +119,8 @@ export const exporters: Exporters = {
   },
   activation: (graph, x, kind) => store(graph, graph.value(x), null, kind),
   add: (graph, a, b, kind) => store(graph, graph.value(a), b, kind),
-  maxPool2d: (graph, x, geometry) => graph.node('MaxPool', [graph.value(x)], windows(geometry)),
-  avgPool2d: (graph, x, geometry, countIncludePad) =>
+  maxPool2d: (graph, x, ...geometry) => graph.node('MaxPool', [graph.value(x)], windows(geometry)),
+  avgPool2d: (graph, x, countIncludePad, ...geometry) =>
     graph.node('AveragePool', [graph.value(x)], {
       ...windows(geometry),
       count_include_pad: Number(countIncludePad),

@@ -1,6 +1,8 @@
 #include "ops/conv2d/conv2d.h"
 
 #include <limits>
+#include <string_view>
+#include <type_traits>
 
 namespace groupconv {
 namespace {
@@ -23,13 +25,21 @@ void check_activation(const char* name, const Tensor& tensor, const Shape& expec
 }
 
 // Derived forms depend on the weight's shape, the solver and the arithmetic's geometry, not on the image
-// size.
-std::string prepared_key(const Conv2dSolver& solver, Conv2dProblem problem) {
-  problem.n = problem.h = problem.w = problem.p = problem.q = 0;
-  problem.has_residual = problem.has_bias = problem.accumulate = 0;
-  problem.activation = Activation::None;
-  return std::string(solver.name) + std::string(reinterpret_cast<const char*>(&problem), sizeof problem);
-}
+// size. Without padding: its bytes are the key.
+struct PreparedKey {
+  const Conv2dSolver* solver;
+  Conv2dProblem problem;
+  int32_t of_bias, of_norm;
+
+  PreparedKey(const Conv2dSolver& solver, const Conv2dProblem& of, bool of_bias, bool of_norm)
+      : solver(&solver), problem(of), of_bias(of_bias), of_norm(of_norm) {
+    problem.n = problem.h = problem.w = problem.p = problem.q = 0;
+    problem.has_residual = problem.has_bias = problem.accumulate = 0;
+    problem.activation = Activation::None;
+  }
+  std::string_view bytes() const { return {reinterpret_cast<const char*>(this), sizeof *this}; }
+};
+static_assert(std::has_unique_object_representations_v<PreparedKey>);
 
 int32_t output_extent(const char* axis, int64_t input, int64_t kernel, int64_t stride, int64_t dilation,
                       int64_t pad_before, int64_t pad_after) {
@@ -61,11 +71,9 @@ Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const
   const Stamp stamp =
       norm ? Stamp({&weight, bias, norm->weight, norm->bias, norm->mean, norm->variance}, norm->eps)
            : Stamp({&weight, bias});
-  const float* derived = weight.derived(
-      prepared_key(solver, problem) + (norm   ? "norm"
-                                       : bias ? "bias"
-                                              : ""),
-      stamp, (packed_aligned + padded) * sizeof(float), [&](float* target) {
+  const PreparedKey key(solver, problem, bias, norm);
+  const float* derived =
+      weight.derived(key.bytes(), stamp, (packed_aligned + padded) * sizeof(float), [&](float* target) {
         Stream& stream = weight.stream();
         const Workspace folded(stream, norm && solver.prepare ? weight.logical_bytes() : 0);
         float* folded_weight = !norm ? nullptr : solver.prepare ? static_cast<float*>(folded.data()) : target;
