@@ -31,8 +31,9 @@ void TaskQueue::stop() {
   work_.notify_all();
   progress_.notify_all();
   if (thread_.joinable()) thread_.join();
+  std::deque<Entry> dropped;  // what tasks held may ask the queue something when it goes
   std::lock_guard<std::mutex> lock(mutex_);
-  queue_.clear();
+  dropped.swap(queue_);
 }
 
 void TaskQueue::push(Entry entry) {
@@ -57,6 +58,11 @@ void TaskQueue::await(std::unique_lock<std::mutex>& lock, Ticket ticket) {
 TaskQueue::Ticket TaskQueue::record() {
   std::lock_guard<std::mutex> lock(mutex_);
   return submitted_;
+}
+
+TaskQueue::Ticket TaskQueue::finished() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return finished_;
 }
 
 void TaskQueue::wait(Ticket ticket) {

@@ -32,6 +32,8 @@ class TaskQueue {
   // since one was last told, or null.
   void notify(std::function<void(const Error*)> done) { push({Task(), 0, std::move(done)}); }
   Ticket record();
+  // The last task that has ended; called within a task, the one before it.
+  Ticket finished();
   // Blocks until everything before the ticket is done; throws the first error since one was last told.
   void wait(Ticket ticket);
   // Blocks until nothing is queued; errors stay for the next wait.
