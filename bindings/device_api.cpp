@@ -171,7 +171,7 @@ napi_value measure_solvers(Environment& environment, Device device, DType dtype,
   problem.dtype = dtype;
   Stream& stream = *environment.stream(device);
   require(stream.computes_in(dtype), ErrorCode::Unsupported, device, ": no arithmetic in ", name_of(dtype));
-  conv2d_set_blocks(problem, stream);
+  conv2d_set_stream(problem, stream);
   const Napi::Env env = environment.env();
   const Napi::Array rows = Napi::Array::New(env);
   for (const Conv2dMeasurement& measured : measure_conv2d(stream, problem, budget_seconds, which)) {

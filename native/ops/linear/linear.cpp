@@ -19,7 +19,8 @@ Shape output_shape(const Shape& x, const Shape& weight) {
 
 LinearProblem problem_of(LinearPass pass, DType dtype, const Shape& x, const Shape& weight,
                          GradMode mode = GradMode::Overwrite) {
-  return {pass, dtype, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate};
+  return {pass,  dtype, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate,
+          false, false};
 }
 
 void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
@@ -29,7 +30,9 @@ void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
   require_computable("linear", "dy", dy);
 }
 
-void queue(Stream& stream, const LinearProblem& problem, const LinearBuffers& buffers) {
+void queue(Stream& stream, LinearProblem problem, const LinearBuffers& buffers) {
+  const Liberties liberties = stream.liberties();
+  problem.tf32 = liberties.tf32, problem.varying_order = liberties.varying_order;
   enqueue(stream, linear_registry().choose(stream.device().kind, problem), problem, buffers);
 }
 
