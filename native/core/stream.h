@@ -66,6 +66,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   virtual void drain() = 0;
   // Finishes what runs, drops the rest and ends the stream's threads. Later work is dropped, too.
   virtual void stop() = 0;
+  // Why the device can't be used any more, in words; empty where it can. Any thread.
+  virtual std::string failure() { return ""; }
   // Time spent running tasks so far; the rest of a clock's time the queue was empty.
   virtual double busy_seconds() const = 0;
 

@@ -48,6 +48,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual const DeviceProperties& properties() const = 0;
+  // What has failed for good, in words; empty where nothing has. Any thread.
+  virtual std::string failure() = 0;
   // What solvers run with.
   virtual const ExecutionContext& context() = 0;
 

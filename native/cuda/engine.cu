@@ -203,6 +203,15 @@ class CudaEngine final : public Engine {
   }
 
   const DeviceProperties& properties() const override { return properties_; }
+  std::string failure() override {
+    // Whatever uses the device tells it; this does so even during a capture.
+    cudaEvent_t event = nullptr;
+    cudaError_t status = cudaSetDevice(device_);
+    if (status == cudaSuccess) status = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    if (status == cudaSuccess) return cudaEventDestroy(event), "";
+    cudaGetLastError();
+    return std::string("it has failed, and works again in a new process: ") + cudaGetErrorString(status);
+  }
   const ExecutionContext& context() override {
     use_device();
     return context_;
@@ -246,11 +255,16 @@ class CudaEngine final : public Engine {
 
   void* record() override {
     use_device();
-    auto point = std::make_unique<Point>();
-    point->found = context_.found->collect();
-    check(cudaEventCreateWithFlags(&point->event, cudaEventDisableTiming | cudaEventBlockingSync), "event");
-    check(cudaEventRecord(point->event, context_.stream), "event");
-    return point.release();
+    try {
+      auto point = std::make_unique<Point>();
+      point->found = context_.found->collect();
+      check(cudaEventCreateWithFlags(&point->event, cudaEventDisableTiming | cudaEventBlockingSync), "event");
+      check(cudaEventRecord(point->event, context_.stream), "event");
+      return point.release();
+    } catch (const Error&) {  // who asks for a point lets go of what is being copied, in any case
+      cudaStreamSynchronize(context_.stream);
+      throw;
+    }
   }
   void wait(void* event) override {
     const std::unique_ptr<Point> point(static_cast<Point*>(event));

@@ -26,6 +26,7 @@ class CudaStream final : public Stream {
   void wait(Ticket ticket) override;
   void drain() override;
   void stop() override;
+  std::string failure() override { return engine_->failure(); }
   // Of the launching thread.
   double busy_seconds() const override { return launches_.busy_seconds(); }
 

@@ -136,9 +136,11 @@ void test_after_a_failure_everything_tells_it() {
       [&](const Error* error) { notified = error && error->code() == ErrorCode::DeviceFailure ? 1 : 2; });
   told([&] { stream->synchronize(); });
   CHECK(notified == 1);
+  CHECK(stream->failure().find("different barriers") != std::string::npos);
   told([&] { open(); });
   emulator::forget_failure();
   stream->synchronize();
+  CHECK(stream->failure().empty());
   CHECK(download(*there) == Values(4, 1.0f));
 }
 

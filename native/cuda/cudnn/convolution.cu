@@ -126,7 +126,8 @@ Prepared remembered_way(const Session& session, const Convolution& v, const Key&
       way.plan = std::make_unique<Plan>(session.handle(),
                                         engine_config(way.assembly->graph, choice.substr(space + 1)));
       return way;
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::OutOfMemory) throw;
     }
   }
   return {};

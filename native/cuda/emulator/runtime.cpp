@@ -257,6 +257,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return outside_of_capture(stream, "a wait");
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  if (status() != cudaSuccess) return status();
   *event = new EmulatedEvent;
   ++events_there;
   return status();
