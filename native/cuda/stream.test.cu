@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <future>
 #include <thread>
 
 #include "core/check.h"
@@ -13,10 +12,6 @@
 #include "core/tensor.h"
 #include "cuda/engine.h"
 #include "cuda/launch.h"
-
-#ifdef GROUPCONV_EMULATED
-#include "cuda/emulator/control.h"
-#endif
 
 namespace groupconv::cuda {
 namespace {
@@ -116,146 +111,7 @@ void test_a_failed_kernel_is_told() {
   stream->synchronize();
 }
 
-// Not "out of memory", which a program would take for its own fault.
-void test_after_a_failure_everything_tells_it() {
-  const auto stream = open();
-  const TensorPtr there = upload(stream, {4}, Values(4, 1.0f));
-  stream->synchronize();
-  stream->submit([](const ExecutionContext& context) { launch(context, 1, 32, 0, hang); });
-  const auto told = [&](const std::function<void()>& call) {
-    test::check_throws(ErrorCode::DeviceFailure, "different barriers", call);
-  };
-  told([&] { stream->synchronize(); });
-  told([&] { stream->synchronize(); });
-  told([&] { stream->allocate(1 << 20); });
-  told([&] { upload(stream, {1 << 20}, Values(1 << 20, 1.0f)); });
-  told([&] { download(*there); });
-  stream->submit([](const ExecutionContext& context) { cuda_context(context).scratch(1 << 20); });
-  std::atomic<int> notified{0};
-  stream->notify(
-      [&](const Error* error) { notified = error && error->code() == ErrorCode::DeviceFailure ? 1 : 2; });
-  told([&] { stream->synchronize(); });
-  CHECK(notified == 1);
-  CHECK(stream->failure().find("different barriers") != std::string::npos);
-  told([&] { open(); });
-  emulator::forget_failure();
-  stream->synchronize();
-  CHECK(stream->failure().empty());
-  CHECK(download(*there) == Values(4, 1.0f));
-}
-
-__global__ void find(Faults* faults, int64_t place, int32_t value, int64_t bound) {
-  if (threadIdx.x == 0) report(faults, Fault::CrossEntropyLabel, place, value, bound);
-}
-
-// Page-locked memory is used again only when its copy has run, whatever has gone wrong before.
-void test_what_comes_after_an_error_is_waited_for() {
-  const size_t events = emulator::events();
-  {
-    const auto stream = open();
-    emulator::set_deferred(true);
-    stream->submit([](const ExecutionContext& context) {
-      launch(context, 1, 32, 0, find, cuda_context(context).faults(), int64_t{5}, -1, int64_t{3});
-    });
-    std::vector<TensorPtr> tensors;
-    for (int i = 0; i < 5; ++i) {
-      tensors.push_back(upload(stream, {1000}, Values(1000, static_cast<float>(i))));
-      stream->drain();
-    }
-    Values back(1000, -7.0f);  // of a download that nobody will be told is complete
-    stream->download(*tensors[0], back.data());
-    test::check_throws(ErrorCode::InvalidArgument, "label -1 of sample 5, 3 classes",
-                       [&] { stream->synchronize(); });
-    CHECK(back == Values(1000, -7.0f));
-    for (int i = 0; i < 5; ++i) CHECK(download(*tensors[i]) == Values(1000, static_cast<float>(i)));
-    for (int i = 0; i < 5; ++i) upload(stream, {1000}, Values(1000, 1.0f));
-    stream->stop();
-    emulator::set_deferred(false);
-  }
-  CHECK(emulator::events() == events);
-}
-
-// Whatever else has run by the time a point is waited for.
-void test_findings_belong_to_their_point() {
-  const auto engine = open_engine(0);
-  const auto finds = [&](int64_t place, int32_t value, int64_t bound) {
-    const ExecutionContext& context = engine->context();
-    launch(context, 1, 32, 0, find, cuda_context(context).faults(), place, value, bound);
-  };
-  const auto told = [&](const char* what, void* point) {
-    test::check_throws(ErrorCode::InvalidArgument, what, [&] { engine->wait(point); });
-  };
-  emulator::set_deferred(true);
-  finds(5, -1, 3);
-  finds(9, 8, 4);
-  void* const first = engine->record();
-  finds(2, 7, 1000);
-  void *const second = engine->record(), *const third = engine->record();
-  told("label -1 of sample 5, 3 classes", first);
-  told("label 7 of sample 2, 1000 classes", second);
-  engine->wait(third);
-  finds(1, 1, 1);
-  engine->begin_capture();
-  finds(3, 9, 6);
-  const auto graph = engine->end_capture();
-  told("label 1 of sample 1, 1 classes", engine->record());
-  engine->wait(engine->record());
-  for (int replay = 0; replay < 2; ++replay) {
-    engine->launch(*graph);
-    told("label 9 of sample 3, 6 classes", engine->record());
-  }
-  emulator::set_deferred(false);
-}
-
-// Memory that the stream keeps for reuse is as good as free; but not what queued work will use.
-void test_kept_blocks_make_room() {
-  const auto stream = open();
-  constexpr size_t kBytes = size_t{1} << 20;
-  const auto take_scratch = [&](size_t bytes) {
-    return [=](const ExecutionContext& context) { cuda_context(context).scratch(bytes); };
-  };
-  stream->release(stream->allocate(kBytes), kBytes);
-  emulator::set_memory(emulator::memory_in_use() + kBytes / 2);
-  stream->submit(take_scratch(kBytes));
-  stream->synchronize();
-  CHECK(stream->reserved_bytes() == 0);
-
-  emulator::set_memory(emulator::memory_in_use() + kBytes);
-  void* const block = stream->allocate(kBytes);
-  std::promise<void> queued;
-  stream->submit([&](const ExecutionContext& context) {
-    queued.get_future().wait();
-    take_scratch(2 * kBytes)(context);
-  });
-  stream->submit([&](const ExecutionContext&) { std::memset(block, 1, kBytes); });
-  stream->release(block, kBytes);
-  queued.set_value();
-  test::check_throws(ErrorCode::OutOfMemory, "scratch memory", [&] { stream->synchronize(); });
-  CHECK(stream->reserved_bytes() == kBytes);
-  emulator::set_memory(~size_t{0});
-}
 #endif
-
-// More than there is page-locked memory, piece by piece.
-void test_large_transfers() {
-  const Staging small{4096, 16384};
-  const auto stream = std::make_shared<CudaStream>(0, open_engine(0), small);
-  const auto other = std::make_shared<CudaStream>(0, open_engine(0), small);
-  for (const int64_t size : {1, 1024, 1025, 2048, 2049, 50001}) {
-    const Values values = hashed_values(5, static_cast<size_t>(size));
-    const TensorPtr tensor = upload(stream, {1, size, 1, 1}, values);
-    CHECK(download(*tensor) == values);
-    tensor->in_layout(static_cast<int>(size));
-    CHECK(download(*tensor) == values);
-    Tensor there(other, {1, size, 1, 1}, DType::Float32);
-    other->receive(*tensor, there);
-    CHECK(download(there) == values);
-    // Nobody waits for pieces that never go.
-    stream->submit([](const ExecutionContext&) { fail(ErrorCode::DeviceFailure, "lost"); });
-    upload(stream, {size}, values);
-    test::check_throws(ErrorCode::DeviceFailure, "lost", [&] { download(*tensor); });
-  }
-}
 
 void test_notify_comes_last() {
   const auto stream = open();
@@ -374,26 +230,6 @@ void test_scratch_of_a_capture() {
   CHECK(read(small) == Values(100, 1.0f) && read(large) == Values(100, 2.0f));
 }
 
-#ifdef GROUPCONV_EMULATED
-// Its memory goes with it, wherever that happens.
-void test_a_graph_lets_go() {
-  const auto engine = open_engine(1);
-  const auto scratch = [&](size_t bytes) { cuda_context(engine->context()).scratch(bytes); };
-  const size_t before = emulator::memory_in_use();
-  scratch(1000);
-  engine->begin_capture();
-  scratch(2000);
-  scratch(10000);
-  auto graph = engine->end_capture();
-  CHECK(emulator::memory_in_use() == before + 13000);
-  scratch(50000);
-  emulator::forget_opened();
-  std::thread([&] { graph.reset(); }).join();
-  CHECK(emulator::was_opened(1) && !emulator::was_opened(0));
-  CHECK(emulator::memory_in_use() == before + 50000);
-}
-#endif
-
 // A call that fails does not make the next launch fail.
 void test_a_failed_call_is_told_once() {
   const auto engine = open_engine(0);
@@ -497,12 +333,7 @@ int main() {
   test_errors();
 #ifdef GROUPCONV_EMULATED
   test_a_failed_kernel_is_told();
-  test_after_a_failure_everything_tells_it();
-  test_what_comes_after_an_error_is_waited_for();
-  test_findings_belong_to_their_point();
-  test_kept_blocks_make_room();
 #endif
-  test_large_transfers();
   test_notify_comes_last();
   test_memory();
   test_between_streams();
@@ -510,7 +341,6 @@ int main() {
   test_scratch_of_a_capture();
   test_a_failed_call_is_told_once();
 #ifdef GROUPCONV_EMULATED
-  test_a_graph_lets_go();
   test_the_second_device_alone_is_opened();
   test_large_layouts();
 #endif

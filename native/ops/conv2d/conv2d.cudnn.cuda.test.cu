@@ -10,7 +10,6 @@
 #include "cuda/settings.h"
 #include "cuda/testing.h"
 #include "ops/conv2d/conv2d.h"
-#include "ops/linear/linear.h"
 
 #ifdef GROUPCONV_CUDNN_STANDIN
 #include "cuda/emulator/cudnn/standin.h"
@@ -79,41 +78,33 @@ void settings_go_with_the_call() {
   const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
   const Place on{stream, DType::Float32};
   const TensorPtr x = on.activation(c.x, 1), weight = on.parameter(c.weight, 2);
-  const TensorPtr rows = on.activation({4, 16}, 1), matrix = on.parameter({8, 16}, 2);
-  conv2d_registry().force("cudnn");
-  linear_registry().force("cudnn");
-  const auto with_tf32 = [&](const std::function<TensorPtr()>& call) {
-    cuda::addon_settings().allow_tf32 = true;
-    const TensorPtr result = call();
+  const auto call = [&](bool with_tf32) {
+    cuda::addon_settings().allow_tf32 = with_tf32;
+    const TensorPtr y = conv2d(*x, *weight, nullptr, nullptr, {}, Activation::None, c.geometry);
     cuda::addon_settings().allow_tf32 = false;
-    return result;
+    return y;
   };
-  for (const std::function<TensorPtr()>& call :
-       {std::function<TensorPtr()>(
-            [&] { return conv2d(*x, *weight, nullptr, nullptr, {}, Activation::None, c.geometry); }),
-        std::function<TensorPtr()>([&] { return linear(*rows, *matrix, nullptr); })}) {
-    std::promise<void> changed;
-    stream->submit([&](const ExecutionContext&) { changed.get_future().wait(); });
-    const TensorPtr rounded = with_tf32(call);
-    changed.set_value();
+  const auto last = [&] {
     stream->synchronize();
-    CHECK(standin().executed.back() == "engine 0 7=0");
-    call();
-    stream->synchronize();
-    CHECK(standin().executed.back() == "engine 2");
+    return standin().executed.back();
+  };
+  conv2d_registry().force("cudnn");
+  std::promise<void> changed;
+  stream->submit([&](const ExecutionContext&) { changed.get_future().wait(); });
+  const TensorPtr rounded = call(true);
+  changed.set_value();
+  CHECK(last() == "engine 0 7=0");
+  call(false);
+  CHECK(last() == "engine 2");
 
-    stream->begin_recording();
-    const TensorPtr recorded = with_tf32(call);
-    const std::shared_ptr<Recording> recording = stream->end_recording();
-    stream->synchronize();
-    CHECK(standin().executed.back() == "engine 0 7=0");
-    call();
-    recording->replay();
-    stream->synchronize();
-    CHECK(standin().executed.back() == "engine 0 7=0");
-  }
+  stream->begin_recording();
+  const TensorPtr recorded = call(true);
+  const std::shared_ptr<Recording> recording = stream->end_recording();
+  call(false);
+  CHECK(last() == "engine 2");
+  recording->replay();
+  CHECK(last() == "engine 0 7=0");
   conv2d_registry().force("");
-  linear_registry().force("");
 }
 
 // TF32 is told by its error: far above float32's, and within 2^-11 of the products.
