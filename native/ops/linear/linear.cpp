@@ -19,8 +19,7 @@ Shape output_shape(const Shape& x, const Shape& weight) {
 
 LinearProblem problem_of(LinearPass pass, DType dtype, const Shape& x, const Shape& weight,
                          GradMode mode = GradMode::Overwrite) {
-  return {pass,  dtype, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate,
-          false, false};
+  return {pass, dtype, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate};
 }
 
 void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
