@@ -99,11 +99,16 @@ napi_value cuda_library(Environment& environment) {
     row.Set("computeCapability", std::to_string(device.major) + '.' + std::to_string(device.minor));
     row.Set("multiprocessors", device.multiprocessors);
     row.Set("memoryBytes", static_cast<double>(device.memory_bytes));
+    const auto index = static_cast<int>(devices.Length());
+    row.Set("reason", device.reason.empty() ? environment.failure_of(index) : device.reason);
     devices.Set(devices.Length(), row);
   }
   told.Set("devices", devices);
   return told;
 }
+
+// Throws DEVICE_UNAVAILABLE.
+void open_device(Environment& environment, Device device) { environment.stream(device); }
 
 napi_value synchronize(Environment& environment, Device device, napi_value nothing) {
   return environment.settle_after_queue(*environment.stream(device), nothing);
@@ -171,7 +176,7 @@ napi_value measure_solvers(Environment& environment, Device device, DType dtype,
   problem.dtype = dtype;
   Stream& stream = *environment.stream(device);
   require(stream.computes_in(dtype), ErrorCode::Unsupported, device, ": no arithmetic in ", name_of(dtype));
-  conv2d_set_blocks(problem, stream);
+  conv2d_set_stream(problem, stream);
   const Napi::Env env = environment.env();
   const Napi::Array rows = Napi::Array::New(env);
   for (const Conv2dMeasurement& measured : measure_conv2d(stream, problem, budget_seconds, which)) {
@@ -205,6 +210,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<transfer>(env, exports, "transfer");
   // cudaLibrary(): what was found, or the reason why not
   bind<cuda_library>(env, exports, "cudaLibrary");
+  // openDevice(device): it is opened by whatever first uses it, too
+  bind<open_device>(env, exports, "openDevice");
   // reshape(handle, shape): handle on the same memory
   bind<[](const Tensor& x, const Shape& shape) { return x.view(shape); }>(env, exports, "reshape");
   // synchronize(device, undefined): Promise<undefined>

@@ -81,6 +81,11 @@ const std::shared_ptr<Stream>& Environment::stream(Device device) {
   return stream;
 }
 
+std::string Environment::failure_of(int cuda_index) const {
+  const auto opened = cuda_.find(cuda_index);
+  return opened == cuda_.end() || !opened->second ? "" : opened->second->failure();
+}
+
 void Environment::begin_recording() {
   require(!records_, ErrorCode::InvalidArgument, "capture: inside of another capture");
   records_ = true;

@@ -48,6 +48,8 @@ class Environment {
 
   // Throws DEVICE_UNAVAILABLE for a device that isn't there.
   const std::shared_ptr<Stream>& stream(Device device);
+  // What has failed for good on a CUDA device that this environment has opened; else empty.
+  std::string failure_of(int cuda_index) const;
 
   // From begin to end (or cancel), what runs is recorded by its stream, which is that of the first tensor.
   void begin_recording();

@@ -1,8 +1,11 @@
-import { check } from './errors.js';
+import { check, GroupConvError } from './errors.js';
 import { type CudaLibrary, type DeviceIndex, native } from './native.js';
 import { checkOptions } from './options.js';
 
-/** `'auto'` is the first CUDA device, or the CPU where there is none; `devices()` says why. */
+/**
+ * `'cuda'` is the first CUDA device that can be used, `'auto'` the same, or the CPU where there is none; `devices()` says
+ * why.
+ */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto';
 
 /** One device, or the reason why it can't be used. */
@@ -33,6 +36,11 @@ export interface DeviceInfo {
 let defaultDevice: Device | undefined;
 let library: CudaLibrary | undefined;
 
+/** CUDA devices that have been opened, those that could not be, with the reasons, and what `'cuda'` is. */
+const opened = new Set<number>();
+const unopened = new Map<number, string>();
+let firstCuda: number | undefined;
+
 /** What the CUDA library found; it looks once in a process. */
 function cudaLibrary(): CudaLibrary {
   library ??= native.cudaLibrary();
@@ -42,21 +50,62 @@ function cudaLibrary(): CudaLibrary {
 /** @internal The device that a name means now. @throws DEVICE_UNAVAILABLE, INVALID_ARGUMENT */
 export function resolveDevice(device: Device = currentDefault()): Device {
   if (device === 'cpu') return device;
-  if (device === 'auto') return cudaLibrary().reason === '' ? 'cuda:0' : 'cpu';
+  if (device === 'auto') {
+    const first = firstUsable((index) => !unopened.has(index));
+    return first === undefined ? 'cpu' : `cuda:${first}`;
+  }
   check(
     /^cuda(:\d+)?$/.test(String(device)),
     'INVALID_ARGUMENT',
     () => `device: expected 'cpu', 'cuda', 'cuda:<index>' or 'auto', found ${JSON.stringify(device)}`,
   );
   const { reason, devices } = cudaLibrary();
-  const index = deviceIndex(device);
   check(reason === '', 'DEVICE_UNAVAILABLE', () => `${device}: ${reason}`);
+  if (device === 'cuda') {
+    const first = firstUsable(() => true);
+    if (first === undefined)
+      throw new GroupConvError(
+        'DEVICE_UNAVAILABLE',
+        devices.map((_, index) => `cuda:${index}: ${reasonAgainst(index)}`).join('; '),
+      );
+    return `cuda:${first}`;
+  }
+  const index = deviceIndex(device);
   check(
     index < devices.length,
     'DEVICE_UNAVAILABLE',
     () => `${device}: there ${devices.length === 1 ? 'is one device' : `are ${devices.length} devices`}`,
   );
+  const against = reasonAgainst(index);
+  check(against === '', 'DEVICE_UNAVAILABLE', () => `${device}: ${against}`);
   return `cuda:${index}`;
+}
+
+/** The first CUDA device that can be opened, of those that may be tried; from then on always the same. */
+function firstUsable(mayTry: (index: number) => boolean): number | undefined {
+  const { reason, devices } = cudaLibrary();
+  if (reason !== '') return undefined;
+  firstCuda ??= devices
+    .map((_, index) => index)
+    .find((index) => mayTry(index) && reasonAgainst(index) === '');
+  return firstCuda;
+}
+
+/** Opens a CUDA device; why it can't be used, or nothing. */
+function reasonAgainst(index: number): string {
+  const unfit = cudaLibrary().devices[index]?.reason ?? '';
+  if (opened.has(index) || unfit !== '') return unfit;
+  try {
+    native.openDevice(index);
+    opened.add(index);
+    unopened.delete(index);
+    return '';
+  } catch (error) {
+    if (!(error instanceof GroupConvError && error.code === 'DEVICE_UNAVAILABLE')) throw error;
+    const reason = error.message.replace(`cuda:${index}: `, '');
+    unopened.set(index, reason);
+    return reason;
+  }
 }
 
 /** GROUPCONV_DEVICE, until `setDefaultDevice` says otherwise. */
@@ -79,17 +128,21 @@ export function devices(): DeviceInfo[] {
     isas: native.isas(),
     threads: native.threads(),
   };
-  const { devices: found, reason, ...versions } = cudaLibrary();
+  const { devices: found, reason, ...versions } = native.cudaLibrary(); // asked anew: a device may have failed since
   const known = Object.fromEntries(Object.entries(versions).filter(([, text]) => text !== ''));
   if (reason !== '') return [cpu, { device: 'cuda', available: false, reason, ...known }];
   return [
     cpu,
-    ...found.map((each, index) => ({
-      device: `cuda:${index}` as const,
-      available: true,
-      ...each,
-      ...known,
-    })),
+    ...found.map(({ reason: unfit, ...each }, index) => {
+      const against = unfit || unopened.get(index);
+      return {
+        device: `cuda:${index}` as const,
+        available: !against,
+        ...(against && { reason: against }),
+        ...each,
+        ...known,
+      };
+    }),
   ];
 }
 
@@ -120,7 +173,8 @@ export function numThreads(): number {
 /**
  * Whether CUDA may round the factors of float32 products to TF32 (10 bits of fraction instead of 23) for its tensor
  * cores: several times faster, and three decimal digits. Sums stay float32, and other dtypes are not concerned. Off at
- * first: float32 is float32 unless asked otherwise. (torch.backends.cudnn.allow_tf32 is on at first.)
+ * first: float32 is float32 unless asked otherwise. (torch.backends.cudnn.allow_tf32 is on at first.) It counts for
+ * operators that are called from now on; captured ones keep what was set when they were captured.
  */
 export function setAllowTF32(on: boolean): void {
   native.setAllowTF32(checkedSwitch('setAllowTF32', on));
@@ -128,7 +182,8 @@ export function setAllowTF32(on: boolean): void {
 
 /**
  * Whether CUDA leaves out cuDNN's engines that add up in an order which changes from run to run, so that runs repeat bit
- * by bit. On at first; groupconv's own kernels repeat always. As torch.backends.cudnn.deterministic.
+ * by bit. On at first; groupconv's own kernels repeat always. As torch.backends.cudnn.deterministic. Like
+ * `setAllowTF32`, it counts for operators that are called from now on.
  */
 export function setDeterministic(on: boolean): void {
   native.setDeterministic(checkedSwitch('setDeterministic', on));

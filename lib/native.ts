@@ -51,7 +51,14 @@ export interface CudaLibrary {
   driver: string;
   cudnn: string;
   cudnnPath: string;
-  devices: { name: string; computeCapability: string; multiprocessors: number; memoryBytes: number }[];
+  devices: {
+    name: string;
+    computeCapability: string;
+    multiprocessors: number;
+    memoryBytes: number;
+    /** Why this one can't be used, or no more. */
+    reason: string;
+  }[];
 }
 
 /** The addon's whole contract: what the files in bindings/ export, device_api.cpp first, addon.cpp last. */
@@ -66,6 +73,7 @@ export interface Native {
   shapeOf(x: Handle): number[];
   transfer(x: Handle, device: DeviceIndex): Handle;
   cudaLibrary(): CudaLibrary;
+  openDevice(device: DeviceIndex): void;
   reshape(x: Handle, shape: readonly number[]): Handle;
   synchronize(device: DeviceIndex, value: undefined): Promise<undefined>;
   memory(device: DeviceIndex): [number, number, number, number, number];

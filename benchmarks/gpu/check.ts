@@ -12,6 +12,7 @@ import { readReport, reportFile, withoutFailures, writeReport } from './ledger.j
 import { limitOf, type Part, parts, silenceSeconds } from './plan.js';
 import { render } from './render.js';
 import { type Step, toConsole } from './report.js';
+import { onDevice } from './sanitizer.js';
 import { runStep, type StepOptions } from './step.js';
 
 const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only ${parts.join(',')}] [--architecture 90]
@@ -129,7 +130,7 @@ const env = existsSync(addon) ? { GROUPCONV_NATIVE: addon } : {};
 const node = (...args: string[]) => [process.execPath, '--import', 'tsx', ...args] as const;
 
 await part('native', 'native tests on the GPU', [
-  ...(['ctest', '--test-dir', folder, '-R', '(_cuda|^stream|^reduce|^warp_matrix)_test$'] as const),
+  ...(['ctest', '--test-dir', folder, '-R', onDevice.source] as const),
   ...['--parallel', '4', '--timeout', '60', '--output-on-failure'],
 ]);
 const sanitizerSeconds = limitOf('sanitizer', total, secondsLeft(), options.only.has('measure')) - 5;

@@ -41,7 +41,7 @@ void* Arena::allocate(size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex_);
   void* block = nullptr;
   if (auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
-    block = found->second.back();
+    block = found->second.back().block;
     found->second.pop_back();
   } else {
     if (size > limit_ - std::min(limit_, reserved_)) return nullptr;
@@ -54,20 +54,27 @@ void* Arena::allocate(size_t bytes) {
   return block;
 }
 
-void Arena::release(void* block, size_t bytes) noexcept {
+void Arena::release(void* block, size_t bytes, uint64_t stamp) noexcept {
   const size_t size = class_bytes(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
   used_ -= size;
-  free_[size].push_back(block);
+  free_[size].push_back({block, stamp});
 }
 
-void Arena::trim() noexcept {
+size_t Arena::trim(uint64_t latest) noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
+  size_t bytes = 0;
   for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) source_.release(block);
-    reserved_ -= size * blocks.size();
-    blocks.clear();
+    const auto end =
+        std::find_if(blocks.begin(), blocks.end(), [&](const Kept& k) { return k.stamp > latest; });
+    for (auto kept = blocks.begin(); kept != end; ++kept) {
+      source_.release(kept->block);
+      bytes += size;
+    }
+    blocks.erase(blocks.begin(), end);
   }
+  reserved_ -= bytes;
+  return bytes;
 }
 
 size_t Arena::reserved_bytes() const {

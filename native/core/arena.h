@@ -27,11 +27,14 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Null when the limit or the source refuses, after a look through the kept blocks.
+  // Null when the limit or the source refuses, after a look through the kept blocks. Throws what the source
+  // throws.
   void* allocate(size_t bytes);
-  void release(void* block, size_t bytes) noexcept;
-  // Gives the kept blocks back to the source. No queued work may still use them.
-  void trim() noexcept;
+  // `stamp`: a number that `trim` may ask for, which never falls from one release to the next.
+  void release(void* block, size_t bytes, uint64_t stamp = 0) noexcept;
+  // Gives kept blocks back to the source: those released with no later stamp than this. No queued work may
+  // still use them. How many bytes.
+  size_t trim(uint64_t latest = ~uint64_t{0}) noexcept;
 
   size_t reserved_bytes() const;  // taken from the source
   size_t used_bytes() const;      // handed out now, as rounded to size classes
@@ -42,7 +45,11 @@ class Arena {
 
  private:
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<void*>> free_;
+  struct Kept {
+    void* block;
+    uint64_t stamp;
+  };
+  std::map<size_t, std::vector<Kept>> free_;  // in the order of their release
   const size_t limit_;
   const MemorySource source_;
   size_t reserved_ = 0, used_ = 0, peak_ = 0;

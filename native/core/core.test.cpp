@@ -45,6 +45,17 @@ void test_arena() {
   CHECK(reinterpret_cast<uintptr_t>(large) % (size_t{2} << 20) == 0);
   CHECK(arena.peak_bytes() == size_t{4} << 20);
   arena.release(large, size_t{4} << 20);
+  // Blocks that were released later than the stamp says stay, those of other classes too.
+  void *const early = arena.allocate(1000), *const late = arena.allocate(1000),
+              *const other = arena.allocate(2000);
+  arena.release(early, 1000, 3);
+  arena.release(late, 1000, 5);
+  arena.release(other, 2000, 4);
+  CHECK(arena.trim(3) == Arena::class_bytes(1000) + (size_t{4} << 20));
+  CHECK(arena.allocate(1000) == late && arena.allocate(2000) == other);
+  arena.release(other, 2000, 6);
+  arena.release(late, 1000, 6);
+  CHECK(arena.trim(5) == 0 && arena.trim() == Arena::class_bytes(1000) + Arena::class_bytes(2000));
 }
 
 struct Problem {

@@ -28,8 +28,9 @@ void TaskQueue::stop() {
   work_.notify_all();
   progress_.notify_all();
   if (thread_.joinable()) thread_.join();
+  std::vector<Entry> dropped;  // what tasks held may ask the queue something when it goes
   std::lock_guard<std::mutex> lock(mutex_);
-  queue_.clear();
+  dropped.swap(queue_);
 }
 
 bool TaskQueue::is_full() const {

@@ -31,7 +31,9 @@ class TaskQueue {
   // `done` is called on the queue's thread, always, after all that was submitted before; with the first error
   // since one was last told, or null.
   void notify(std::function<void(const Error*)> done) { push({Task(), 0, std::move(done)}); }
-  Ticket record() { return submitted_; }
+  Ticket record() const { return submitted_; }
+  // The last task that has ended; called within a task, the one before it.
+  Ticket finished() const { return finished_; }
   // Blocks until everything before the ticket is done; throws the first error since one was last told.
   void wait(Ticket ticket);
   // Blocks until nothing is queued; errors stay for the next wait.

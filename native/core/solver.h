@@ -19,6 +19,7 @@ struct Solver {
   size_t (*workspace_bytes)(const Problem&) = nullptr;  // scratch memory, uninitialised, 64-byte aligned
   size_t (*prepared_bytes)(const Problem&) = nullptr;   // size of the parameter's derived form
   void (*prepare)(const Problem&, const float* parameter, float* prepared, const ExecutionContext&) = nullptr;
+  bool in_place = true;  // whether a result may lie where an operand does, for operators that allow it
 };
 
 // What one unit exports: plain data, so that a unit of any instruction set can define it.

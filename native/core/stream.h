@@ -30,6 +30,12 @@ class Tensor;
 // Tasks that are run again and again, in this order.
 using RecordedWork = std::vector<std::shared_ptr<Task>>;
 
+// What the settings let operators do that changes digits, when they are called: it goes with the queued work.
+struct Liberties {
+  bool tf32 = false;           // round float32 factors to 11 bits, for tensor cores
+  bool varying_order = false;  // add up in an order that differs between runs
+};
+
 // What tensors hold on a stream, in logical bytes (elements times their size: no padding, no size classes).
 struct MemoryUse {
   std::atomic<int64_t> bytes{0}, peak_bytes{0};
@@ -60,6 +66,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   virtual void drain() = 0;
   // Finishes what runs, drops the rest and ends the stream's threads. Later work is dropped, too.
   virtual void stop() = 0;
+  // Why the device can't be used any more, in words; empty where it can. Any thread.
+  virtual std::string failure() { return ""; }
   // Time spent running tasks so far; the rest of a clock's time the queue was empty.
   virtual double busy_seconds() const = 0;
 
@@ -71,6 +79,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   // Whether operators compute on activations of this dtype; parameters are float32 everywhere.
   virtual bool computes_in(DType dtype) const = 0;
+  virtual Liberties liberties() const { return {}; }
   // Channel block B of the device's layout N C/B H W B for a 4-D activation; 1 means plain N C H W, B = C
   // is N H W C.
   virtual int activation_block(int64_t channels) const = 0;

@@ -20,9 +20,13 @@ std::unique_ptr<Engine> open(int device) {
   require(found.reason.empty(), ErrorCode::DeviceUnavailable, "cuda: ", found.reason);
   require(device >= 0 && device < static_cast<int>(found.devices.size()), ErrorCode::DeviceUnavailable,
           "cuda:", device, ": there are ", found.devices.size(), " devices");
-  const std::string reason = unfit(found.devices[static_cast<size_t>(device)]);
+  const std::string& reason = found.devices[static_cast<size_t>(device)].reason;
   require(reason.empty(), ErrorCode::DeviceUnavailable, "cuda:", device, ": ", reason);
-  return open_engine(device);
+  try {
+    return open_engine(device);
+  } catch (const Error& error) {  // full, or another process has it for itself
+    fail(ErrorCode::DeviceUnavailable, "cuda:", device, ": ", error.message());
+  }
 }
 
 #ifdef GROUPCONV_EMULATED

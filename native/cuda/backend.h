@@ -15,7 +15,7 @@
 
 namespace groupconv::cuda {
 
-constexpr int kBackendVersion = 3;
+constexpr int kBackendVersion = 4;
 
 struct Settings;
 
@@ -24,6 +24,7 @@ struct DeviceProperties {
   int major, minor;  // compute capability
   int multiprocessors;
   size_t memory_bytes;
+  std::string reason;  // why it can't be used; empty where it can
 };
 
 // What the library found on this machine. Looking does not initialise a device.
@@ -47,14 +48,19 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual const DeviceProperties& properties() const = 0;
+  // What has failed for good, in words; empty where nothing has. Any thread.
+  virtual std::string failure() = 0;
   // What solvers run with.
   virtual const ExecutionContext& context() = 0;
 
   // Device memory, and page-locked host memory; null when there is none left. Any thread.
-  virtual void* allocate(size_t bytes) noexcept = 0;
+  virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* block) noexcept = 0;
-  virtual void* allocate_host(size_t bytes) noexcept = 0;
+  virtual void* allocate_host(size_t bytes) = 0;
   virtual void release_host(void* block) noexcept = 0;
+  // What gives back device memory that is kept for reuse, and says how many bytes: called on the launching
+  // thread where solvers need more than there is left. The blocks may be in use by what was launched before.
+  virtual void when_full(std::function<size_t()> make_room) = 0;
 
   // In order; page-locked host memory must live until the copy is done.
   virtual void to_device(void* to, const void* from, size_t bytes) = 0;
@@ -64,7 +70,7 @@ class Engine {
                         int to_block) = 0;
 
   // A point in the queue; `wait` blocks until the device has reached it, and frees it. It also throws what
-  // kernels have found wrong with values so far (INVALID_ARGUMENT, once), be it after that point.
+  // kernels have found wrong with values between the point before and this one (INVALID_ARGUMENT).
   virtual void* record() = 0;
   virtual void wait(void* event) = 0;
 
@@ -89,7 +95,7 @@ struct Backend {
   const char* kind;  // "CUDA", or "emulated": on the host, for tests
   const std::vector<SolverOffer>& (*solvers)();
   const Discovery& (*discover)();
-  // DEVICE_UNAVAILABLE where `discover` has a reason or no such device; OUT_OF_MEMORY.
+  // DEVICE_UNAVAILABLE where `discover` has a reason or no such device, or where the device can't be opened.
   std::unique_ptr<Engine> (*open)(int device);
   // The addon's settings, which the library reads from now on.
   void (*attach)(const Settings& settings);

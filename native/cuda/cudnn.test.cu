@@ -9,7 +9,9 @@
 #include "cuda/testing.h"
 
 #ifdef GROUPCONV_CUDNN_STANDIN
+#include "cuda/emulator/control.h"
 #include "cuda/emulator/cudnn/standin.h"
+#include "cuda/settings.h"
 
 namespace groupconv {
 namespace {
@@ -160,14 +162,82 @@ void wrong_graphs_are_refused() {
   CHECK(refuses(wrong));
 }
 
-// Recorded once, run twice: nothing is measured or read while recording.
-void plans_are_captured() {
-  const auto engine = cuda::open_engine(0);
-  const auto& context = engine->context();
+// One pixel, 16 channels in two groups of 8, bfloat16.
+cuda::cudnn::Convolution one_pixel() {
   cuda::cudnn::Convolution v = grouped_bfloat16();
   v.n = v.h = v.w = v.p = v.q = v.r = v.s = v.stride_h = v.dilation_w = 1, v.c = v.k = 16;
   v.pad_top = v.pad_bottom = v.pad_left = 0;
   v.has_bias = 0, v.activation = Activation::None;
+  return v;
+}
+
+// Operands of one_pixel: all of them 1.
+struct Ones {
+  explicit Ones(cuda::Engine& engine) : engine(engine) {
+    for (uint16_t*& memory : blocks) {
+      memory = static_cast<uint16_t*>(engine.allocate(256));
+      std::fill_n(memory, 128, uint16_t{0x3f80});
+    }
+  }
+  ~Ones() {
+    for (uint16_t* memory : blocks) engine.release(memory);
+  }
+  cuda::Engine& engine;
+  uint16_t* blocks[3];
+};
+
+// Results that take part in their own sum: the stand-in refuses to read where it writes.
+void nothing_is_read_where_it_is_written() {
+  const auto engine = cuda::open_engine(0);
+  for (const bool forward : {true, false}) {
+    const Ones ones(*engine);
+    cuda::cudnn::Convolution v = one_pixel();
+    cuda::cudnn::Operands operands{};
+    operands.filter = ones.blocks[1];
+    if (forward) {
+      v.has_residual = 1;
+      operands.x = ones.blocks[0], operands.residual = operands.y = ones.blocks[2];
+    } else {
+      v.pass = cuda::cudnn::Pass::GradInput, v.accumulate = 1, v.groups = 1;
+      v.c = 8;
+      operands.dy = ones.blocks[0], operands.dx = ones.blocks[2];
+    }
+    CHECK(cuda::cudnn::run(v, operands, engine->context()));
+    CHECK(ones.blocks[2][0] == (forward ? 0x4110 : 0x4188));  // 8 products or 16, and the 1 that was there
+  }
+}
+
+// Measuring takes memory for the result. Where there is none, cuDNN's first engine stays, and no call builds
+// another plan.
+void want_of_memory_settles_a_choice() {
+  const auto engine = cuda::open_engine(0);
+  const Ones ones(*engine);
+  cuda::cudnn::Operands operands{};
+  operands.x = ones.blocks[0], operands.filter = ones.blocks[1], operands.y = ones.blocks[2];
+  const auto run = [&] { CHECK(cuda::cudnn::run(one_pixel(), operands, engine->context())); };
+  run();
+  std::atomic<bool> autotune{true};
+  int kept = 0;
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  settings.put_engine = [&](const TunedChoice&) { ++kept; };
+  cuda::attach_settings(settings);
+  emulator::set_memory(emulator::memory_in_use());
+  run();
+  const int plans = standin().plans;
+  for (int i = 0; i < 3; ++i) run();
+  CHECK(standin().plans == plans && kept == 0);
+  emulator::set_memory(~size_t{0});
+  cuda::attach_settings(cuda::addon_settings());
+  const cuda::cudnn::Session& session = *cuda::cuda_context(engine->context()).cudnn();
+  CHECK(session.retired.size() == 1);
+}
+
+// Recorded once, run twice: nothing is measured or read while recording.
+void plans_are_captured() {
+  const auto engine = cuda::open_engine(0);
+  const auto& context = engine->context();
+  const cuda::cudnn::Convolution v = one_pixel();
   const auto block = [&](size_t bytes) { return static_cast<uint16_t*>(engine->allocate(bytes)); };
   uint16_t *x = block(32), *filter = block(256), *y = block(32);
   std::fill_n(x, 16, uint16_t{0x3f80});        // 1
@@ -218,6 +288,8 @@ int main() {
   graphs_say_what_is_meant();
   wrong_graphs_are_refused();
   plans_are_captured();
+  nothing_is_read_where_it_is_written();
+  want_of_memory_settles_a_choice();
   libraries_that_will_not_do_are_told();
   return test::report();
 }

@@ -11,7 +11,7 @@ namespace {
 
 // The least that kernels were compiled for; 80 is 8.0. The emulator does without cuDNN, unless one is named.
 #ifdef GROUPCONV_EMULATED
-constexpr int kOldestCapability = 0;
+constexpr int kOldestCapability = 80;
 bool needs_cudnn() { return std::getenv("GROUPCONV_CUDNN") != nullptr; }
 #else
 constexpr int kOldestCapability = GROUPCONV_OLDEST_CAPABILITY;
@@ -22,16 +22,27 @@ std::string capability_text(int capability) {
   return std::to_string(capability / 10) + '.' + std::to_string(capability % 10);
 }
 
+// Why this device can't run the library's kernels; empty where it can.
+std::string unfit(const DeviceProperties& device) {
+  const int capability = 10 * device.major + device.minor;
+  if (capability >= kOldestCapability) return "";
+  return device.name + " has compute capability " + capability_text(capability) +
+         ", the kernels of this build need " + capability_text(kOldestCapability);
+}
+
 // Why none of the devices can be used; empty where one can.
 std::string find_devices(std::vector<DeviceProperties>& devices) {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess)
     return std::string("no device: ") + cudaGetErrorString(status);
   if (count == 0) return "no device";
-  for (int device = 0; device < count; ++device) devices.push_back(properties_of(device));
-  for (const DeviceProperties& device : devices)
-    if (unfit(device).empty()) return "";
-  return unfit(devices[0]);
+  bool one_is_fit = false;
+  for (int device = 0; device < count; ++device) {
+    devices.push_back(properties_of(device));
+    devices.back().reason = unfit(devices.back());
+    one_is_fit = one_is_fit || devices.back().reason.empty();
+  }
+  return one_is_fit ? "" : devices[0].reason;
 }
 
 Discovery look() {
@@ -50,13 +61,6 @@ Discovery look() {
 }
 
 }  // namespace
-
-std::string unfit(const DeviceProperties& device) {
-  const int capability = 10 * device.major + device.minor;
-  if (capability >= kOldestCapability) return "";
-  return device.name + " has compute capability " + capability_text(capability) +
-         ", the kernels of this build need " + capability_text(kOldestCapability);
-}
 
 const Discovery& discover() {
   static const Discovery found = look();

@@ -7,7 +7,4 @@ namespace groupconv::cuda {
 // Looks once.
 const Discovery& discover();
 
-// Why this device can't run the library's kernels; empty where it can.
-std::string unfit(const DeviceProperties& device);
-
 }  // namespace groupconv::cuda

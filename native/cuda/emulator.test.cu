@@ -11,7 +11,10 @@ namespace groupconv::cuda {
 namespace {
 
 struct HostContext final : CudaContext {
+  Faults* faults() const override { return nullptr; }
   void* scratch(size_t) const override { return nullptr; }
+  void* allocate(size_t) const override { return nullptr; }
+  size_t make_room() const override { return 0; }
   cudnn::Session* cudnn() const override { return nullptr; }
 };
 const HostContext context;

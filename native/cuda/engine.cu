@@ -1,6 +1,8 @@
 #include "cuda/engine.h"
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -10,79 +12,178 @@
 namespace groupconv::cuda {
 namespace {
 
-// Memory for the kernels in flight; all of them are in order, so one block serves all.
+// Null where there is no memory; throws what else has failed, be it earlier and elsewhere.
+void* block_or_null(cudaError_t status, void* block, const char* what) {
+  if (status != cudaErrorMemoryAllocation) check(status, what);
+  if (status == cudaSuccess) return block;
+  cudaGetLastError();
+  return nullptr;
+}
+
+class DeviceBlock {
+ public:
+  DeviceBlock(int device, void* data, size_t bytes) : bytes(bytes), data(data), device_(device) {}
+  ~DeviceBlock() {
+    cudaSetDevice(device_);
+    cudaFree(data);
+  }
+  DeviceBlock(const DeviceBlock&) = delete;
+  const size_t bytes;
+  void* const data;
+
+ private:
+  const int device_;
+};
+using DeviceBlocks = std::vector<std::shared_ptr<DeviceBlock>>;
+
+// Memory for the kernels in flight; all of them are in order, so one block serves all. Blocks that are lent
+// during a capture are also the graph's, and live as long as it does.
 class Scratch {
  public:
-  ~Scratch() {
-    cudaFree(block_);
-    for (void* block : captured_blocks_) cudaFree(block);
+  void begin_capture() {
+    capturing_ = true;
+    if (block_) captured_.push_back(block_);
   }
-  // Blocks that are lent meanwhile are a graph's, as long as it lives.
-  void begin_capture() { capturing_ = captured_ = true; }
-  void end_capture() { capturing_ = false; }
-  void* at_least(size_t bytes, cudaStream_t stream) {
-    if (bytes > bytes_) {
-      if (captured_) {
-        captured_blocks_.push_back(block_);
-      } else {
-        check(cudaStreamSynchronize(stream), "scratch memory");
-        cudaFree(block_);
-      }
-      captured_ = capturing_;
-      block_ = nullptr;
-      bytes_ = 0;
-      check(cudaMalloc(&block_, bytes), "scratch memory");
-      bytes_ = bytes;
+  DeviceBlocks end_capture() {
+    capturing_ = false;
+    return std::exchange(captured_, {});
+  }
+  bool is_capturing() const { return capturing_; }
+  void* at_least(size_t bytes, const CudaContext& context, int device) {
+    if (!block_ || bytes > block_->bytes) {
+      if (block_ && !capturing_) check(cudaStreamSynchronize(context.stream), "scratch memory");
+      block_.reset();
+      void* const data = context.allocate(bytes);
+      if (!data) check(cudaErrorMemoryAllocation, "scratch memory");
+      block_ = std::make_shared<DeviceBlock>(device, data, bytes);
+      if (capturing_) captured_.push_back(block_);
     }
-    return block_;
+    return block_->data;
   }
 
  private:
-  void* block_ = nullptr;
-  size_t bytes_ = 0;
-  bool capturing_ = false, captured_ = false;
-  std::vector<void*> captured_blocks_;
+  std::shared_ptr<DeviceBlock> block_;
+  bool capturing_ = false;
+  DeviceBlocks captured_;
 };
 
+// Where kernels write their findings, and page-locked memory to which these come.
+class FaultMemory {
+ public:
+  explicit FaultMemory(cudaStream_t stream) : stream_(stream) {
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, sizeof(Faults)), "memory");
+    faults_ = static_cast<Faults*>(memory);
+    clear();
+  }
+  ~FaultMemory() {
+    cudaFree(faults_);
+    for (Faults* copy : copies_) cudaFreeHost(copy);
+  }
+  FaultMemory(const FaultMemory&) = delete;
+
+  // On the launching thread: for kernels that are launched before the next `collect`.
+  Faults* lend() {
+    lent_ = true;
+    return faults_;
+  }
+  // Whether somebody may have written since; from now on nobody, or as `lent` says.
+  bool exchange_lent(bool lent) { return std::exchange(lent_, lent); }
+  // On the launching thread: queues that the findings are copied and cleared. Null where nobody can have
+  // found anything.
+  Faults* collect() {
+    if (!lent_) return nullptr;
+    Faults* const copy = take();
+    check(cudaMemcpyAsync(copy, faults_, sizeof(Faults), cudaMemcpyDeviceToHost, stream_), "findings");
+    clear();
+    lent_ = false;
+    return copy;
+  }
+  // Any thread, once the copy has come: the findings. Null is none.
+  Faults give_back(Faults* copy) {
+    Faults found;
+    for (FaultWord& word : found.word) word = kNoFault;
+    if (!copy) return found;
+    found = *copy;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(copy);
+    return found;
+  }
+
+ private:
+  void clear() { check(cudaMemsetAsync(faults_, 0xff, sizeof(Faults), stream_), "findings"); }
+  Faults* take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (idle_.empty()) {
+      void* memory = nullptr;
+      check(cudaMallocHost(&memory, sizeof(Faults)), "page-locked memory");
+      copies_.push_back(static_cast<Faults*>(memory));
+      return copies_.back();
+    }
+    Faults* const copy = idle_.back();
+    idle_.pop_back();
+    return copy;
+  }
+
+  const cudaStream_t stream_;
+  Faults* faults_;
+  bool lent_ = false;
+  std::mutex mutex_;
+  std::vector<Faults*> copies_, idle_;  // all of them, and those that nobody waits for
+};
+
+void tell(const Faults& faults) {
+  constexpr int kLabel = static_cast<int>(Fault::CrossEntropyLabel);
+  const FaultWord found = faults.word[kLabel];
+  if (found == kNoFault) return;
+  fail(ErrorCode::InvalidArgument, "crossEntropy: label ", static_cast<int32_t>(found), " of sample ",
+       found >> 32, ", ", faults.bound[kLabel], " classes");
+}
+
 struct EngineContext final : CudaContext {
-  void* scratch(size_t bytes) const override { return memory.at_least(bytes, stream); }
+  ~EngineContext() override {
+    session.reset();
+    if (stream) cudaStreamDestroy(stream);
+  }
+  Faults* faults() const override { return found->lend(); }
+  void* scratch(size_t bytes) const override { return memory.at_least(bytes, *this, index); }
+  void* allocate(size_t bytes) const override {
+    for (bool again = false;; again = true) {
+      void* block = nullptr;
+      const cudaError_t status = cudaMalloc(&block, bytes);
+      block = block_or_null(status, block, "memory");
+      if (block || again || make_room() == 0) return block;
+    }
+  }
+  size_t make_room() const override { return memory.is_capturing() || !when_full ? 0 : when_full(); }
   cudnn::Session* cudnn() const override {
     if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, device);
     return session.get();
   }
+  int index = 0;
   std::string device;
+  std::function<size_t()> when_full;
+  std::unique_ptr<FaultMemory> found;
   mutable Scratch memory;
   mutable std::unique_ptr<cudnn::Session> session;
 };
 
-// Page-locked memory that kernels write their findings to.
-class FaultMemory {
- public:
-  FaultMemory() {
-    void* memory = nullptr;
-    check(cudaMallocHost(&memory, sizeof(Faults)), "page-locked memory");
-    faults_ = static_cast<Faults*>(memory);
-    for (FaultWord& word : faults_->word) word = kNoFault;
+struct CudaGraph final : Graph {
+  explicit CudaGraph(int device) : device(device) {}
+  ~CudaGraph() override {
+    cudaSetDevice(device);
+    if (executable) cudaGraphExecDestroy(executable);
   }
-  ~FaultMemory() { cudaFreeHost(faults_); }
-  Faults* get() const { return faults_; }
-  // Throws what was found since it was last told.
-  void tell() const {
-    FaultWord& label = faults_->word[static_cast<int>(Fault::CrossEntropyLabel)];
-    const FaultWord found = *static_cast<volatile FaultWord*>(&label);
-    if (found == kNoFault) return;
-    label = kNoFault;
-    fail(ErrorCode::InvalidArgument, "crossEntropy: label ", static_cast<int32_t>(found), " of sample ",
-         found >> 32, ", ", faults_->bound[static_cast<int>(Fault::CrossEntropyLabel)], " classes");
-  }
-
- private:
-  Faults* faults_;
+  const int device;
+  cudaGraphExec_t executable = nullptr;
+  bool reports = false;  // what its kernels find wrong
+  DeviceBlocks scratch;
 };
 
-struct CudaGraph final : Graph {
-  ~CudaGraph() override { cudaGraphExecDestroy(executable); }
-  cudaGraphExec_t executable = nullptr;
+// What `record` returns.
+struct Point {
+  cudaEvent_t event;
+  Faults* found;
 };
 
 class CudaEngine final : public Engine {
@@ -90,43 +191,53 @@ class CudaEngine final : public Engine {
   explicit CudaEngine(int device) : device_(device), properties_(properties_of(device)) {
     check(cudaSetDevice(device), "opening the device");
     check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "stream");
+    context_.index = device;
     context_.device = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
-    faults_ = std::make_unique<FaultMemory>();
-    context_.faults = faults_->get();
+    context_.found = std::make_unique<FaultMemory>(context_.stream);
   }
   ~CudaEngine() override {
     cudaSetDevice(device_);
     cudaStreamSynchronize(context_.stream);
-    context_.session.reset();
-    cudaStreamDestroy(context_.stream);
   }
 
   const DeviceProperties& properties() const override { return properties_; }
+  std::string failure() override {
+    // Whatever uses the device tells it; this does so even during a capture.
+    cudaEvent_t event = nullptr;
+    cudaError_t status = cudaSetDevice(device_);
+    if (status == cudaSuccess) status = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    if (status == cudaSuccess) return cudaEventDestroy(event), "";
+    cudaGetLastError();
+    return std::string("it has failed, and works again in a new process: ") + cudaGetErrorString(status);
+  }
   const ExecutionContext& context() override {
     use_device();
     return context_;
   }
 
-  void* allocate(size_t bytes) noexcept override {
+  void* allocate(size_t bytes) override {
     void* block = nullptr;
-    cudaSetDevice(device_);
-    return cudaMalloc(&block, bytes) == cudaSuccess ? block : forget_failed_allocation();
+    use_device();
+    const cudaError_t status = cudaMalloc(&block, bytes);
+    return block_or_null(status, block, "memory");
   }
   void release(void* block) noexcept override {
     cudaSetDevice(device_);
     cudaFree(block);
   }
-  void* allocate_host(size_t bytes) noexcept override {
+  void* allocate_host(size_t bytes) override {
     void* block = nullptr;
-    cudaSetDevice(device_);
-    return cudaMallocHost(&block, bytes) == cudaSuccess ? block : forget_failed_allocation();
+    use_device();
+    const cudaError_t status = cudaMallocHost(&block, bytes);
+    return block_or_null(status, block, "page-locked memory");
   }
   void release_host(void* block) noexcept override {
     cudaSetDevice(device_);
     cudaFreeHost(block);
   }
+  void when_full(std::function<size_t()> make_room) override { context_.when_full = std::move(make_room); }
 
   void to_device(void* to, const void* from, size_t bytes) override {
     use_device();
@@ -144,18 +255,25 @@ class CudaEngine final : public Engine {
 
   void* record() override {
     use_device();
-    cudaEvent_t event;
-    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "event");
-    check(cudaEventRecord(event, context_.stream), "event");
-    return event;
+    try {
+      auto point = std::make_unique<Point>();
+      point->found = context_.found->collect();
+      check(cudaEventCreateWithFlags(&point->event, cudaEventDisableTiming | cudaEventBlockingSync), "event");
+      check(cudaEventRecord(point->event, context_.stream), "event");
+      return point.release();
+    } catch (const Error&) {  // who asks for a point lets go of what is being copied, in any case
+      cudaStreamSynchronize(context_.stream);
+      throw;
+    }
   }
   void wait(void* event) override {
-    const auto recorded = static_cast<cudaEvent_t>(event);
+    const std::unique_ptr<Point> point(static_cast<Point*>(event));
     cudaSetDevice(device_);
-    const cudaError_t status = cudaEventSynchronize(recorded);
-    cudaEventDestroy(recorded);
+    const cudaError_t status = cudaEventSynchronize(point->event);
+    cudaEventDestroy(point->event);
+    const Faults found = context_.found->give_back(point->found);
     check(status, "a kernel that ran before");
-    faults_->tell();
+    tell(found);
   }
 
   double time(const std::function<void()>& launches) override {
@@ -169,12 +287,14 @@ class CudaEngine final : public Engine {
     use_device();
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeRelaxed), "capture");
     context_.memory.begin_capture();
+    lent_before_ = context_.found->exchange_lent(false);
   }
   std::unique_ptr<Graph> end_capture() override {
     cudaGraph_t captured = nullptr;
-    context_.memory.end_capture();
+    auto graph = std::make_unique<CudaGraph>(device_);
+    graph->scratch = context_.memory.end_capture();
+    graph->reports = context_.found->exchange_lent(lent_before_);
     check(cudaStreamEndCapture(context_.stream, &captured), "capture");
-    auto graph = std::make_unique<CudaGraph>();
     const cudaError_t status = cudaGraphInstantiate(&graph->executable, captured, 0);
     cudaGraphDestroy(captured);
     check(status, "graph");
@@ -182,21 +302,19 @@ class CudaEngine final : public Engine {
   }
   void launch(Graph& graph) override {
     use_device();
-    check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).executable, context_.stream), "graph");
+    const auto& captured = static_cast<CudaGraph&>(graph);
+    if (captured.reports) context_.found->exchange_lent(true);
+    check(cudaGraphLaunch(captured.executable, context_.stream), "graph");
   }
 
  private:
   // Whatever thread calls: else its first call would open device 0. Setting it again costs some nanoseconds.
   void use_device() { check(cudaSetDevice(device_), "device"); }
-  static void* forget_failed_allocation() {
-    cudaGetLastError();
-    return nullptr;
-  }
 
   const int device_;
   const DeviceProperties properties_;
-  std::unique_ptr<FaultMemory> faults_;
   EngineContext context_;
+  bool lent_before_ = false;  // the memory for findings, when a capture began
 };
 
 }  // namespace
@@ -204,7 +322,7 @@ class CudaEngine final : public Engine {
 DeviceProperties properties_of(int device) {
   cudaDeviceProp found;
   check(cudaGetDeviceProperties(&found, device), "properties");
-  return {found.name, found.major, found.minor, found.multiProcessorCount, found.totalGlobalMem};
+  return {found.name, found.major, found.minor, found.multiProcessorCount, found.totalGlobalMem, ""};
 }
 
 std::unique_ptr<Engine> open_engine(int device) { return std::make_unique<CudaEngine>(device); }

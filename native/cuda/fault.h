@@ -1,5 +1,7 @@
 // What kernels can find wrong with values. The host never reads them, so a kernel that finds something writes
-// it down where the host looks when it waits: `Engine::wait` throws INVALID_ARGUMENT, once.
+// it down. Where the engine marks a point of its queue, it also queues that the findings are copied to the
+// host and cleared: so nobody reads or clears them while a kernel runs, and `Engine::wait` throws
+// INVALID_ARGUMENT, once.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -13,7 +15,7 @@ constexpr int kFaultKinds = 1;
 using FaultWord = unsigned long long;
 constexpr FaultWord kNoFault = ~FaultWord{0};
 
-// In page-locked host memory, which kernels can write: nothing has to be copied, and graphs can be replayed.
+// In device memory; every byte is 0xff where nothing was found.
 struct Faults {
   FaultWord word[kFaultKinds];
   int64_t bound[kFaultKinds];  // what the value should have been below

@@ -28,6 +28,7 @@ class GuardedStream final : public Stream {
   double busy_seconds() const override { return inner_->busy_seconds(); }
   size_t reserved_bytes() const override { return inner_->reserved_bytes(); }
   bool computes_in(DType dtype) const override { return inner_->computes_in(dtype); }
+  Liberties liberties() const override { return inner_->liberties(); }
   int activation_block(int64_t channels) const override { return inner_->activation_block(channels); }
   void relayout(const Tensor& from, Tensor& to) override { inner_->relayout(from, to); }
   void upload(const void* host, Tensor& to) override { inner_->upload(host, to); }

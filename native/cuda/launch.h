@@ -27,11 +27,16 @@ inline void check(cudaError_t status, const char* what) {
 struct CudaContext : ExecutionContext {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
-  int capability = 0;        // 10 * major + minor
-  Faults* faults = nullptr;  // for kernels that check values
+  int capability = 0;  // 10 * major + minor
   virtual ~CudaContext() = default;
+  // For a kernel that is launched now and checks values.
+  virtual Faults* faults() const = 0;
   // Memory for the work launched from now until the next call of `scratch`, 256-byte aligned, uninitialised.
   virtual void* scratch(size_t bytes) const = 0;
+  // Device memory that is the caller's until cudaFree; null where there is none.
+  virtual void* allocate(size_t bytes) const = 0;
+  // Gives back memory that is kept for reuse, when there is none left; how many bytes. None during a capture.
+  virtual size_t make_room() const = 0;
   // The device's cuDNN, opened when it is first asked for; null where there is none.
   virtual cudnn::Session* cudnn() const = 0;
 };

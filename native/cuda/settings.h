@@ -11,6 +11,7 @@
 namespace groupconv::cuda {
 
 struct Settings {
+  // Read when an operator is called, by the stream: Stream::liberties.
   // Whether float32 factors may be rounded to TF32 (8 bits of exponent, 10 of fraction) for the tensor cores.
   std::atomic<bool> allow_tf32{false};
   // Whether solvers that add up in changing orders are left out: then runs repeat bit by bit.

@@ -11,8 +11,6 @@
 namespace groupconv::cuda {
 namespace {
 
-constexpr size_t kMostPinnedBytes = size_t{1} << 30;
-
 MemorySource device_memory(Engine& engine) {
   return {[&engine](size_t bytes) { return engine.allocate(bytes); },
           [&engine](void* block) { engine.release(block); }};
@@ -40,17 +38,85 @@ class CudaStream::Pinned {
   size_t bytes_;
 };
 
-CudaStream::CudaStream(int index, std::unique_ptr<Engine> engine)
+// What is to be done when the device has reached a point of its queue. That is waited for in any case, at
+// last when this object goes; what `then` holds goes after it.
+class CudaStream::Completion {
+ public:
+  Completion(Engine& engine, std::function<void()> then)
+      : engine_(engine), then_(std::move(then)), event_(engine.record()) {}
+  ~Completion() {
+    try {
+      wait();
+    } catch (const Error&) {  // nobody is left to be told
+    }
+  }
+  Completion(const Completion&) = delete;
+  void wait() {
+    if (void* const event = std::exchange(event_, nullptr)) engine_.wait(event);
+  }
+  void then() const { then_(); }
+
+ private:
+  Engine& engine_;
+  const std::function<void()> then_;
+  void* event_;
+};
+
+// The way through page-locked memory, for as many bytes as there are: in turns by way of two pieces, each of
+// which is used again when what was done with it is done. On the launching thread, but for the construction.
+class CudaStream::Pieces {
+ public:
+  Pieces(CudaStream& stream, size_t bytes) : stream_(stream), bytes_(bytes) {
+    const size_t piece = std::min(bytes, stream.staging_.piece_bytes);
+    for (size_t i = 0; i < 2 && i * piece < bytes; ++i) blocks_[i] = stream.pinned(piece);
+  }
+  // body(page-locked memory, offset of the piece, its bytes), which returns what is to be done when the
+  // device has come this far.
+  template <class Body>
+  void for_each(const Body& body) {
+    size_t turn = 0;
+    for (size_t offset = 0; offset < bytes_; turn = 1 - turn) {
+      const std::shared_ptr<Pinned>& block = blocks_[turn];
+      if (busy_[turn].valid()) busy_[turn].wait();
+      const size_t bytes = std::min(block->bytes(), bytes_ - offset);
+      std::function<void()> then = body(static_cast<char*>(block->data()), offset, bytes);
+      // Fulfilled or broken, when the function goes.
+      const auto done = std::make_shared<std::promise<void>>();
+      busy_[turn] = done->get_future();
+      stream_.when_reached([block, done, then = std::move(then)] {
+        if (then) then();
+      });
+      offset += bytes;
+    }
+  }
+
+ private:
+  CudaStream& stream_;
+  const size_t bytes_;
+  std::shared_ptr<Pinned> blocks_[2];
+  std::future<void> busy_[2];
+};
+
+CudaStream::CudaStream(int index, std::unique_ptr<Engine> engine, const Staging& staging)
     : index_(index),
+      staging_(staging),
       engine_(std::move(engine)),
       arena_(engine_->properties().memory_bytes, device_memory(*engine_)),
-      pinned_arena_(kMostPinnedBytes, pinned_memory(*engine_)),
+      pinned_arena_(staging.most_bytes, pinned_memory(*engine_)),
       completions_([](Task& task) { task(ExecutionContext()); }),
-      launches_([this](Task& task) { task(engine_->context()); }) {}
+      launches_([this](Task& task) { task(engine_->context()); }) {
+  // Whoever released a block may have queued work for it before, which must have been launched by now.
+  engine_->when_full([this] { return arena_.trim(launches_.finished()); });
+}
 
 std::string CudaStream::place() const {
-  return "cuda " + engine_->properties().name + (addon_settings().allow_tf32 ? ", TF32" : "") +
-         (addon_settings().deterministic ? ", deterministic" : "");
+  const Liberties allowed = liberties();
+  return "cuda " + engine_->properties().name + (allowed.tf32 ? ", TF32" : "") +
+         (allowed.varying_order ? "" : ", deterministic");
+}
+
+Liberties CudaStream::liberties() const {
+  return {addon_settings().allow_tf32, !addon_settings().deterministic};
 }
 
 void CudaStream::stop() {
@@ -59,11 +125,15 @@ void CudaStream::stop() {
 }
 
 void CudaStream::when_reached(std::function<void()> then) {
-  void* event = engine_->record();
-  completions_.submit([this, event, then = std::move(then)](const ExecutionContext&) {
-    engine_->wait(event);
-    then();
-  });
+  completions_.submit(
+      [this, completion = std::make_unique<Completion>(*engine_, std::move(then))](const ExecutionContext&) {
+        try {
+          completion->wait();
+          if (!error_) completion->then();
+        } catch (const Error& error) {
+          if (!error_) error_ = std::make_unique<Error>(error);
+        }
+      });
 }
 
 void CudaStream::notify(std::function<void(const Error*)> done) {
@@ -74,8 +144,10 @@ void CudaStream::notify(std::function<void(const Error*)> done) {
     } catch (const Error& error) {
       if (!launch_error) launch_error = std::make_shared<Error>(error);
     }
-    completions_.notify(
-        [done, launch_error](const Error* error) { done(launch_error ? launch_error.get() : error); });
+    completions_.notify([this, done, launch_error](const Error*) {
+      const std::unique_ptr<Error> error = std::move(error_);
+      done(launch_error ? launch_error.get() : error.get());
+    });
   });
 }
 
@@ -153,6 +225,9 @@ std::shared_ptr<CudaStream::Pinned> CudaStream::pinned(size_t bytes) {
   void* block = pinned_arena_.allocate(bytes);
   if (!block) {
     drain();
+    block = pinned_arena_.allocate(bytes);
+  }
+  if (!block) {
     pinned_arena_.trim();
     block = pinned_arena_.allocate(bytes);
   }
@@ -169,37 +244,48 @@ void CudaStream::relayout(const Tensor& from, Tensor& to) {
   });
 }
 
+// Every piece has a block of its own, so that the caller waits only where there are no more of them.
 void CudaStream::upload(const void* host, Tensor& to) {
-  const std::shared_ptr<Pinned> staged = pinned(to.logical_bytes());
-  std::memcpy(staged->data(), host, staged->bytes());
-  submit([this, staged, target = to.target_in_layout<void>(1)](const ExecutionContext&) {
-    engine_->to_device(target, staged->data(), staged->bytes());
-    if (!capturing_) when_reached([staged] {});  // a graph's copies live as long as the graph
-  });
+  const auto* const source = static_cast<const char*>(host);
+  auto* const target = static_cast<char*>(to.target_in_layout<void>(1));
+  for (size_t done = 0; done < to.logical_bytes();) {
+    const std::shared_ptr<Pinned> staged = pinned(std::min(staging_.piece_bytes, to.logical_bytes() - done));
+    std::memcpy(staged->data(), source + done, staged->bytes());
+    submit([this, staged, target = target + done](const ExecutionContext&) {
+      engine_->to_device(target, staged->data(), staged->bytes());
+      if (!capturing_) when_reached([staged] {});  // a graph's copies live as long as the graph
+    });
+    done += staged->bytes();
+  }
 }
 
 void CudaStream::download(const Tensor& from, void* host) {
   refuse_while_recording("a value is read");
   const int block = from.block();
-  const std::shared_ptr<Pinned> staged = pinned(from.logical_bytes());
-  const Workspace plain(*this, block > 1 ? staged->bytes() : 0);
+  const auto pieces = std::make_shared<Pieces>(*this, from.logical_bytes());
+  const Workspace plain(*this, block > 1 ? from.logical_bytes() : 0);
   submit([=, this, shape = from.shape(), bytes = size_of(from.dtype()), source = from.in_layout<void>(block),
           row_major = plain.data()](const ExecutionContext&) {
     if (row_major) engine_->relayout(shape, bytes, source, block, row_major, 1);
-    engine_->to_host(staged->data(), row_major ? row_major : source, staged->bytes());
-    when_reached([staged, host] { std::memcpy(host, staged->data(), staged->bytes()); });
+    const auto* const values = static_cast<const char*>(row_major ? row_major : source);
+    pieces->for_each([&](char* staged, size_t offset, size_t piece) {
+      engine_->to_host(staged, values + offset, piece);
+      return [=] { std::memcpy(static_cast<char*>(host) + offset, staged, piece); };
+    });
   });
 }
 
 void CudaStream::receive(const Tensor& from, Tensor& to) {
   refuse_while_recording("a tensor comes from another device");
   const std::shared_ptr<Staged> arriving = stage(from);
-  const std::shared_ptr<Pinned> staged = pinned(arriving->bytes);
-  submit([=, this, target = to.target_in_layout<void>(1)](const ExecutionContext&) {
+  const auto pieces = std::make_shared<Pieces>(*this, arriving->bytes);
+  submit([=, this, target = static_cast<char*>(to.target_in_layout<void>(1))](const ExecutionContext&) {
     arriving->wait();
-    std::memcpy(staged->data(), arriving->data.get(), staged->bytes());
-    engine_->to_device(target, staged->data(), staged->bytes());
-    when_reached([staged] {});
+    pieces->for_each([&](char* staged, size_t offset, size_t piece) {
+      std::memcpy(staged, arriving->data.get() + offset, piece);
+      engine_->to_device(target + offset, staged, piece);
+      return nullptr;
+    });
   });
 }
 

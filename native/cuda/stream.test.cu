@@ -110,6 +110,7 @@ void test_a_failed_kernel_is_told() {
   emulator::forget_failure();
   stream->synchronize();
 }
+
 #endif
 
 void test_notify_comes_last() {

@@ -277,7 +277,60 @@ withEmulator('devices by index; none; no memory', async (t) => {
   t.regex(third.message, /cuda:7: there are 2 devices/);
 
   await isRefused(t, { ...variables, GROUPCONV_EMULATED_DEVICES: '0' }, /no device/);
+});
 
-  const full = await ask({ ...variables, GROUPCONV_EMULATED_FULL: '1' });
-  t.is(full.code, 'OUT_OF_MEMORY');
+withEmulator('a device that is full, or that another process has for itself', async (t) => {
+  for (const [variable, reason] of [
+    ['GROUPCONV_EMULATED_FULL', /out of memory/],
+    ['GROUPCONV_EMULATED_BUSY', /busy or unavailable/],
+  ] as const) {
+    const told = await ask({ GROUPCONV_CUDA_LIBRARY: emulatedLibrary, [variable]: '0' });
+    t.is(told.code, 'DEVICE_UNAVAILABLE');
+    t.regex(told.message, reason);
+    t.regex(told.message, /^cuda:0: /);
+    t.is(told.auto, 'cpu');
+    t.is(told.devices[0]?.available, false);
+    t.regex(told.devices[0]?.reason ?? '', reason);
+
+    // Another one does instead, unless the program insists.
+    const variables = {
+      GROUPCONV_CUDA_LIBRARY: emulatedLibrary,
+      GROUPCONV_EMULATED_DEVICES: '2',
+      [variable]: '0',
+    };
+    const either = await ask(variables);
+    t.deepEqual([either.auto, either.device], ['cuda:1', 'cuda:1']);
+    t.deepEqual(
+      either.devices.map(({ available }) => available),
+      [false, true],
+    );
+    const first = await ask(variables, 'cuda:0');
+    t.is(first.code, 'DEVICE_UNAVAILABLE');
+    t.regex(first.message, reason);
+  }
+});
+
+withEmulator('an old device beside one that does', async (t) => {
+  const variables = {
+    GROUPCONV_CUDA_LIBRARY: emulatedLibrary,
+    GROUPCONV_EMULATED_DEVICES: '2',
+    GROUPCONV_EMULATED_CAPABILITIES: '5.0,9.0',
+  };
+  const told = await ask(variables);
+  t.deepEqual([told.auto, told.device], ['cuda:1', 'cuda:1']);
+  t.deepEqual(
+    told.devices.map(({ device, available }) => [device, available]),
+    [
+      ['cuda:0', false],
+      ['cuda:1', true],
+    ],
+  );
+  const reason = /emulated device has compute capability 5\.0, the kernels of this build need 8\.0/;
+  t.regex(told.devices[0]?.reason ?? '', reason);
+  t.is(told.devices[1]?.reason, undefined);
+
+  const old = await ask(variables, 'cuda:0');
+  t.is(old.code, 'DEVICE_UNAVAILABLE');
+  t.regex(old.message, reason);
+  await isRefused(t, { ...variables, GROUPCONV_EMULATED_CAPABILITIES: '5.0,6.1' }, reason);
 });

@@ -1,7 +1,7 @@
 /** A process that asks for CUDA: `node … cudaDevices.ts [DEVICE]` prints what `devices()` says of it and what came of asking. */
-import { type Device, devices, GroupConvError, ones } from '../../lib/index.js';
+import { type Device, type DeviceInfo, devices, GroupConvError, ones } from '../../lib/index.js';
 
-const told = { devices: devices().slice(1), auto: '', device: '', code: '', message: '' };
+const told = { devices: [] as DeviceInfo[], auto: '', device: '', code: '', message: '' };
 try {
   told.auto = ones([1], { device: 'auto' }).device;
 } catch (error) {
@@ -14,4 +14,5 @@ try {
   if (error instanceof GroupConvError) told.code = error.code;
   told.message = (error as Error).message;
 }
+told.devices = devices().slice(1);
 console.log(JSON.stringify(told));

@@ -130,7 +130,8 @@ constexpr int kMostKnobs = 128;
 
 // A status says its kind in thousands.
 using Status = int;
-constexpr Status kSuccess = 0, kBadParameter = 2000, kNotSupported = 3000;
+constexpr Status kSuccess = 0, kBadParameter = 2000, kNotSupported = 3000, kHostAllocationFailed = 4003,
+                 kDeviceAllocationFailed = 4004;
 
 using Handle = void*;
 using RawDescriptor = void*;

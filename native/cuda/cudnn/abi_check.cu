@@ -35,7 +35,9 @@ GROUPCONV_CUDNN_NOTES(X)
 static_assert(CUDNN_CROSS_CORRELATION == kCrossCorrelation && CUDNN_PROPAGATE_NAN == kPropagateNan);
 static_assert(CUDNN_NUMERICAL_NOTE_TYPE_COUNT <= kMostNotes && CUDNN_KNOB_TYPE_COUNTS <= kMostKnobs);
 static_assert(CUDNN_STATUS_SUCCESS == kSuccess && CUDNN_STATUS_BAD_PARAM == kBadParameter &&
-              CUDNN_STATUS_NOT_SUPPORTED == kNotSupported);
+              CUDNN_STATUS_NOT_SUPPORTED == kNotSupported &&
+              CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED == kHostAllocationFailed &&
+              CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED == kDeviceAllocationFailed);
 
 // Enumerations and ints are passed alike, and so are pointers, whatever they point to.
 template <class T>

@@ -1,11 +1,11 @@
 // From a convolution to a prepared plan: remembered, measured, or cuDNN's first choice.
 #include "cuda/cudnn/convolution.h"
 
+#include <algorithm>
 #include <cstring>
+#include <exception>
 #include <initializer_list>
 #include <limits>
-#include <mutex>
-#include <set>
 #include <sstream>
 
 #include "cuda/cudnn/session.h"
@@ -17,52 +17,27 @@ namespace {
 
 using Key = std::vector<int32_t>;
 
-// Building a plan takes up to seconds: as many as are measured.
+// Building a plan takes up to seconds: as many as are measured, of which every recipe gets its share.
 constexpr size_t kMostCandidates = 8;
 constexpr int kRepetitions = 3;
 // Some engines ask for gigabytes, which tensors need more.
 constexpr size_t kMostWorkspaceBytes = size_t{1} << 30;
 
-Policy policy() { return {settings().allow_tf32, !settings().deterministic}; }
+Liberties liberties_of(const Convolution& v) { return {v.tf32 != 0, v.varying_order != 0}; }
 
-Key key_of(const Convolution& convolution, const Policy& policy) {
+Key key_of(const Convolution& convolution) {
   static_assert(sizeof(Convolution) % sizeof(int32_t) == 0);
   Key key(sizeof(Convolution) / sizeof(int32_t));
   std::memcpy(key.data(), &convolution, sizeof convolution);
-  key.push_back(policy.tf32);
-  key.push_back(policy.nondeterministic);
   return key;
-}
-
-// What cuDNN has refused. The thread that chooses reads it, the launching ones write.
-class Refusals {
- public:
-  bool has(const Key& key) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return keys_.count(key) != 0;
-  }
-  void add(const Key& key) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    keys_.insert(key);
-  }
-
- private:
-  std::mutex mutex_;
-  std::set<Key> keys_;
-};
-Refusals& refusals() {
-  static Refusals refusals;
-  return refusals;
 }
 
 // Device memory for results that nobody wants.
 struct Trial {
-  explicit Trial(size_t bytes) {
-    if (cudaMalloc(&block, bytes) != cudaSuccess) cudaGetLastError(), block = nullptr;
-  }
+  Trial(size_t bytes, const CudaContext& context) : block(context.allocate(bytes)) {}
   ~Trial() { cudaFree(block); }
   Trial(const Trial&) = delete;
-  void* block = nullptr;
+  void* const block;
 };
 
 // Whether the work is being recorded: then nothing may be measured.
@@ -72,44 +47,68 @@ bool is_capturing(const ExecutionContext& context) {
   return status != cudaStreamCaptureStatusNone;
 }
 
+// What has failed for want of memory is tried once more, where some can be given back.
+template <class Body>
+auto with_room(const ExecutionContext& context, const Body& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::OutOfMemory || cuda_context(context).make_room() == 0) throw;
+  }
+  return body();
+}
+
 std::shared_ptr<const Assembly> assembled(const Session& session, const Convolution& v, Recipe recipe) {
   return std::make_shared<const Assembly>(assemble(v, recipe, session.handle()));
 }
 
-// Prepares one after the other, best first, until `body` returns false: preparing is what takes time. A
-// recipe that costs digits comes only where no other can be prepared.
+enum class Next { Engine, Recipe, Stop };
+
+// Prepares one after the other, best first, as `body` says: preparing is what takes time. A recipe that costs
+// digits comes only where no other can be prepared. Throws where there is no memory, and what has failed
+// where no way is left: only "unsupported" is an answer.
 template <class Body>
-void for_each_way(const Session& session, const Convolution& v, const Policy& policy, const Body& body) {
+void for_each_way(const Session& session, const Convolution& v, const Body& body) {
   bool prepared = false;
+  std::exception_ptr failure;
+  const auto passed_over = [&](const Error& error) {
+    if (error.code() == ErrorCode::OutOfMemory) throw;
+    if (error.code() != ErrorCode::Unsupported && !failure) failure = std::current_exception();
+  };
   for (const Recipe recipe : recipes_for(v)) {
-    if (prepared && recipe == Recipe::Narrow) return;
+    if (recipe == Recipe::Narrow && (prepared || failure)) break;
     std::shared_ptr<const Assembly> assembly;
     std::vector<Descriptor> configs;
     try {
       assembly = assembled(session, v, recipe);
-      configs = engine_configs(assembly->graph, v.dtype, policy);
-    } catch (const Error&) {  // the graph as a whole is refused
+      configs = engine_configs(assembly->graph, v.dtype, liberties_of(v));
+    } catch (const Error& error) {  // the graph as a whole
+      passed_over(error);
       continue;
     }
     for (Descriptor& config : configs) {
       Prepared way{assembly, nullptr};
       try {
         way.plan = std::make_unique<Plan>(session.handle(), std::move(config));
-      } catch (const Error&) {  // this engine can't, after all
+      } catch (const Error& error) {  // this engine, after all
+        passed_over(error);
         continue;
       }
       if (way.plan->workspace_bytes() > kMostWorkspaceBytes) continue;
       prepared = true;
-      if (!body(std::move(way))) return;
+      const Next next = body(std::move(way));
+      if (next == Next::Stop) return;
+      if (next == Next::Recipe) break;
     }
   }
+  if (!prepared && failure) std::rethrow_exception(failure);
 }
 
-Prepared first_way(const Session& session, const Convolution& v, const Policy& policy) {
+Prepared first_way(const Session& session, const Convolution& v) {
   Prepared first;
-  for_each_way(session, v, policy, [&](Prepared way) {
+  for_each_way(session, v, [&](Prepared way) {
     first = std::move(way);
-    return false;
+    return Next::Stop;
   });
   return first;
 }
@@ -127,7 +126,8 @@ Prepared remembered_way(const Session& session, const Convolution& v, const Key&
       way.plan = std::make_unique<Plan>(session.handle(),
                                         engine_config(way.assembly->graph, choice.substr(space + 1)));
       return way;
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::OutOfMemory) throw;
     }
   }
   return {};
@@ -146,42 +146,55 @@ double seconds_of(const Prepared& way, const Session& session, const Convolution
   return least;
 }
 
-// The quickest, if all of them can be tried; else the first. Results go beside the operands' own.
-Prepared quickest_way(const Session& session, const Convolution& v, const Policy& policy,
-                      const Operands& operands, const ExecutionContext& context) {
+// Of the candidates: those of a recipe that offers fewer are left to the next ones.
+size_t tried_by_the_end_of(Recipe recipe, const Convolution& v) {
+  const std::vector<Recipe> recipes = recipes_for(v);
+  const auto without_digits = std::count(recipes.begin(), recipes.end(), Recipe::Narrow);
+  const auto shares = static_cast<size_t>(recipes.end() - recipes.begin() - without_digits);
+  const auto place = static_cast<size_t>(std::find(recipes.begin(), recipes.end(), recipe) - recipes.begin());
+  return std::min(kMostCandidates, kMostCandidates * (place + 1) / shares);
+}
+
+// The quickest, if all of them can be tried; else the first, for good: it has a plan, and no more than that.
+// Results go beside the operands' own.
+Prepared quickest_way(const Session& session, const Convolution& v, const Operands& operands,
+                      const ExecutionContext& context, bool& measured) {
   const size_t element = v.pass == Pass::GradWeight ? sizeof(float) : size_of(v.dtype);
   const int64_t elements = v.pass == Pass::Forward     ? v.y_size()
                            : v.pass == Pass::GradInput ? v.x_size()
                                                        : v.filter().size();
-  const Trial trial(static_cast<size_t>(elements) * element);
-  if (!trial.block) return first_way(session, v, policy);
+  const Trial trial(static_cast<size_t>(elements) * element, cuda_context(context));
   Operands there = operands;
   (v.pass == Pass::Forward ? there.y : there.dx) = trial.block;
   there.dweight = static_cast<float*>(trial.block);
 
-  Prepared quickest;
   double least = std::numeric_limits<double>::infinity();
   size_t tried = 0;
-  for_each_way(session, v, policy, [&](Prepared way) {
-    try {
-      const double seconds = seconds_of(way, session, v, there, context);
-      if (seconds < least) quickest = std::move(way), least = seconds;
-    } catch (const Error&) {  // an engine that can't, after all, unless the device itself has failed
-      check(cudaStreamSynchronize(cuda_context(context).stream), "measuring an engine");
-    }
-    return ++tried < kMostCandidates;
-  });
+  Prepared quickest;
+  if (trial.block)
+    for_each_way(session, v, [&](Prepared way) {
+      const size_t share = tried_by_the_end_of(way.assembly->recipe, v);
+      try {
+        const double seconds = seconds_of(way, session, v, there, context);
+        if (seconds < least) quickest = std::move(way), least = seconds;
+      } catch (const Error&) {  // an engine that can't, after all, unless the device itself has failed
+        check(cudaStreamSynchronize(cuda_context(context).stream), "measuring an engine");
+      }
+      return ++tried < share ? Next::Engine : Next::Recipe;
+    });
+  measured = quickest.plan != nullptr;
+  if (!measured) quickest = first_way(session, v);
   quickest.settled = true;
   return quickest;
 }
 
-Prepared prepare(const Session& session, const Convolution& v, const Key& key, const Policy& policy,
-                 const Operands& operands, const ExecutionContext& context, bool measure) {
+Prepared prepare(const Session& session, const Convolution& v, const Key& key, const Operands& operands,
+                 const ExecutionContext& context, bool measure) {
   Prepared way = remembered_way(session, v, key);
   if (way.plan) return way;
-  if (!measure) return first_way(session, v, policy);
-  way = quickest_way(session, v, policy, operands, context);
-  if (way.plan && settings().put_engine)
+  if (!measure) return first_way(session, v);
+  way = quickest_way(session, v, operands, context, measure);
+  if (way.plan && measure && settings().put_engine)
     settings().put_engine(
         {session.place(), key, std::string(name_of(way.assembly->recipe)) + ' ' + way.plan->name()});
   return way;
@@ -198,29 +211,31 @@ bool is_aligned(const Operands& o) {
 
 bool accepts(const Convolution& convolution) {
   return library().usable() && convolution.dtype != DType::Int32 &&
-         !refusals().has(key_of(convolution, policy()));
+         !is_refused_everywhere(key_of(convolution));
 }
 
 bool run(const Convolution& convolution, const Operands& operands, const ExecutionContext& context) {
   Session* const session = cuda_context(context).cudnn();
-  const Policy allowed = policy();
-  const Key key = key_of(convolution, allowed);
-  if (!session || !is_aligned(operands) || refusals().has(key)) return false;
+  const Key key = key_of(convolution);
+  if (!session || !is_aligned(operands) || session->refuses(key)) return false;
   const bool measure = settings().autotune && *settings().autotune && !is_capturing(context);
   Prepared& way = session->prepared[key];
   if (!way.plan || (measure && !way.settled)) {
+    Prepared found =
+        with_room(context, [&] { return prepare(*session, convolution, key, operands, context, measure); });
     if (way.plan) session->retired.push_back(std::move(way));
-    way = prepare(*session, convolution, key, allowed, operands, context, measure);
+    way = std::move(found);
   }
   try {
     if (way.plan) {
-      run(*way.assembly, *way.plan, session->handle(), convolution, operands, context);
+      with_room(context,
+                [&] { run(*way.assembly, *way.plan, session->handle(), convolution, operands, context); });
       return true;
     }
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Unsupported) throw;
   }
-  refusals().add(key);
+  session->refuse(key);
   session->retired.push_back(std::move(way));
   session->prepared.erase(key);
   return false;

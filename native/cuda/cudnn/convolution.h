@@ -21,8 +21,9 @@ struct Convolution {
   int32_t pad_top, pad_right, pad_bottom, pad_left;
   int32_t groups;
   int32_t has_bias, has_residual;
-  Activation activation;  // forward only, like bias and residual
-  int32_t accumulate;     // gradients: add to the target
+  Activation activation;        // forward only, like bias and residual
+  int32_t accumulate;           // gradients: add to the target
+  int32_t tf32, varying_order;  // liberties that engines may take; see core/stream.h
 
   Filter filter() const { return {k, c / groups, int64_t{r} * s}; }
   int64_t x_size() const { return int64_t{n} * c * h * w; }
@@ -33,17 +34,18 @@ struct Convolution {
 struct Operands {
   const void *x, *filter;  // the filter as `to_channels_last` leaves it
   const float* bias;       // [K]
-  const void* residual;    // like y; may be y
+  const void* residual;    // like y; may be y, at the price of a copy
   void* y;
   const void* dy;
   void* dx;
   float* dweight;  // K C/groups R S
 };
 
-// Whether cuDNN is there and has not refused this problem before. Cheap; any thread.
+// Whether cuDNN is there and some kind of device has not refused this problem. Cheap; any thread.
 bool accepts(const Convolution& convolution);
 
-// Queues it; false, with nothing queued, where no engine does it.
+// Queues it; false, with nothing queued, where this device's cuDNN has no engine for it. Other failures
+// throw.
 bool run(const Convolution& convolution, const Operands& operands, const ExecutionContext& context);
 
 }  // namespace groupconv::cuda::cudnn

@@ -7,8 +7,11 @@ namespace groupconv::cuda::cudnn {
 void check(Status status, const char* what) {
   if (status == kSuccess) return;
   const bool asked_too_much = status / 1000 * 1000 == kNotSupported;
-  fail(asked_too_much ? ErrorCode::Unsupported : ErrorCode::DeviceFailure, "cuDNN: ", what, ": ",
-       library().functions.get_error_string(status));
+  const bool is_full = status == kHostAllocationFailed || status == kDeviceAllocationFailed;
+  fail(asked_too_much ? ErrorCode::Unsupported
+       : is_full      ? ErrorCode::OutOfMemory
+                      : ErrorCode::DeviceFailure,
+       "cuDNN: ", what, ": ", library().functions.get_error_string(status));
 }
 
 Descriptor::Descriptor(DescriptorKind kind) {
@@ -21,7 +24,9 @@ Descriptor& Descriptor::set(Attribute attribute, Type type, const void* elements
 }
 
 Descriptor& Descriptor::finalize() {
-  check(library().functions.finalize(raw_), "finalize");
+  const Status status = library().functions.finalize(raw_);
+  // Some graphs it calls wrong, others unsupported.
+  check(status / 1000 * 1000 == kBadParameter ? kNotSupported : status, "finalize");
   return *this;
 }
 

@@ -24,7 +24,7 @@ std::string name_of(const Descriptor& config) {
 }
 
 // A heuristic that has nothing to say about a graph refuses it.
-void append_configs(const Graph& graph, HeuristicMode mode, DType dtype, const Policy& policy,
+void append_configs(const Graph& graph, HeuristicMode mode, DType dtype, const Liberties& liberties,
                     std::vector<Descriptor>& configs) {
   try {
     Descriptor heuristics(DescriptorKind::EngineHeuristics);
@@ -34,8 +34,9 @@ void append_configs(const Graph& graph, HeuristicMode mode, DType dtype, const P
     const int64_t count = heuristics.count(Attribute::HeuristicsResults);
     for (Descriptor& config :
          heuristics.get_descriptors(Attribute::HeuristicsResults, DescriptorKind::EngineConfig, count))
-      if (allowed(config, dtype, policy)) configs.push_back(std::move(config));
-  } catch (const Error&) {
+      if (allowed(config, dtype, liberties)) configs.push_back(std::move(config));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Unsupported) throw;
   }
 }
 
@@ -47,23 +48,23 @@ Descriptor finalized_plan(Handle handle, const Descriptor& config) {
 
 }  // namespace
 
-bool allowed(const Descriptor& config, DType dtype, const Policy& policy) {
+bool allowed(const Descriptor& config, DType dtype, const Liberties& liberties) {
   const std::vector<int> notes =
       engine_of(config).get_ints(Attribute::EngineNumericalNotes, Type::NumericalNote, kMostNotes);
   const auto has = [&](NumericalNote note) {
     return std::find(notes.begin(), notes.end(), static_cast<int>(note)) != notes.end();
   };
   const bool rounds_factors = has(NumericalNote::DownConvertInputs) ||
-                              (dtype == DType::Float32 && !policy.tf32 && has(NumericalNote::TensorCore));
+                              (dtype == DType::Float32 && !liberties.tf32 && has(NumericalNote::TensorCore));
   return !rounds_factors && !has(NumericalNote::ReducedPrecisionReduction) &&
-         (policy.nondeterministic || !has(NumericalNote::Nondeterministic));
+         (liberties.varying_order || !has(NumericalNote::Nondeterministic));
 }
 
-std::vector<Descriptor> engine_configs(const Graph& graph, DType dtype, const Policy& policy) {
+std::vector<Descriptor> engine_configs(const Graph& graph, DType dtype, const Liberties& liberties) {
   std::vector<Descriptor> configs;
-  append_configs(graph, HeuristicMode::A, dtype, policy, configs);
-  if (configs.empty()) append_configs(graph, HeuristicMode::B, dtype, policy, configs);
-  append_configs(graph, HeuristicMode::Fallback, dtype, policy, configs);
+  append_configs(graph, HeuristicMode::A, dtype, liberties, configs);
+  if (configs.empty()) append_configs(graph, HeuristicMode::B, dtype, liberties, configs);
+  append_configs(graph, HeuristicMode::Fallback, dtype, liberties, configs);
   return configs;
 }
 

@@ -3,15 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "core/stream.h"
 #include "cuda/cudnn/graph.h"
 
 namespace groupconv::cuda::cudnn {
-
-// What an engine may do that changes digits.
-struct Policy {
-  bool tf32;              // round float32 factors to 11 bits, for the tensor cores
-  bool nondeterministic;  // add up in an order that differs between runs
-};
 
 class Plan {
  public:
@@ -30,13 +25,13 @@ class Plan {
   size_t workspace_bytes_;
 };
 
-// Those that the policy allows, cuDNN's favourite first; empty where none can do the graph.
-std::vector<Descriptor> engine_configs(const Graph& graph, DType dtype, const Policy& policy);
+// Those that take no other liberties, cuDNN's favourite first; empty where none can do the graph.
+std::vector<Descriptor> engine_configs(const Graph& graph, DType dtype, const Liberties& liberties);
 
 // The one that a plan's name tells; throws where this cuDNN has it no more.
 Descriptor engine_config(const Graph& graph, const std::string& name);
 
-// Whether a config's engine keeps to the policy.
-bool allowed(const Descriptor& config, DType dtype, const Policy& policy);
+// Whether a config's engine takes no other liberties.
+bool allowed(const Descriptor& config, DType dtype, const Liberties& liberties);
 
 }  // namespace groupconv::cuda::cudnn

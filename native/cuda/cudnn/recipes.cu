@@ -25,9 +25,11 @@ class Assembler {
       case Pass::Forward:
         forward();
         break;
-      case Pass::GradInput:
-        grad_input();
+      case Pass::GradInput: {
+        const int64_t dy = tensor(Role::Dy, y_), filter = tensor(Role::Filter, filter_);
+        graph().grad_input(geometry_, dy, filter, tensor(Role::Result, x_));
         break;
+      }
       case Pass::GradWeight:
         graph().grad_weight(geometry_, tensor(Role::X, x_), tensor(Role::Dy, y_),
                             tensor(Role::Result, filter_, narrow() ? v_.dtype : DType::Float32));
@@ -54,16 +56,6 @@ class Assembler {
     if (v_.activation != Activation::None) graph().activate(v_.activation, last, next());
   }
 
-  void grad_input() {
-    const int64_t dy = tensor(Role::Dy, y_), filter = tensor(Role::Filter, filter_);
-    if (assembly_.recipe != Recipe::Fused)
-      return graph().grad_input(geometry_, dy, filter, tensor(Role::Result, x_));
-    const int64_t part = graph().intermediate(x_);
-    graph().grad_input(geometry_, dy, filter, part);
-    const int64_t before = tensor(Role::Before, x_);
-    graph().add(part, before, tensor(Role::Result, x_));
-  }
-
   Graph& graph() { return assembly_.graph; }
   bool narrow() const { return assembly_.recipe == Recipe::Narrow; }
   int64_t tensor(Role role, const Extents& extents) { return tensor(role, extents, v_.dtype); }
@@ -87,15 +79,14 @@ struct Finish {
 };
 
 Finish finish_of(const Convolution& v, const Assembly& assembly, const Operands& o) {
-  const bool fused = assembly.recipe == Recipe::Fused;
   const size_t bytes = size_of(v.dtype);
   switch (v.pass) {
     case Pass::Forward:
-      // A residual in the place of y must survive until the epilogue.
-      return {!fused && v.has_residual && o.residual == o.y ? static_cast<size_t>(v.y_size()) * bytes : 0,
-              o.y};
+      // A residual in the place of y must survive until the epilogue; and no engine of cuDNN promises to read
+      // and write in one place.
+      return {v.has_residual && o.residual == o.y ? static_cast<size_t>(v.y_size()) * bytes : 0, o.y};
     case Pass::GradInput:
-      return {!fused && v.accumulate ? static_cast<size_t>(v.x_size()) * bytes : 0, o.dx};
+      return {v.accumulate ? static_cast<size_t>(v.x_size()) * bytes : 0, o.dx};
     case Pass::GradWeight:
       break;
   }
@@ -110,7 +101,6 @@ void* address_of(Role role, const Operands& o, void* result) {
                         : role == Role::Bias     ? o.bias
                         : role == Role::Residual ? o.residual
                         : role == Role::Dy       ? o.dy
-                        : role == Role::Before   ? o.dx
                                                  : result;
   return const_cast<void*>(address);
 }
@@ -129,6 +119,10 @@ void complete(const Convolution& v, const Assembly& assembly, const Operands& o,
           context);
     if (v.pass == Pass::GradInput && v.accumulate)
       run(Epilogue{v.dtype, Activation::None, v.x_size(), v.c, result, nullptr, o.dx, o.dx}, context);
+  } else if (result != o.y) {
+    check(cudaMemcpyAsync(o.y, result, static_cast<size_t>(v.y_size()) * size_of(v.dtype),
+                          cudaMemcpyDeviceToDevice, cuda_context(context).stream),
+          "copy of a result");
   }
 }
 
@@ -139,8 +133,7 @@ const char* name_of(Recipe recipe) {
 }
 
 std::vector<Recipe> recipes_for(const Convolution& v) {
-  const bool more_than_plain = v.pass == Pass::Forward ? has_epilogue(v) : v.accumulate != 0;
-  if (v.pass != Pass::GradWeight && more_than_plain) return {Recipe::Fused, Recipe::Plain};
+  if (v.pass == Pass::Forward && has_epilogue(v)) return {Recipe::Fused, Recipe::Plain};
   if (v.pass == Pass::GradWeight && v.dtype != DType::Float32) return {Recipe::Plain, Recipe::Narrow};
   return {Recipe::Plain};
 }

@@ -9,7 +9,7 @@
 namespace groupconv::cuda::cudnn {
 
 enum class Recipe {
-  Fused,   // the graph holds bias, residual and activation, or the sum with the target's old value
+  Fused,   // the graph holds bias, residual and activation
   Plain,   // the graph is the convolution alone
   Narrow,  // gradWeight rounded to the dtype of the activations, where no engine writes float32
 };
@@ -19,7 +19,7 @@ const char* name_of(Recipe recipe);
 std::vector<Recipe> recipes_for(const Convolution& convolution);
 
 // What a graph's tensor holds. The result goes by itself: it may be in scratch memory.
-enum class Role { X, Filter, Bias, Residual, Dy, Before, Result };
+enum class Role { X, Filter, Bias, Residual, Dy, Result };
 
 struct Assembly {
   Recipe recipe;

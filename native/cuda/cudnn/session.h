@@ -16,6 +16,9 @@ struct Prepared {
   bool settled = false;  // measured, or remembered from a measurement
 };
 
+// Whether a problem has been refused by the cuDNN of every device that has been in use. Any thread.
+bool is_refused_everywhere(const std::vector<int32_t>& key);
+
 class Session {
  public:
   // The current device's.
@@ -26,6 +29,9 @@ class Session {
   Handle handle() const { return handle_; }
   // The device and cuDNN's version.
   const std::string& place() const { return place_; }
+  // What this kind of device's cuDNN does not support stays so: all sessions know it.
+  bool refuses(const std::vector<int32_t>& key) const;
+  void refuse(const std::vector<int32_t>& key) const;
   std::map<std::vector<int32_t>, Prepared> prepared;  // by the convolution's key
   std::vector<Prepared> retired;                      // captured graphs may still run them
 

@@ -1,26 +1,39 @@
 // The emulated runtime: memory is the host's, poisoned when it is new; a stream runs its work when it gets
-// it.
+// it, or when somebody waits for it. Environment variables make devices:
+//
+//   GROUPCONV_EMULATED_DEVICES=2              so many; else one
+//   GROUPCONV_EMULATED_CAPABILITIES=5.0,9.0   of what capability they are; else 9.0
+//   GROUPCONV_EMULATED_FULL=0,1               those that have no memory
+//   GROUPCONV_EMULATED_BUSY=0                 those that another process has for itself
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cuda/emulator/control.h"
 #include "cuda/emulator/refusal.h"
 
 struct EmulatedStream {
   bool capturing = false;
   std::vector<std::function<void()>> captured;
+  std::recursive_mutex running;  // one at a time, in order
+  std::mutex mutex;
+  std::vector<std::function<void()>> pending;
 };
 struct EmulatedEvent {
   std::chrono::steady_clock::time_point recorded;
+  EmulatedStream* stream = nullptr;
 };
 struct EmulatedGraph {
   std::vector<std::function<void()>> work;
@@ -45,15 +58,63 @@ cudaError_t status() {
   return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
 }
 
+// The entries of a list in the environment.
+std::vector<std::string> listed(const char* variable) {
+  std::vector<std::string> entries;
+  const char* list = std::getenv(variable);
+  std::istringstream text(list ? list : "");
+  for (std::string entry; std::getline(text, entry, ',');) entries.push_back(entry);
+  return entries;
+}
+bool is_listed(const char* variable, int device) {
+  const std::vector<std::string> devices = listed(variable);
+  return std::find(devices.begin(), devices.end(), std::to_string(device)) != devices.end();
+}
+
+std::atomic<bool> deferred{false};
+std::atomic<size_t> events_there{0};
+std::mutex streams_mutex;
+std::vector<EmulatedStream*> streams;
+
+void run_now(const std::function<void()>& work) {
+  if (status() != cudaSuccess) return;
+  try {
+    work();
+  } catch (const std::exception& error) {
+    const std::lock_guard<std::mutex> lock(failure_mutex);
+    failure = error.what();
+  }
+}
+void run_pending(EmulatedStream* stream) {
+  if (!stream) return;
+  const std::lock_guard<std::recursive_mutex> in_order(stream->running);
+  std::vector<std::function<void()>> pending;
+  {
+    const std::lock_guard<std::mutex> lock(stream->mutex);
+    pending.swap(stream->pending);
+  }
+  for (const auto& work : pending) run_now(work);
+}
+void run_all_pending() {
+  const std::lock_guard<std::mutex> lock(streams_mutex);
+  for (EmulatedStream* stream : streams) run_pending(stream);
+}
+
+std::mutex memory_mutex;
+std::map<void*, size_t> blocks;  // the devices'
+size_t memory_there = ~size_t{0}, memory_used = 0;
+
 cudaError_t allocate(void** block, size_t bytes) {
   open_device();
+  if (status() != cudaSuccess) return status();
   *block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (!*block) return keep(cudaErrorMemoryAllocation);
   std::memset(*block, 0xcd, bytes);
-  return status();
+  return cudaSuccess;
 }
 cudaError_t release(void* block) {
   open_device();
+  run_all_pending();
   std::free(block);
   return status();
 }
@@ -72,14 +133,27 @@ cudaError_t outside_of_capture(cudaStream_t stream, const char* what) {
 void emulator::submit(void* stream, std::function<void()> work) {
   auto* target = static_cast<EmulatedStream*>(stream);
   if (target && target->capturing) return target->captured.push_back(std::move(work));
-  if (status() != cudaSuccess) return;
-  try {
-    work();
-  } catch (const std::exception& error) {
-    const std::lock_guard<std::mutex> lock(failure_mutex);
-    failure = error.what();
+  if (!target || !deferred) {
+    run_pending(target);
+    return run_now(work);
   }
+  const std::lock_guard<std::mutex> lock(target->mutex);
+  target->pending.push_back(std::move(work));
 }
+
+void emulator::set_deferred(bool on) {
+  deferred = on;
+  if (!on) run_all_pending();
+}
+void emulator::set_memory(size_t bytes) {
+  const std::lock_guard<std::mutex> lock(memory_mutex);
+  memory_there = bytes;
+}
+size_t emulator::memory_in_use() {
+  const std::lock_guard<std::mutex> lock(memory_mutex);
+  return memory_used;
+}
+size_t emulator::events() { return events_there; }
 
 bool emulator::only_checked = false;
 
@@ -100,6 +174,7 @@ void emulator::forget_failure() {
 const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess                     ? "no error"
          : error == cudaErrorMemoryAllocation     ? "out of memory"
+         : error == cudaErrorDevicesUnavailable   ? "CUDA-capable device(s) is/are busy or unavailable"
          : error == cudaErrorInvalidConfiguration ? last_refusal.c_str()
                                                   : failure.c_str();
 }
@@ -114,23 +189,44 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 cudaError_t cudaSetDevice(int device) {
   current_device = device;
   open_device();
-  return status();
+  if (is_listed("GROUPCONV_EMULATED_BUSY", device)) return keep(cudaErrorDevicesUnavailable);
+  return cudaSuccess;  // whatever has failed there: others tell it
 }
 cudaError_t cudaGetDeviceCount(int* count) {
   const char* devices = std::getenv("GROUPCONV_EMULATED_DEVICES");
   *count = devices ? std::atoi(devices) : 1;
   return cudaSuccess;
 }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
-  std::snprintf(properties->name, sizeof properties->name, "emulated device");
+  const std::string name = "emulated device" + (device > 0 ? " " + std::to_string(device) : std::string());
+  std::snprintf(properties->name, sizeof properties->name, "%s", name.c_str());
+  const std::vector<std::string> capabilities = listed("GROUPCONV_EMULATED_CAPABILITIES");
+  const auto index = static_cast<size_t>(device);
   properties->major = 9;
+  if (index < capabilities.size())
+    std::sscanf(capabilities[index].c_str(), "%d.%d", &properties->major, &properties->minor);
   properties->multiProcessorCount = 2;
   properties->totalGlobalMem = size_t{4} << 30;
   return cudaSuccess;
 }
-cudaError_t cudaMalloc(void** block, size_t bytes) { return allocate(block, bytes); }
-cudaError_t cudaFree(void* block) { return release(block); }
+cudaError_t cudaMalloc(void** block, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(memory_mutex);
+  if (status() == cudaSuccess && bytes > memory_there - std::min(memory_there, memory_used))
+    return keep(cudaErrorMemoryAllocation);
+  const cudaError_t result = allocate(block, bytes);
+  if (result == cudaSuccess) memory_used += blocks[*block] = bytes;
+  return result;
+}
+cudaError_t cudaFree(void* block) {
+  run_all_pending();
+  const std::lock_guard<std::mutex> lock(memory_mutex);
+  if (const auto found = blocks.find(block); found != blocks.end()) {
+    memory_used -= found->second;
+    blocks.erase(found);
+  }
+  return release(block);
+}
 cudaError_t cudaMallocHost(void** block, size_t bytes) { return allocate(block, bytes); }
 cudaError_t cudaFreeHost(void* block) { return release(block); }
 
@@ -143,29 +239,42 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
   return status();
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  if (std::getenv("GROUPCONV_EMULATED_FULL")) return keep(cudaErrorMemoryAllocation);
+  if (is_listed("GROUPCONV_EMULATED_FULL", current_device)) return keep(cudaErrorMemoryAllocation);
   *stream = new EmulatedStream;
+  const std::lock_guard<std::mutex> lock(streams_mutex);
+  streams.push_back(*stream);
   return status();
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  run_pending(stream);
+  const std::lock_guard<std::mutex> lock(streams_mutex);
+  streams.erase(std::find(streams.begin(), streams.end(), stream));
   delete stream;
   return status();
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return outside_of_capture(stream, "a wait"); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  run_pending(stream);
+  return outside_of_capture(stream, "a wait");
+}
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  if (status() != cudaSuccess) return status();
   *event = new EmulatedEvent;
+  ++events_there;
   return status();
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
+  --events_there;
   return status();
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->stream = stream;
   event->recorded = std::chrono::steady_clock::now();
   return outside_of_capture(stream, "an event");
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   open_device();
+  run_pending(event->stream);
   return status();
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
@@ -200,6 +309,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return status();
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  open_device();
   delete executable;
   return status();
 }

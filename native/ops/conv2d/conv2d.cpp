@@ -35,6 +35,7 @@ struct PreparedKey {
       : solver(&solver), problem(of), of_bias(of_bias), of_norm(of_norm) {
     problem.n = problem.h = problem.w = problem.p = problem.q = 0;
     problem.has_residual = problem.has_bias = problem.accumulate = 0;
+    problem.tf32 = problem.varying_order = 0;
     problem.activation = Activation::None;
   }
   std::string_view bytes() const { return {reinterpret_cast<const char*>(this), sizeof *this}; }
@@ -164,9 +165,11 @@ Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGe
   return problem;
 }
 
-void conv2d_set_blocks(Conv2dProblem& problem, const Stream& stream) {
+void conv2d_set_stream(Conv2dProblem& problem, const Stream& stream) {
   problem.x_block = stream.activation_block(problem.c);
   problem.y_block = stream.activation_block(problem.k);
+  problem.tf32 = stream.liberties().tf32;
+  problem.varying_order = stream.liberties().varying_order;
 }
 
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
@@ -184,7 +187,7 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
 
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::Forward;
-  conv2d_set_blocks(problem, stream);
+  conv2d_set_stream(problem, stream);
   problem.has_bias = bias || norm;
   problem.has_residual = residual.tensor != nullptr;
   problem.activation = activation;
@@ -195,7 +198,8 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
   buffers.weight = prepared.weight;
   buffers.bias = prepared.bias;
   buffers.residual = residual.tensor ? residual.tensor->in_layout(problem.y_block) : nullptr;
-  TensorPtr y = residual.expendable ? residual.tensor->give_memory(problem.y_block) : nullptr;
+  TensorPtr y =
+      residual.expendable && solver.in_place ? residual.tensor->give_memory(problem.y_block) : nullptr;
   if (!y) y = make_tensor(x.shared_stream(), y_shape, x.dtype(), problem.y_block);
   buffers.y = y->target_in_layout(problem.y_block);
   enqueue(stream, solver, problem, buffers);
@@ -211,7 +215,7 @@ void conv2d_grad_input(const Tensor& dy, const Tensor& weight, const Conv2dGeome
   check_activation("dy", dy, {problem.n, problem.k, problem.p, problem.q}, dx.dtype());
   Stream& stream = dy.stream();
   problem.pass = Conv2dPass::GradInput;
-  conv2d_set_blocks(problem, stream);
+  conv2d_set_stream(problem, stream);
   problem.accumulate = mode == GradMode::Accumulate;
   const Conv2dSolver& solver = conv2d_registry().choose(stream, problem);
   Conv2dBuffers buffers{};
@@ -230,7 +234,7 @@ void conv2d_grad_weight(const Tensor& x, const Tensor& dy, const Conv2dGeometry&
   check_activation("dy", dy, {problem.n, problem.k, problem.p, problem.q}, x.dtype());
   Stream& stream = x.stream();
   problem.pass = Conv2dPass::GradWeight;
-  conv2d_set_blocks(problem, stream);
+  conv2d_set_stream(problem, stream);
   problem.accumulate = mode == GradMode::Accumulate;
   const Conv2dSolver& solver = conv2d_registry().choose(stream, problem);
   Conv2dBuffers buffers{};

@@ -34,7 +34,9 @@ cudnn::Convolution convolution_of(const Conv2dProblem& p) {
           p.has_bias,
           p.has_residual,
           p.activation,
-          p.accumulate};
+          p.accumulate,
+          p.tf32,
+          p.varying_order};
 }
 static_assert(static_cast<int>(cudnn::Pass::Forward) == static_cast<int>(Conv2dPass::Forward) &&
               static_cast<int>(cudnn::Pass::GradInput) == static_cast<int>(Conv2dPass::GradInput) &&
@@ -79,7 +81,7 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
 
 constexpr Conv2dSolver solvers[] = {
     {"cudnn", [](const Conv2dProblem& p) { return p.pass != Conv2dPass::GradWeight && accepts(p); }, run,
-     nullptr, filter_bytes, prepare},
+     nullptr, filter_bytes, prepare, false},
     {"cudnn", [](const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && accepts(p); }, run},
 };
 

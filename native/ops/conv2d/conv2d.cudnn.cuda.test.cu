@@ -2,6 +2,9 @@
 // engines are made to tell. That results are right, conv2d.cuda.test.cu shows, for all solvers.
 #include <dlfcn.h>
 
+#include <future>
+
+#include "core/recording.h"
 #include "cuda/cudnn/layouts.h"
 #include "cuda/cudnn/library.h"
 #include "cuda/settings.h"
@@ -55,8 +58,7 @@ void engines_keep_to_the_settings() {
   Case c;
   c.with_epilogue = false;
   c.geometry.padding = {1, 1, 1, 1};
-  cuda::Settings changed;
-  cuda::attach_settings(changed);
+  cuda::Settings& changed = cuda::addon_settings();
   CHECK(engine_for(DType::BFloat16, c) == "engine 0 7=0");  // neither narrow sums nor changing order
   CHECK(engine_for(DType::Float16, c) == "engine 0 7=0");
   CHECK(engine_for(DType::Float32, c) == "engine 2");
@@ -67,7 +69,42 @@ void engines_keep_to_the_settings() {
   CHECK(engine_for(DType::Float32, c) == "engine 1");
   changed.deterministic = true;
   CHECK(engine_for(DType::Float32, c) == "engine 2");
-  cuda::attach_settings(cuda::addon_settings());
+}
+
+// Those of the call, not of the moment when the launching thread comes to it; of a recording's, too.
+void settings_go_with_the_call() {
+  Case c;
+  c.geometry.padding = {1, 1, 1, 1};
+  const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
+  const Place on{stream, DType::Float32};
+  const TensorPtr x = on.activation(c.x, 1), weight = on.parameter(c.weight, 2);
+  const auto call = [&](bool with_tf32) {
+    cuda::addon_settings().allow_tf32 = with_tf32;
+    const TensorPtr y = conv2d(*x, *weight, nullptr, nullptr, {}, Activation::None, c.geometry);
+    cuda::addon_settings().allow_tf32 = false;
+    return y;
+  };
+  const auto last = [&] {
+    stream->synchronize();
+    return standin().executed.back();
+  };
+  conv2d_registry().force("cudnn");
+  std::promise<void> changed;
+  stream->submit([&](const ExecutionContext&) { changed.get_future().wait(); });
+  const TensorPtr rounded = call(true);
+  changed.set_value();
+  CHECK(last() == "engine 0 7=0");
+  call(false);
+  CHECK(last() == "engine 2");
+
+  stream->begin_recording();
+  const TensorPtr recorded = call(true);
+  const std::shared_ptr<Recording> recording = stream->end_recording();
+  call(false);
+  CHECK(last() == "engine 2");
+  recording->replay();
+  CHECK(last() == "engine 0 7=0");
+  conv2d_registry().force("");
 }
 
 // TF32 is told by its error: far above float32's, and within 2^-11 of the products.
@@ -151,7 +188,7 @@ void refusals_lead_to_the_plain_solver(bool CudnnStandin::*fault, int32_t size) 
   problem.dtype = DType::BFloat16;
   problem.has_bias = problem.has_residual = 1;
   problem.activation = c.activation;
-  conv2d_set_blocks(problem, *test::cuda_stream());
+  conv2d_set_stream(problem, *test::cuda_stream());
   const auto choice = [&] { return std::string(conv2d_registry().choose(DeviceKind::Cuda, problem).name); };
   conv2d_registry().force("cudnn");
   CHECK(choice() == "cudnn");
@@ -161,6 +198,76 @@ void refusals_lead_to_the_plain_solver(bool CudnnStandin::*fault, int32_t size) 
   standin().*fault = false;
   CHECK(standin().executed.size() == executed);
   CHECK(choice() != "cudnn");
+}
+
+// What went wrong for another reason is told, and tried again the next time.
+void failures_are_no_refusals() {
+  Case c;
+  for (const auto& [status, code] :
+       {std::pair(4004, ErrorCode::OutOfMemory), std::pair(4001, ErrorCode::DeviceFailure)}) {
+    c.x = Shape{1, 32, status == 4004 ? 10 : 13, 6};
+    const test::Values expected = run(on_cpu(DType::BFloat16), c);
+    standin().plan_status = status;
+    test::check_throws(code, "cuDNN: finalize", [&] { run(on_cuda(DType::BFloat16), c); });
+    standin().plan_status = 0;
+    conv2d_registry().force("");
+    const size_t executed = standin().executed.size();
+    CHECK(test::relative_error(run(on_cuda(DType::BFloat16), c), expected) < test::rounding(DType::BFloat16));
+    CHECK(standin().executed.size() == executed + 1);
+  }
+}
+
+// One device's cuDNN does not speak for another's.
+void refusals_are_a_device_s_own() {
+  Case c;
+  c.x = Shape{1, 32, 11, 6};
+  const test::Values expected = run(on_cpu(DType::BFloat16), c);
+  const auto second = std::make_shared<cuda::CudaStream>(1, cuda::open_engine(1));
+  const Place there{second, DType::BFloat16};
+  for (const bool refuses : {true, false}) {  // still so, when the engines come back
+    standin().refuse = refuses;
+    const size_t executed = standin().executed.size();
+    CHECK(test::relative_error(run(there, c), expected) < test::rounding(DType::BFloat16));
+    CHECK(standin().executed.size() == executed);
+  }
+  const size_t executed = standin().executed.size();
+  CHECK(test::relative_error(run(on_cuda(DType::BFloat16), c), expected) < test::rounding(DType::BFloat16));
+  CHECK(standin().executed.size() == executed + 1);
+  second->stop();
+}
+
+// However many configurations one of them offers.
+void every_recipe_is_measured() {
+  Case c;
+  c.x = Shape{1, 32, 12, 6};
+  std::atomic<bool> autotune{true};
+  std::vector<TunedChoice> kept;
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
+  cuda::attach_settings(settings);
+  standin().copies = 8;
+  standin().slow_epilogues = true;
+  const int plans = standin().plans;
+  run(on_cuda(DType::BFloat16), c);
+  standin().slow_epilogues = false;
+  standin().copies = 1;
+  cuda::attach_settings(cuda::addon_settings());
+  CHECK(standin().plans - plans <= 8);
+  CHECK(kept.size() == 1 && kept[0].solver.substr(0, 6) == "plain ");
+}
+
+// cuDNN writes beside the residual, so it would gain nothing from its memory.
+void residuals_keep_their_memory() {
+  const Place on = on_cuda(DType::BFloat16);
+  const TensorPtr x = on.activation({1, 16, 3, 3}, 1), weight = on.parameter({16, 16, 1, 1}, 2);
+  const TensorPtr residual = on.activation({1, 16, 3, 3}, 3);
+  const void* const memory = residual->in_layout<void>(16);
+  conv2d_registry().force("cudnn");
+  const TensorPtr y = conv2d(*x, *weight, nullptr, nullptr, {residual.get(), true}, Activation::None,
+                             {{1, 1}, {1, 1}, {0, 0, 0, 0}, 1});
+  conv2d_registry().force("");
+  CHECK(y->in_layout<void>(16) != memory);
 }
 
 // Engines that write no float32 from 16 bits: dweight has the precision of 16 bits then, and no more.
@@ -214,11 +321,16 @@ void unordered_filters_are_noticed() {
 int main() {
   using namespace groupconv;
   engines_keep_to_the_settings();
+  settings_go_with_the_call();
   tf32_is_off_unless_allowed();
   measured_engines_are_remembered();
   broken_engines_are_passed_over();
   refusals_lead_to_the_plain_solver(&CudnnStandin::refuse, 7);
   refusals_lead_to_the_plain_solver(&CudnnStandin::fail_to_execute, 8);
+  failures_are_no_refusals();
+  refusals_are_a_device_s_own();
+  every_recipe_is_measured();
+  residuals_keep_their_memory();
   narrow_gradients_are_a_last_resort();
   unordered_filters_are_noticed();
   CHECK(standin().orphans == 0);

@@ -26,8 +26,9 @@ struct Conv2dProblem {
   int32_t groups;
   int32_t x_block, y_block;  // layouts of x and dx, of y, dy and residual: 1 is N C H W
   int32_t has_bias, has_residual;
-  Activation activation;  // forward only, like bias and residual
-  int32_t accumulate;     // gradients: add to the target instead of replacing it
+  Activation activation;        // forward only, like bias and residual
+  int32_t accumulate;           // gradients: add to the target instead of replacing it
+  int32_t tf32, varying_order;  // the stream's liberties
 
   int64_t channels_per_group() const { return c / groups; }
   int64_t outputs_per_group() const { return k / groups; }
@@ -79,8 +80,8 @@ struct Conv2dGeometry {
 
 // Checks everything; throws INVALID_SHAPE or INVALID_ARGUMENT with what was given and what it implies.
 Conv2dProblem conv2d_problem(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
-// The layouts that the stream's device gives to x and y.
-void conv2d_set_blocks(Conv2dProblem& problem, const Stream& stream);
+// The layouts that the stream's device gives to x and y, and its liberties.
+void conv2d_set_stream(Conv2dProblem& problem, const Stream& stream);
 
 // BatchNorm in evaluation: y = (conv - mean) / sqrt(var + eps) * weight + bias. All [K]; weight and bias may
 // be null.

@@ -20,7 +20,7 @@ struct Case {
     Conv2dProblem p = conv2d_problem(x, weight, geometry);
     p.pass = pass;
     p.dtype = dtype;
-    conv2d_set_blocks(p, *test::cuda_stream());
+    conv2d_set_stream(p, *test::cuda_stream());
     return p;
   }
   test::Values run(Conv2dPass pass, DType dtype) const {

@@ -26,7 +26,7 @@ void check_case(const Case& c, DType dtype) {
   const Shape weight{channels, 1, c.kernel, c.kernel};
   const Conv2dGeometry geometry{{c.stride, c.stride}, {1, 1}, c.padding, static_cast<int32_t>(channels)};
   Conv2dProblem p = conv2d_problem(c.x, weight, geometry);
-  conv2d_set_blocks(p, *test::cuda_stream());
+  conv2d_set_stream(p, *test::cuda_stream());
   CHECK(cuda::depthwise::is_depthwise(p));  // so the solver is among those that are checked
   const Shape y{p.n, p.k, p.p, p.q};
   std::ostringstream what;

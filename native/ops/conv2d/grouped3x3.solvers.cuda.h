@@ -1,6 +1,5 @@
 // What the solvers accept, and the solvers of one element type.
 #pragma once
-#include "cuda/settings.h"
 #include "ops/conv2d/grouped3x3.launch.cuda.h"
 
 namespace groupconv::cuda::grouped3x3 {
@@ -20,20 +19,20 @@ inline bool fits(const Conv2dProblem& p, int square) {
 
 // float32 is computed as TF32, where that is allowed.
 template <class T>
-bool is_of(DType dtype) {
-  if (sizeof(T) == 4 && !settings().allow_tf32) return false;
-  return dtype == (std::is_same_v<T, BFloat16>  ? DType::BFloat16
-                   : std::is_same_v<T, Float16> ? DType::Float16
-                                                : DType::Float32);
+bool is_of(const Conv2dProblem& p) {
+  if (sizeof(T) == 4 && !p.tf32) return false;
+  return p.dtype == (std::is_same_v<T, BFloat16>  ? DType::BFloat16
+                     : std::is_same_v<T, Float16> ? DType::Float16
+                                                  : DType::Float32);
 }
 template <class T>
 bool accepts(const Conv2dProblem& p) {
-  return is_of<T>(p.dtype) && p.pass != Conv2dPass::GradWeight && is_grouped3x3(p) &&
+  return is_of<T>(p) && p.pass != Conv2dPass::GradWeight && is_grouped3x3(p) &&
          fits(p, square_of<T>(static_cast<int>(p.channels_per_group())));
 }
 template <class T>
 bool accepts_grad_weight(const Conv2dProblem& p) {
-  return is_of<T>(p.dtype) && p.pass == Conv2dPass::GradWeight && is_grouped3x3(p) &&
+  return is_of<T>(p) && p.pass == Conv2dPass::GradWeight && is_grouped3x3(p) &&
          fits(p, p.channels_per_group() <= 16 ? 16 : 32);
 }
 

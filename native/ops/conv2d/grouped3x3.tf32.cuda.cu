@@ -1,4 +1,4 @@
-// grouped3x3.cuda.cu's problems in float32, all passes, with factors rounded to TF32 where the settings allow
+// grouped3x3.cuda.cu's problems in float32, all passes, with factors rounded to TF32 where the problem allows
 // it.
 #include "ops/conv2d/grouped3x3.solvers.cuda.h"
 

@@ -90,8 +90,8 @@ void run(const CrossEntropyProblem& p, const CrossEntropyBuffers& b, const Execu
     if (p.backward)
       launch(context, grid, block, 0, backward<T>, p, as<T>(b.logits), b.labels, b.dloss, as<T>(b.dlogits));
     else
-      launch(context, grid, block, 0, forward<T>, p, cuda_context(context).faults, as<T>(b.logits), b.labels,
-             losses);
+      launch(context, grid, block, 0, forward<T>, p, cuda_context(context).faults(), as<T>(b.logits),
+             b.labels, losses);
   });
   if (!p.backward) launch(context, dim3(1), kMeanThreads, 0, mean, p.n, losses, b.loss);
 }

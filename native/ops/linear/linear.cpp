@@ -29,7 +29,9 @@ void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
   require_computable("linear", "dy", dy);
 }
 
-void queue(Stream& stream, const LinearProblem& problem, const LinearBuffers& buffers) {
+void queue(Stream& stream, LinearProblem problem, const LinearBuffers& buffers) {
+  const Liberties liberties = stream.liberties();
+  problem.tf32 = liberties.tf32, problem.varying_order = liberties.varying_order;
   enqueue(stream, linear_registry().choose(stream.device().kind, problem), problem, buffers);
 }
 

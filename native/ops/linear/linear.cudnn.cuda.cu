@@ -22,6 +22,7 @@ cudnn::Convolution convolution_of(const LinearProblem& p) {
   v.stride_h = v.stride_w = v.dilation_h = v.dilation_w = v.groups = 1;
   v.has_bias = p.has_bias;
   v.accumulate = p.accumulate;
+  v.tf32 = p.tf32, v.varying_order = p.varying_order;
   return v;
 }
 static_assert(static_cast<int>(cudnn::Pass::Forward) == static_cast<int>(LinearPass::Forward) &&

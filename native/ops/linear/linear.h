@@ -12,8 +12,9 @@ struct LinearProblem {
   LinearPass pass;
   DType dtype;  // of x, y, dy, dx; weight, bias and dweight are float32
   int64_t rows, in, out;
-  bool has_bias;    // forward
-  bool accumulate;  // gradients: add to the target
+  bool has_bias;                             // forward
+  bool accumulate;                           // gradients: add to the target
+  bool tf32 = false, varying_order = false;  // the stream's liberties
 };
 std::ostream& operator<<(std::ostream& out, const LinearProblem& problem);
 

@@ -1,0 +1,128 @@
+// What a failed device makes of everything that follows, and which wait tells what kernels have found. On the
+// emulator, whose device recovers, and whose streams are as late as they are told to be.
+#include <atomic>
+
+#include "cuda/testing.h"
+
+#ifdef GROUPCONV_EMULATED
+#include "cuda/emulator/control.h"
+
+namespace groupconv::cuda {
+namespace {
+
+using test::check_throws;
+using test::download;
+using test::upload;
+using test::Values;
+
+std::shared_ptr<CudaStream> open() { return std::make_shared<CudaStream>(0, open_engine(0)); }
+
+__global__ void hang() {
+  if (threadIdx.x == 0) __syncthreads();
+  __shfl_xor_sync(0xffffffffu, 1, 1);
+}
+
+// Not "out of memory", which a program would take for its own fault.
+void test_after_a_failure_everything_tells_it() {
+  const auto stream = open();
+  const TensorPtr there = upload(stream, {4}, Values(4, 1.0f));
+  stream->synchronize();
+  stream->submit([](const ExecutionContext& context) { launch(context, 1, 32, 0, hang); });
+  const auto told = [&](const std::function<void()>& call) {
+    check_throws(ErrorCode::DeviceFailure, "different barriers", call);
+  };
+  told([&] { stream->synchronize(); });
+  told([&] { stream->synchronize(); });
+  told([&] { stream->allocate(1 << 20); });
+  told([&] { upload(stream, {1 << 20}, Values(1 << 20, 1.0f)); });
+  told([&] { download(*there); });
+  stream->submit([](const ExecutionContext& context) { cuda_context(context).scratch(1 << 20); });
+  std::atomic<int> notified{0};
+  stream->notify(
+      [&](const Error* error) { notified = error && error->code() == ErrorCode::DeviceFailure ? 1 : 2; });
+  told([&] { stream->synchronize(); });
+  CHECK(notified == 1);
+  CHECK(stream->failure().find("different barriers") != std::string::npos);
+  told([&] { open(); });
+  emulator::forget_failure();
+  stream->synchronize();
+  CHECK(stream->failure().empty());
+  CHECK(download(*there) == Values(4, 1.0f));
+}
+
+__global__ void find(Faults* faults, int64_t place, int32_t value, int64_t bound) {
+  if (threadIdx.x == 0) report(faults, Fault::CrossEntropyLabel, place, value, bound);
+}
+
+// Page-locked memory is used again only when its copy has run, whatever has gone wrong before.
+void test_what_comes_after_an_error_is_waited_for() {
+  const size_t events = emulator::events();
+  {
+    const auto stream = open();
+    emulator::set_deferred(true);
+    stream->submit([](const ExecutionContext& context) {
+      launch(context, 1, 32, 0, find, cuda_context(context).faults(), int64_t{5}, -1, int64_t{3});
+    });
+    std::vector<TensorPtr> tensors;
+    for (int i = 0; i < 5; ++i) {
+      tensors.push_back(upload(stream, {1000}, Values(1000, static_cast<float>(i))));
+      stream->drain();
+    }
+    Values back(1000, -7.0f);  // of a download that nobody will be told is complete
+    stream->download(*tensors[0], back.data());
+    check_throws(ErrorCode::InvalidArgument, "label -1 of sample 5, 3 classes",
+                 [&] { stream->synchronize(); });
+    CHECK(back == Values(1000, -7.0f));
+    for (int i = 0; i < 5; ++i) CHECK(download(*tensors[i]) == Values(1000, static_cast<float>(i)));
+    for (int i = 0; i < 5; ++i) upload(stream, {1000}, Values(1000, 1.0f));
+    stream->stop();
+    emulator::set_deferred(false);
+  }
+  CHECK(emulator::events() == events);
+}
+
+// Whatever else has run by the time a point is waited for.
+void test_findings_belong_to_their_point() {
+  const auto engine = open_engine(0);
+  const auto finds = [&](int64_t place, int32_t value, int64_t bound) {
+    const ExecutionContext& context = engine->context();
+    launch(context, 1, 32, 0, find, cuda_context(context).faults(), place, value, bound);
+  };
+  const auto told = [&](const char* what, void* point) {
+    check_throws(ErrorCode::InvalidArgument, what, [&] { engine->wait(point); });
+  };
+  emulator::set_deferred(true);
+  finds(5, -1, 3);
+  finds(9, 8, 4);
+  void* const first = engine->record();
+  finds(2, 7, 1000);
+  void *const second = engine->record(), *const third = engine->record();
+  told("label -1 of sample 5, 3 classes", first);
+  told("label 7 of sample 2, 1000 classes", second);
+  engine->wait(third);
+  finds(1, 1, 1);
+  engine->begin_capture();
+  finds(3, 9, 6);
+  const auto graph = engine->end_capture();
+  told("label 1 of sample 1, 1 classes", engine->record());
+  engine->wait(engine->record());
+  for (int replay = 0; replay < 2; ++replay) {
+    engine->launch(*graph);
+    told("label 9 of sample 3, 6 classes", engine->record());
+  }
+  emulator::set_deferred(false);
+}
+
+}  // namespace
+}  // namespace groupconv::cuda
+
+int main() {
+  using namespace groupconv::cuda;
+  test_after_a_failure_everything_tells_it();
+  test_what_comes_after_an_error_is_waited_for();
+  test_findings_belong_to_their_point();
+  return groupconv::test::report();
+}
+#else
+int main() {}  // a failure lasts until the process ends
+#endif
