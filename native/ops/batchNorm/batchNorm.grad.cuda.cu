@@ -95,6 +95,7 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
   const bool inside = c < p.c;
   double sums[kSums] = {};
   if (inside)
+#pragma unroll 4
     for (int part = threadIdx.y; part < parts; part += kFinishLanes)
 #pragma unroll
       for (int i = 0; i < kSums; ++i) sums[i] += partials[(int64_t{part} * kSums + i) * p.c + c];
