@@ -13,8 +13,8 @@ namespace groupconv::cuda::depthwise {
 // The taps' sums and K rows of x fit a thread's registers.
 template <class T, int K>
 constexpr int kSumVector = std::max(1, (K == 3 ? 8 : 4) / static_cast<int>(sizeof(T)));
-template <int S>
-constexpr int kSumColumns = S == 1 ? 4 : 2;
+template <int K, int S>
+constexpr int kSumColumns = (K == 3 ? 4 : 2) / S;
 constexpr int kSumBlocks = 2;  // per multiprocessor
 
 // x [images, h, w, channels] and dy [images, p, q, channels] in walks down a strip of dy, `steps` rows each;
@@ -52,7 +52,7 @@ template <class Body>
 void with_cut(const Conv2dProblem& p, const Body& body) {
   with_kernel(p, [&](auto element, auto kernel, auto stride) {
     constexpr int V = kSumVector<decltype(element), decltype(kernel)::value>;
-    body(element, kernel, stride, cut(p, V, kSumColumns<decltype(stride)::value>));
+    body(element, kernel, stride, cut(p, V, kSumColumns<decltype(kernel)::value, decltype(stride)::value>));
   });
 }
 
@@ -61,7 +61,7 @@ template <class T, int K, int S, Flaw kFlaw>
 __global__ void __launch_bounds__(kThreads, kSumBlocks)
     add_products(Walks of, const T* __restrict__ x, const T* __restrict__ dy, float* __restrict__ partials) {
   using Along = Window<K, S, false>;
-  constexpr int V = kSumVector<T, K>, Columns = kSumColumns<S>, kInputColumns = Along::inputs(Columns);
+  constexpr int V = kSumVector<T, K>, Columns = kSumColumns<K, S>, kInputColumns = Along::inputs(Columns);
   const int channel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * V;
   const bool takes_part = channel < of.channels;
   float sums[K][K][V] = {};
