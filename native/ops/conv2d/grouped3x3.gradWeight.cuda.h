@@ -78,6 +78,9 @@ __device__ __forceinline__ void load_x(FragmentB (&b)[kChunkSteps<T>][2],
 // slice's: 36.
 struct Partials {
   int per_group, units;
+  // Dense squares of 16 channels, or of 32 in four units.
+  Partials(int channels, int per_group)
+      : per_group(per_group), units(channels / 16 * (per_group <= 16 ? 1 : 2)) {}
   __host__ __device__ __forceinline__ bool diagonal() const { return per_group <= 8; }
   __host__ __device__ __forceinline__ int values() const { return diagonal() ? 36 : 72; }
   __host__ __device__ __forceinline__ int of_block() const { return units * values() * 32; }
@@ -117,8 +120,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   const auto fetch = [&](int into) {
     if (loading.valid()) {
       if (fresh) {
-        stage_x.aim(lines, loading, lines.source_h, lines.source_w, lines.width, lines.images_abreast);
-        stage_dy.aim(lines, loading, lines.target_h, lines.target_w, dy_width, lines.images_abreast);
+        stage_x.aim(lines, loading, lines.source_h, lines.source_w, lines.width, lines.by_width);
+        stage_dy.aim(lines, loading, lines.target_h, lines.target_w, dy_width, lines.by_positions);
         stage_dy.pixels = Shape::kPositions;  // segments past the images are zeros
       }
       unsigned char* const stage = memory + into * stage_bytes;

@@ -116,7 +116,7 @@ void run_grad_weight_shape(const Conv2dProblem& p, const Conv2dBuffers& b, const
   using T = typename Shape::T;
   const Lines lines = lines_for<Shape>(p);
   const dim3 grid = grid_of<T>(lines, context);
-  const Partials layout = {static_cast<int>(p.channels_per_group()), p.c / Shape::kSquare * Shape::kQuarters};
+  const Partials layout(p.c, static_cast<int>(p.channels_per_group()));
   auto* const partial =
       static_cast<float*>(cuda_context(context).scratch(size_t{grid.x} * layout.of_block() * sizeof(float)));
   const GradWeightOperands<T> operands = {as<T>(b.x), as<T>(b.dy), partial, layout};
