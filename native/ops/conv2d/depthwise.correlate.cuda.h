@@ -29,11 +29,11 @@ struct Planes {
   int in_h, in_w, out_h, out_w, channels, images, pad_top, pad_left;
   Activation activation;
 };
-// A block takes vectors x columns x walks x images threads, a walk has `steps`; the grid's tiles, from the
-// fastest.
+// A block takes `vectors` of a slice of the channels x `places` threads: strips, then walks of `steps`, then
+// images.
 struct Tiling {
-  int vectors, columns, walks, images, steps;
-  int slices, column_tiles, walk_tiles;
+  int vectors, places, slices;
+  int strips, walks, steps;
 };
 
 template <class T, int K, int S, bool Transposed, Flaw kFlaw>
@@ -46,19 +46,18 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, K, S>)
   constexpr int kFresh = Along::kStepInputs;
   __shared__ Pack<float, V> packs[(K * K + 1) * kSlice / V];
   float* const weights = packs[0].element;  // [taps and bias, channels of the slice]
-  unsigned tile = blockIdx.x, place = threadIdx.x;
   const auto next = [](unsigned& index, int extent) {
     const int digit = static_cast<int>(index % extent);
     index /= extent;
     return digit;
   };
+  unsigned tile = blockIdx.x, thread = threadIdx.x;
   const int first_channel = next(tile, tiling.slices) * tiling.vectors * V;
-  const int column_tile = next(tile, tiling.column_tiles), walk_tile = next(tile, tiling.walk_tiles);
   const int slice_channels = std::min(tiling.vectors * V, planes.channels - first_channel);
-  const int own_channel = next(place, tiling.vectors) * V, channel = first_channel + own_channel;
-  const int column = column_tile * tiling.columns + next(place, tiling.columns);
-  const int walk = walk_tile * tiling.walks + next(place, tiling.walks);
-  const int image = static_cast<int>(tile) * tiling.images + static_cast<int>(place);
+  const int own_channel = next(thread, tiling.vectors) * V, channel = first_channel + own_channel;
+  unsigned place = tile * tiling.places + thread;
+  const int column = next(place, tiling.strips), walk = next(place, tiling.walks);
+  const auto image = static_cast<int>(place);
   int p = Along::first_output(walk, tiling.steps * Rows, planes.pad_top);
   const int q = Along::first_output(column, Columns, planes.pad_left);
   const bool takes_part =
@@ -143,15 +142,22 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, K, S>)
   }
 }
 
-// Steps of a walk: long ones load little twice and fetch their weights seldom, but the device has to be
-// filled some times over.
-inline int most_steps(int64_t steps_of_all, const ExecutionContext& context) {
-  constexpr int64_t kBlocksOfWave = 3, kWaves = 4, kMost = 64;
-  const int64_t threads = cuda_context(context).multiprocessors * kBlocksOfWave * kWaves * kThreads;
-  return static_cast<int>(std::clamp<int64_t>(steps_of_all / threads, 1, kMost));
+// Into how many walks an image's rows are cut. Long ones load little twice and fetch their weights seldom,
+// but the device has to be filled: the least waves of blocks x steps, where a walk's beginning counts as K
+// more. `threads`: of one walk each.
+inline int walks_of(int row_steps, int64_t threads, int kernel, int blocks_at_once) {
+  int best = 1;
+  int64_t least = INT64_MAX;
+  for (int walks = 1; walks <= row_steps; walks += std::max(1, walks / 2)) {
+    const int steps = ceil_div(row_steps, walks);
+    const int64_t blocks = (threads * ceil_div(row_steps, steps) + kThreads - 1) / kThreads;
+    const int64_t cost = (blocks + blocks_at_once - 1) / blocks_at_once * (steps + kernel);
+    if (cost < least) best = walks, least = cost;
+  }
+  return best;
 }
 
-// `steps`: at most so many in a walk; 0 leaves it to the device's size.
+// `steps`: of a walk; 0 leaves it to the device's size.
 template <bool Transposed, Flaw kFlaw = Flaw::None>
 void queue_correlate(const Conv2dProblem& p, const Planes& planes, const float* in, const float* weight,
                      const float* bias, const float* added, float* out, const ExecutionContext& context,
@@ -160,26 +166,20 @@ void queue_correlate(const Conv2dProblem& p, const Planes& planes, const float* 
     using T = decltype(element);
     constexpr int K = decltype(kernel)::value, S = decltype(stride)::value;
     using Along = Window<K, S, Transposed>;
-    constexpr int Columns = kColumns<K, S, Transposed>;
-    constexpr int kMostColumns =
-        16 / Columns;  // 16 pixels wide: most of a strip's neighbours are in its block
     const int vectors = planes.channels / kVector<T>;
     const int row_steps = ceil_div(planes.out_h + Along::before(planes.pad_top), Along::kStepOutputs);
-    const int column_strips = ceil_div(planes.out_w + Along::before(planes.pad_left), Columns);
-    const int64_t steps_of_all = int64_t{vectors} * column_strips * row_steps * planes.images;
     Tiling t;
-    t.steps = balanced(row_steps, steps ? steps : most_steps(steps_of_all, context));
-    const int walks = ceil_div(row_steps, t.steps);
+    t.strips = ceil_div(planes.out_w + Along::before(planes.pad_left), kColumns<K, S, Transposed>);
+    const int walks = walks_of(row_steps, int64_t{vectors} * t.strips * planes.images, K,
+                               cuda_context(context).multiprocessors * kBlocks<T, K, S>);
+    t.steps = steps ? steps : ceil_div(row_steps, walks);
+    t.walks = ceil_div(row_steps, t.steps);
+    const int64_t places = int64_t{t.strips} * t.walks * planes.images;
     t.vectors = balanced(vectors, kSliceChannels / kVector<T>);
-    t.columns = balanced(column_strips, std::min(kMostColumns, kThreads / t.vectors));
-    t.walks = balanced(walks, kThreads / t.vectors / t.columns);
-    t.images = balanced(planes.images, kThreads / t.vectors / t.columns / t.walks);
+    t.places = static_cast<int>(std::min<int64_t>(kThreads / t.vectors, places));
     t.slices = ceil_div(vectors, t.vectors);
-    t.column_tiles = ceil_div(column_strips, t.columns);
-    t.walk_tiles = ceil_div(walks, t.walks);
-    const unsigned blocks =
-        static_cast<unsigned>(t.slices * t.column_tiles * t.walk_tiles * ceil_div(planes.images, t.images));
-    launch(context, dim3(blocks), dim3(static_cast<unsigned>(t.vectors * t.columns * t.walks * t.images)), 0,
+    const auto blocks = static_cast<unsigned>(t.slices * ((places + t.places - 1) / t.places));
+    launch(context, dim3(blocks), dim3(static_cast<unsigned>(t.vectors * t.places)), 0,
            correlate<T, K, S, Transposed, kFlaw>, planes, t, as<T>(in), weight, bias, as<T>(added),
            as<T>(out));
   });
