@@ -144,15 +144,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, K, S>)
 
 // Into how many walks an image's rows are cut. Long ones load little twice and fetch their weights seldom,
 // but the device has to be filled: the least waves of blocks x steps, where a walk's beginning counts as K
-// more. `threads`: of one walk each.
-inline int walks_of(int row_steps, int64_t threads, int kernel, int blocks_at_once) {
+// more. blocks(walks): how many there are then.
+template <class Blocks>
+int walks_of(int row_steps, int kernel, int blocks_at_once, const Blocks& blocks) {
   int best = 1;
   int64_t least = INT64_MAX;
   for (int walks = 1; walks <= row_steps; walks += std::max(1, walks / 2)) {
     const int steps = ceil_div(row_steps, walks);
-    const int64_t blocks = (threads * ceil_div(row_steps, steps) + kThreads - 1) / kThreads;
-    const int64_t cost = (blocks + blocks_at_once - 1) / blocks_at_once * (steps + kernel);
-    if (cost < least) best = walks, least = cost;
+    const int64_t waves = (blocks(ceil_div(row_steps, steps)) + blocks_at_once - 1) / blocks_at_once;
+    if (waves * (steps + kernel) < least) best = walks, least = waves * (steps + kernel);
   }
   return best;
 }
@@ -170,18 +170,18 @@ void queue_correlate(const Conv2dProblem& p, const Planes& planes, const float* 
     const int row_steps = ceil_div(planes.out_h + Along::before(planes.pad_top), Along::kStepOutputs);
     Tiling t;
     t.strips = ceil_div(planes.out_w + Along::before(planes.pad_left), kColumns<K, S, Transposed>);
-    const int walks = walks_of(row_steps, int64_t{vectors} * t.strips * planes.images, K,
-                               cuda_context(context).multiprocessors * kBlocks<T, K, S>);
-    t.steps = steps ? steps : ceil_div(row_steps, walks);
-    t.walks = ceil_div(row_steps, t.steps);
-    const int64_t places = int64_t{t.strips} * t.walks * planes.images;
     t.vectors = balanced(vectors, kSliceChannels / kVector<T>);
-    t.places = static_cast<int>(std::min<int64_t>(kThreads / t.vectors, places));
     t.slices = ceil_div(vectors, t.vectors);
-    const auto blocks = static_cast<unsigned>(t.slices * ((places + t.places - 1) / t.places));
-    launch(context, dim3(blocks), dim3(static_cast<unsigned>(t.vectors * t.places)), 0,
-           correlate<T, K, S, Transposed, kFlaw>, planes, t, as<T>(in), weight, bias, as<T>(added),
-           as<T>(out));
+    t.places = kThreads / t.vectors;
+    const auto blocks = [&](int walks) {
+      return t.slices * ((int64_t{t.strips} * walks * planes.images + t.places - 1) / t.places);
+    };
+    const int at_once = cuda_context(context).multiprocessors * kBlocks<T, K, S>;
+    t.steps = steps ? steps : ceil_div(row_steps, walks_of(row_steps, K, at_once, blocks));
+    t.walks = ceil_div(row_steps, t.steps);
+    launch(context, dim3(static_cast<unsigned>(blocks(t.walks))),
+           dim3(static_cast<unsigned>(t.vectors * t.places)), 0, correlate<T, K, S, Transposed, kFlaw>,
+           planes, t, as<T>(in), weight, bias, as<T>(added), as<T>(out));
   });
 }
 
