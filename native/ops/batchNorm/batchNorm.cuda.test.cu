@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "cuda/testing.h"
-#include "ops/batchNorm/batchNorm.moments.cuda.h"
+#include "ops/batchNorm/batchNorm.h"
 
 namespace groupconv {
 namespace {
@@ -204,87 +204,6 @@ void check_doors() {
   CHECK(!std::isnan(y[24]) && std::isnan(y[25]) && std::isnan(y[30]) && !std::isnan(y[50]));
 }
 
-// The reduction, with its barriers and without: the check must tell them apart.
-template <bool Barriers>
-__global__ void sum_block(float* result) {
-  float sums[2][1] = {{static_cast<float>(threadIdx.y + 1)}, {1}};
-  cuda::sum_lines<Barriers>(sums);
-  if (threadIdx.y == 0) result[threadIdx.x] = sums[0][0] + 1000 * sums[1][0];
-}
-template <bool Barriers>
-Values sum_on_device() {
-  const auto& stream = test::cuda_stream();
-  const TensorPtr result = make_tensor(stream, {3}, DType::Float32);
-  stream->submit([data = result->target_in_layout(1)](const ExecutionContext& context) {
-    cuda::launch(context, 1, dim3(3, 13), 0, sum_block<Barriers>, data);
-  });
-  return test::download(*result);
-}
-void check_barriers() {
-  const Values expected(3, 91 + 13000);
-  int wrong = 0;
-  test::for_thread_orders([&](const char* order) {
-    CHECK_NOTE(sum_on_device<true>() == expected, order);
-    wrong += sum_on_device<false>() != expected;
-  });
-#ifdef GROUPCONV_EMULATED  // a GPU may be lucky
-  CHECK(wrong > 0);
-#endif
-}
-
-// Statistics of parts that lie far apart, as the kernels find them, and with a flaw.
-template <cuda::batch_norm::Flaw kFlaw>
-double error_of_statistics() {
-  constexpr int64_t kImages = 40, kChannels = 8, kPixels = 64;
-  const Shape shape{kImages, kChannels, 8, 8};
-  Values x = hashed_like(shape, 1);
-  for (size_t i = 0; i < x.size(); ++i) x[i] += static_cast<float>(i / (kChannels * kPixels));
-  const auto& stream = test::cuda_stream();
-  const TensorPtr on_device = Place{stream, DType::Float32}.activation(shape, x);
-  BatchNormProblem p{};
-  p.pass = BatchNormPass::Train, p.dtype = DType::Float32;
-  p.n = kImages, p.c = kChannels, p.pixels = kPixels, p.block = kChannels;
-  const size_t floats = cuda::batch_norm::moments_bytes(p) / sizeof(float);
-  const TensorPtr result = make_tensor(stream, {4, kChannels}, DType::Float32),
-                  partials = make_tensor(stream, {static_cast<int64_t>(floats)}, DType::Float32);
-  BatchNormBuffers b{};
-  b.x = on_device->in_layout(kChannels);
-  float* const statistics = result->target_in_layout(1);
-  b.mean = statistics, b.inv_std = b.mean + kChannels, b.scale = b.inv_std + kChannels;
-  b.shift = b.scale + kChannels;
-  stream->submit([=, sums = partials->target_in_layout(1)](const ExecutionContext& context) {
-    cuda::batch_norm::queue_moments<kFlaw>(p, b, sums, context);
-  });
-  const Values found = test::download(*result);
-  double worst = 0;
-  for (int64_t c = 0; c < kChannels; ++c) {
-    double sum = 0, squares = 0;
-    for (int64_t n = 0; n < kImages; ++n)
-      for (int64_t i = 0; i < kPixels; ++i) {
-        const double value = x[static_cast<size_t>((n * kChannels + c) * kPixels + i)];
-        sum += value, squares += value * value;
-      }
-    const double count = kImages * kPixels, mean = sum / count, variance = squares / count - mean * mean;
-    worst = std::max({worst, std::abs(found[static_cast<size_t>(c)] / mean - 1),
-                      std::abs(found[static_cast<size_t>(kChannels + c)] * std::sqrt(variance) - 1)});
-    if (!(worst < 1e9)) return INFINITY;
-  }
-  return worst;
-}
-void check_statistics() {
-  using cuda::batch_norm::Flaw;
-  int missing = 0, one = 0;
-  test::for_thread_orders([&](const char* order) {
-    CHECK_NOTE(error_of_statistics<Flaw::None>() < 1e-6, order);
-    missing += !(error_of_statistics<Flaw::NoBarrier>() < 1e-6);
-    one += !(error_of_statistics<Flaw::OneOrigin>() < 1e-6);
-  });
-  CHECK(one == 2);
-#ifdef GROUPCONV_EMULATED  // a GPU may be lucky
-  CHECK(missing > 0);
-#endif
-}
-
 }  // namespace
 }  // namespace groupconv
 
@@ -293,7 +212,5 @@ int main() {
   groupconv::check_masks();
   groupconv::check_one_target();
   groupconv::check_doors();
-  groupconv::check_barriers();
-  groupconv::check_statistics();
   return groupconv::test::report();
 }

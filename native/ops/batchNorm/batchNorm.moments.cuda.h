@@ -4,9 +4,6 @@
 
 namespace groupconv::cuda::batch_norm {
 
-// What a test breaks on purpose, to see that it notices.
-enum class Flaw { None, NoBarrier, OneOrigin };
-
 // Partial moments, [parts, 3, C]: an origin, the sums of x - origin and of (x - origin)^2.
 enum Moment { kOrigin, kFirst, kSecond, kMoments };
 
