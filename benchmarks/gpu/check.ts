@@ -129,7 +129,7 @@ const build = (folder: string, ...configuration: string[]) => [
 ];
 const native = 'build-gpu-test';
 // Programs of tests are named after their files: stream_test, conv2d_cuda_test, …
-const onDevice = '(_cuda|^stream|^reduce|^warp_matrix)_test$';
+const onDevice = '(_cuda|^stream|^reduce|^relayout|^warp_matrix)_test$';
 
 mkdirSync(options.out, { recursive: true });
 if (options.only.has('build')) {
@@ -148,7 +148,7 @@ if (options.only.has('sanitizer')) {
   if (has('compute-sanitizer'))
     await step('native tests under compute-sanitizer', 90, 'bash', [
       '-c',
-      `failed=0; for test in ${native}/*_cuda_test ${native}/{stream,reduce,warp_matrix}_test; do echo "$test"; ` +
+      `failed=0; for test in ${native}/*_cuda_test ${native}/{stream,reduce,relayout,warp_matrix}_test; do echo "$test"; ` +
         'compute-sanitizer --error-exitcode 1 --leak-check no "$test" || failed=1; done; exit $failed',
     ]);
   else

@@ -126,13 +126,6 @@ __device__ __forceinline__ void move_on(Line (&window)[Rows], const Line (&next)
       window[i] = next[i + Fresh - Rows];
     else if (kFlaw != Flaw::StaleRows)
       window[i] = window[i + Fresh];
-      // Or the compiler carries what it converted to float32 along, in twice as many registers.
-#pragma unroll
-  for (Line& line : window)
-#pragma unroll
-    for (auto& pixel : line.pixel)
-#pragma unroll
-      for (uint32_t& word : pixel.element) asm("" : "+r"(word));
 }
 
 }  // namespace groupconv::cuda::depthwise
