@@ -9,13 +9,12 @@ import { fileURLToPath } from 'node:url';
 // Kernels that may, a little: the beginning of "file: kernel", and the most bytes of stack and of spills together, on the
 // architecture with the most. Each is a debt: what no longer needs its entry is told.
 const ALLOWED = {
-  'ops/batchNorm/batchNorm.cuda.cu: add_moments<': 24,
-  'ops/batchNorm/batchNorm.grad.cuda.cu: add_sums<': 16,
+  'ops/batchNorm/batchNorm.cuda.cu: batch_norm::add_moments<': 24,
+  'ops/batchNorm/batchNorm.grad.cuda.cu: batch_norm::add_sums<': 16,
   'ops/batchNorm/batchNorm.grad.cuda.cu: apply<': 48,
   'ops/conv2d/conv2d.direct.cuda.cu: grad_input<': 96, // what is left when nothing else takes a problem
-  'ops/conv2d/depthwise.cuda.cu: ': 24,
-  'ops/conv2d/depthwise.gradWeight.cuda.cu: ': 104,
-  'ops/conv2d/grouped3x3.cuda.cu: ': 64, // 32 channels a group at stride 1, on 120 alone: 128 registers are 2 too few
+  'ops/conv2d/depthwise.gradWeight.cuda.cu: ': 16, // 3x3 at stride 1 in 16 bits, on 90 alone
+  'ops/conv2d/grouped3x3.cuda.cu: ': 24, // 32 channels a group at stride 2, on 100 alone: 128 registers are 2 too few
   'ops/random/random.cuda.cu: generate': 40, // an array addressed by a variable
 };
 

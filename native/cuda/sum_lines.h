@@ -28,16 +28,16 @@ __device__ __forceinline__ void sum_lines(float (&sums)[Sums][V]) {
   if constexpr (Barriers) __syncthreads();
 }
 
-// The second level of a reduction: a block takes 8 channels (one sector of 32 bytes), 32 lanes share the
-// parts.
-constexpr int kFinishChannels = 8, kFinishLanes = 32;
+// The second level of a reduction: a block takes 8 channels (one sector of 32 bytes), 64 lanes share the
+// parts. Few blocks at work wait for memory alone: who adds up 1568 parts asks for several at once.
+constexpr int kFinishChannels = 8, kFinishLanes = 64;
 inline dim3 finish_block() { return dim3(kFinishChannels, kFinishLanes); }
 inline dim3 finish_grid(int64_t channels) {
   return dim3(static_cast<unsigned>((channels + kFinishChannels - 1) / kFinishChannels));
 }
 
-// Adds up the lanes' float64 sums, in halves; the first lane has the total. For all threads of a block.
-template <int Sums>
+// Adds up the lanes' float64 sums, in halves; the first lane has the total. For all threads of a block, once.
+template <bool Barriers = true, int Sums>
 __device__ __forceinline__ void sum_lanes(double (&sums)[Sums]) {
   __shared__ double shared[Sums][kFinishLanes][kFinishChannels];
 #pragma unroll
@@ -46,7 +46,7 @@ __device__ __forceinline__ void sum_lanes(double (&sums)[Sums]) {
 #pragma unroll
       for (int i = 0; i < Sums; ++i) shared[i][threadIdx.y][threadIdx.x] = sums[i];
     }
-    __syncthreads();
+    if constexpr (Barriers) __syncthreads();
     if (threadIdx.y < half) {
 #pragma unroll
       for (int i = 0; i < Sums; ++i) sums[i] += shared[i][threadIdx.y + half][threadIdx.x];

@@ -1,17 +1,19 @@
 // The depthwise CUDA kernels against the CPU's reference, through the doors: all types, kernel sizes and
-// strides, borders of every kind, and shapes whose threads, tiles and parts have rests. A kernel whose taps
-// are off by one must be noticed.
+// strides, borders of every kind, and shapes whose threads, tiles and parts have rests. Taps that are off by
+// one, a missing barrier and rows that don't move on must be noticed.
 #include <sstream>
 
 #include "cuda/testing.h"
 #include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/depthwise.window.cuda.h"
+#include "ops/conv2d/depthwise.correlate.cuda.h"
+#include "ops/conv2d/depthwise.gradWeight.cuda.h"
 
 namespace groupconv {
 namespace {
 
 using test::Place;
 using test::Tensors;
+using test::Values;
 
 struct Case {
   Shape x;
@@ -76,6 +78,94 @@ void check_cases() {
       }
 }
 
+// Kernels without their solvers: walks of any length, which only large problems on large devices have, and
+// kernels with a flaw.
+using cuda::depthwise::Flaw;
+enum class Pass { Forward, GradInput, GradWeight };
+struct Direct {
+  Conv2dProblem problem;
+  Conv2dGeometry geometry;
+  Shape x, weight, y;
+};
+
+Direct direct_of(const Case& c, DType dtype) {
+  const Shape weight{c.x[1], 1, c.kernel, c.kernel};
+  const Conv2dGeometry geometry{{c.stride, c.stride}, {1, 1}, c.padding, static_cast<int32_t>(c.x[1])};
+  Conv2dProblem p = conv2d_problem(c.x, weight, geometry);
+  p.dtype = dtype, p.x_block = p.c, p.y_block = p.k;
+  return {p, geometry, c.x, weight, {p.n, p.k, p.p, p.q}};
+}
+
+template <Flaw kFlaw>
+Values run_kernel(const Direct& d, Pass pass, const Place& on, int steps) {
+  const Conv2dProblem& p = d.problem;
+  const TensorPtr x = on.activation(d.x, 1), weight = on.parameter(d.weight, 2), dy = on.activation(d.y, 6);
+  const TensorPtr target =
+      pass == Pass::GradWeight ? on.parameter_target(d.weight) : on.target(pass == Pass::Forward ? d.y : d.x);
+  const size_t bytes = cuda::depthwise::grad_weight_bytes(p);
+  const TensorPtr partials = on.parameter_target({static_cast<int64_t>(bytes / sizeof(float))});
+  Conv2dBuffers b{};
+  b.x = x->in_layout(p.c), b.weight = weight->in_layout(1), b.dy = dy->in_layout(p.c);
+  float* const to = target->target_in_layout(pass == Pass::GradWeight ? 1 : p.c);
+  float* const sums = partials->target_in_layout(1);
+  b.y = b.dx = b.dweight = to;
+  on.stream->submit([=](const ExecutionContext& context) {
+    if (pass == Pass::Forward)
+      cuda::depthwise::queue_forward<kFlaw>(p, b, context, steps);
+    else if (pass == Pass::GradInput)
+      cuda::depthwise::queue_grad_input<kFlaw>(p, b, context, steps);
+    else
+      cuda::depthwise::queue_grad_weight<kFlaw>(p, b, sums, context);
+  });
+  return test::download(*target);
+}
+
+Values expected(const Direct& d, Pass pass, DType dtype) {
+  const Place on{test::cpu_stream(), dtype};
+  const TensorPtr x = on.activation(d.x, 1), weight = on.parameter(d.weight, 2), dy = on.activation(d.y, 6);
+  if (pass == Pass::Forward)
+    return test::download(
+        *conv2d(*x, *weight, nullptr, nullptr, {nullptr, false}, Activation::None, d.geometry));
+  const TensorPtr target = on.target(pass == Pass::GradInput ? d.x : d.weight);
+  if (pass == Pass::GradInput)
+    conv2d_grad_input(*dy, *weight, d.geometry, *target, GradMode::Overwrite);
+  else
+    conv2d_grad_weight(*x, *dy, d.geometry, *target, GradMode::Overwrite);
+  return test::download(*target);
+}
+
+void check_long_walks() {
+  for (const DType dtype : test::kDTypes)
+    for (const int kernel : {3, 5})
+      for (const int stride : {1, 2})
+        for (const int steps : {2, 5, 64}) {
+          const Case c{{2, 12, 23, 11}, kernel, stride, {1, 2, 2, 1}};
+          const Direct d = direct_of(c, dtype);
+          for (const Pass pass : {Pass::Forward, Pass::GradInput})
+            test::for_thread_orders([&](const char* order) {
+              const Values found = run_kernel<Flaw::None>(d, pass, {test::cuda_stream(), dtype}, steps);
+              CHECK_NOTE(test::relative_error(found, expected(d, pass, dtype)) <= tolerance(dtype), order);
+            });
+        }
+  CHECK(test::cuda_stream()->intact());
+}
+
+#ifdef GROUPCONV_EMULATED  // a GPU may be lucky
+template <Flaw kFlaw>
+void check_noticed(const char* what) {
+  const Direct d = direct_of({{2, 72, 18, 9}, 3, 1, {1, 1, 1, 1}}, DType::BFloat16);  // two slices
+  for (const Pass pass : {Pass::Forward, Pass::GradInput, Pass::GradWeight}) {
+    bool noticed = false;
+    test::for_thread_orders([&](const char*) {
+      const Values found = run_kernel<kFlaw>(d, pass, {test::cuda_stream(), DType::BFloat16}, 6);
+      noticed = noticed || !(test::relative_error(found, expected(d, pass, DType::BFloat16)) <=
+                             tolerance(pass == Pass::GradWeight ? DType::Float32 : DType::BFloat16));
+    });
+    CHECK_NOTE(noticed, what);
+  }
+}
+#endif
+
 // Every tap that joins an input to an output, as the window says, against the definition; `shift` is a flaw.
 template <int K, int S, bool Transposed>
 int wrong_taps(int extent, int pad, int shift) {
@@ -115,5 +205,10 @@ int main() {
   groupconv::check_windows<5, 1>();
   groupconv::check_windows<5, 2>();
   groupconv::check_cases();
+  groupconv::check_long_walks();
+#ifdef GROUPCONV_EMULATED
+  groupconv::check_noticed<groupconv::Flaw::NoBarrier>("no barrier");
+  groupconv::check_noticed<groupconv::Flaw::StaleRows>("rows that don't move on");
+#endif
   return groupconv::test::report();
 }

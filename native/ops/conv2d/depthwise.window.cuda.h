@@ -1,6 +1,7 @@
-// What the depthwise kernels share: which problems they take, and the window of one thread. A thread computes
-// 4 pixels in each of 1 or 2 rows, for 4 (or 2) channels of N H W C: every input it loads serves all taps
-// that reach it, and neighbouring threads read neighbouring channels.
+// What the depthwise kernels share: which problems they take, and what a thread sees of an image. A thread
+// owns 8 bytes of channels of N H W C and a strip of neighbouring columns, and walks down the rows: the rows
+// that meet the one at hand stay in its registers, packed, so each input is loaded once per strip, and the
+// next row is on its way while this one is multiplied. Neighbouring threads read neighbouring channels.
 #pragma once
 #include "cuda/element.h"
 #include "cuda/launch.h"
@@ -8,7 +9,8 @@
 
 namespace groupconv::cuda::depthwise {
 
-constexpr int kColumns = 4;  // pixels of a thread in a row
+// What a test breaks on purpose, to see that it notices.
+enum class Flaw { None, NoBarrier, StaleRows };
 
 // 3x3 or 5x5, one stride of 1 or 2, any padding; offsets within an image fit 31 bits.
 inline bool is_depthwise(const Conv2dProblem& p) {
@@ -48,6 +50,8 @@ struct Window {
   static constexpr int inputs(int outputs) {
     return Transposed ? (outputs - 1) / S + kBefore + 1 : (outputs - 1) * S + K;
   }
+  // A step of a walk: so many outputs, and so many inputs that no output before has met.
+  static constexpr int kStepOutputs = Transposed ? S : 1, kStepInputs = Transposed ? 1 : S;
   // Beyond [0, K) where the input doesn't reach the output.
   static constexpr int tap(int output, int input) {
     return Transposed ? output - S * (input - kBefore) : input - output * S;
@@ -66,12 +70,62 @@ __device__ __forceinline__ bool inside(int i, int extent) {
   return static_cast<unsigned>(i) < static_cast<unsigned>(extent);
 }
 
-// V channels of the pixel (h, w) of an image [height, width, channels]; zero beside it.
-template <int V, class T>
-__device__ __forceinline__ Pack<T, V> load_pixel(const T* image, int h, int w, int height, int width,
-                                                 int channels) {
-  if (!inside(h, height) || !inside(w, width)) return Pack<T, V>{};
-  return load_pack<V>(image + (h * width + w) * channels);
+// V channels of N neighbouring pixels, two 16-bit numbers to a register: as elements they would take one
+// each.
+template <class T, int V, int N>
+struct Line {
+  static constexpr int kWords = V * static_cast<int>(sizeof(T)) / 4;
+  Pack<uint32_t, kWords> pixel[N];
+  __device__ __forceinline__ float at(int column, int k) const {
+    if constexpr (sizeof(T) == 4)
+      return bits_to_float(pixel[column].element[k]);
+    else
+      return to_float(T{static_cast<uint16_t>(pixel[column].element[k / 2] >> k % 2 * 16)});
+  }
+  __device__ __forceinline__ void load(int column, const T* from) {
+    pixel[column] = load_pack<kWords>(reinterpret_cast<const uint32_t*>(from));
+  }
+};
+
+// Columns w to w + N - 1 of an image [height, width, channels]; zeros beside it.
+template <class T, int V, int N>
+struct Strip {
+  const T* image;    // at the thread's channel
+  unsigned first;    // offset of (0, w), modulo 2^32
+  unsigned present;  // bit j: column w + j is inside
+  int height, row, channels;
+
+  __device__ __forceinline__ Strip(const T* image, int w, int height, int width, int channels)
+      : image(image),
+        first(static_cast<unsigned>(w) * static_cast<unsigned>(channels)),
+        present(0),
+        height(height),
+        row(width * channels),
+        channels(channels) {
+#pragma unroll
+    for (int j = 0; j < N; ++j) present |= unsigned{inside(w + j, width)} << j;
+  }
+  // Row h, where it is wanted.
+  __device__ __forceinline__ Line<T, V, N> load(int h, bool wanted = true) const {
+    const unsigned here = wanted && inside(h, height) ? present : 0;
+    const unsigned at = first + static_cast<unsigned>(h) * static_cast<unsigned>(row);
+    Line<T, V, N> line{};
+#pragma unroll
+    for (int j = 0; j < N; ++j)
+      if (here >> j & 1) line.load(j, image + (at + static_cast<unsigned>(j * channels)));
+    return line;
+  }
+};
+
+// The rows at hand move on: the window's first `Fresh` leave, those that were loaded meanwhile come.
+template <Flaw kFlaw, class Line, int Rows, int Fresh>
+__device__ __forceinline__ void move_on(Line (&window)[Rows], const Line (&next)[Fresh]) {
+#pragma unroll
+  for (int i = 0; i < Rows; ++i)
+    if (i + Fresh >= Rows)
+      window[i] = next[i + Fresh - Rows];
+    else if (kFlaw != Flaw::StaleRows)
+      window[i] = window[i + Fresh];
 }
 
 }  // namespace groupconv::cuda::depthwise

@@ -20,9 +20,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   constexpr int kOpen = 4 - kStride;
 
   Ring<Shape, Run, 1, kFlaw> ring(lines);
-  ring.fill(lines, o.source);
   Unit<Shape> unit;
-  unit.load(lines, o);
+  unit.load(lines, o);  // before the ring's arithmetic, which takes as long as the weights
+  ring.fill(lines, o.source);
 
   const int first_tile = threadIdx.x / 32 / Shape::kUnits * kTiles;
   // Column `shift` of the kernel reads positions + shift, or at stride 2 even columns, odd ones, even + 1.

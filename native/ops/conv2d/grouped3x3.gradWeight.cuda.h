@@ -3,7 +3,8 @@
 //
 // A warp keeps 16 x 16 channels of all nine taps in registers (72 sums a lane) while its block walks down the
 // images; a row of x meets the three rows of dy that it belongs to, which stay in registers. Then every block
-// writes what it has, [block][K, C / groups, 3, 3], and a second kernel adds that up in a fixed order.
+// writes its registers as they are, lane beside lane, and a second kernel adds that up in a fixed order and
+// puts it where it belongs in [K, C / groups, 3, 3].
 #pragma once
 #include "ops/conv2d/grouped3x3.tile.cuda.h"
 
@@ -72,11 +73,24 @@ __device__ __forceinline__ void load_x(FragmentB (&b)[kChunkSteps<T>][2],
   }
 }
 
+// What a block leaves: [block of a slab][unit][value][lane], units of all slabs. Of a lane's 72 sums
+// [tap][slice of 8 input channels][4], groups of 4 and 8 need those alone whose 8 output channels are the
+// slice's: 36.
+struct Partials {
+  int per_group, units;
+  // Dense squares of 16 channels, or of 32 in four units.
+  Partials(int channels, int per_group)
+      : per_group(per_group), units(channels / 16 * (per_group <= 16 ? 1 : 2)) {}
+  __host__ __device__ __forceinline__ bool diagonal() const { return per_group <= 8; }
+  __host__ __device__ __forceinline__ int values() const { return diagonal() ? 36 : 72; }
+  __host__ __device__ __forceinline__ int of_block() const { return units * values() * 32; }
+};
+
 template <class T>
 struct GradWeightOperands {
   const T *x, *dy;
-  float* partial;  // [blocks of a slab][K, C / groups, 3, 3]
-  int per_group;
+  float* partial;
+  Partials layout;
 };
 
 template <class Shape, Flaw kFlaw>
@@ -106,8 +120,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   const auto fetch = [&](int into) {
     if (loading.valid()) {
       if (fresh) {
-        stage_x.aim(lines, loading, lines.source_h, lines.source_w, lines.width, lines.images_abreast);
-        stage_dy.aim(lines, loading, lines.target_h, lines.target_w, dy_width, lines.images_abreast);
+        stage_x.aim(lines, loading, lines.source_h, lines.source_w, lines.width, lines.by_width);
+        stage_dy.aim(lines, loading, lines.target_h, lines.target_w, dy_width, lines.by_positions);
         stage_dy.pixels = Shape::kPositions;  // segments past the images are zeros
       }
       unsigned char* const stage = memory + into * stage_bytes;
@@ -222,41 +236,63 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   }
   if (part != 0) return;
 
-  float* const partial = o.partial + int64_t{blockIdx.x} * lines.channels * o.per_group * 9;
+  const int of_all = blockIdx.y * Shape::kUnits + unit;
+  if (of_all >= o.layout.units) return;
+  const bool diagonal = o.layout.diagonal();
+  float* const partial =
+      o.partial + int64_t{blockIdx.x} * o.layout.of_block() + int64_t{of_all} * o.layout.values() * 32 + lane;
 #pragma unroll
-  for (int slice = 0; slice < 2; ++slice)
+  for (int tap = 0; tap < 9; ++tap)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int k = blockIdx.y * kSlab<T> + first_k + lane / 4 + i / 2 * 8;
-      const int c = blockIdx.y * kSlab<T> + first_c + slice * 8 + lane % 4 * 2 + i % 2;
-      if (k >= lines.channels || k / o.per_group != c / o.per_group) continue;
-      float* const to = partial + (int64_t{k} * o.per_group + c % o.per_group) * 9;
+    for (int slice = 0; slice < 2; ++slice)
 #pragma unroll
-      for (int tap = 0; tap < 9; ++tap) to[tap] = sum[tap][slice][i];
-    }
+      for (int i = 0; i < 4; ++i) {
+        const bool on_diagonal = i / 2 == slice;
+        if (!diagonal)
+          partial[(8 * tap + 4 * slice + i) * 32] = sum[tap][slice][i];
+        else if (on_diagonal)
+          partial[(4 * tap + i) * 32] = sum[tap][slice][i];
+      }
 }
 
-// target[i] (+)= the sum over `count` partials of partial[·][i]: eight threads an element, each a part of the
-// partials, then one adds up theirs; always in this order.
+// Where the sum at `at` of a block's partials belongs in [K, C / groups, 3, 3]; negative: between groups.
+template <int kSquare>
+__device__ __forceinline__ int64_t place_of(const Partials& layout, int at) {
+  constexpr int kSide = 16, kSides = kSquare / kSide;
+  const int lane = at % 32, value = at / 32 % layout.values(), unit = at / 32 / layout.values();
+  const int tap = layout.diagonal() ? value / 4 : value / 8, i = value % 4;
+  const int slice = layout.diagonal() ? i / 2 : value / 4 % 2;
+  const int quarter = unit % (kSides * kSides), square = unit / (kSides * kSides) * kSquare;
+  const int k = square + quarter / kSides * kSide + lane / 4 + i / 2 * 8;
+  const int c = square + quarter % kSides * kSide + slice * 8 + lane % 4 * 2 + i % 2;
+  if (k / layout.per_group != c / layout.per_group) return -1;
+  return (int64_t{k} * layout.per_group + c % layout.per_group) * 9 + tap;
+}
+
+// target (+)= the sums over `count` blocks of what they left: eight threads an element, each a part of the
+// blocks, then one adds up theirs; always in this order.
 constexpr int kAdders = 8;
-template <class = void>  // so that several units can have it
+template <int kSquare>
 __global__ void __launch_bounds__(kThreads)
-    add_partials(int size, int count, const float* __restrict__ partial, bool accumulate, float* target) {
-  constexpr int kElements = kThreads / kAdders;
+    add_partials(Partials layout, int count, const float* __restrict__ partial, bool accumulate,
+                 float* target) {
+  constexpr int kElements = kThreads / kAdders;  // a warp's: 128 bytes
   __shared__ float sums[kAdders][kElements];
   const int element = threadIdx.x % kElements, adder = threadIdx.x / kElements;
-  const int i = blockIdx.x * kElements + element;
+  const int at = blockIdx.x * kElements + element;
   float sum = 0;
-  if (i < size)
-#pragma unroll 4
-    for (int at = adder; at < count; at += kAdders) sum += partial[int64_t{at} * size + i];
+#pragma unroll 8
+  for (int block = adder; block < count; block += kAdders)
+    sum += partial[int64_t{block} * layout.of_block() + at];
   sums[adder][element] = sum;
   __syncthreads();
-  if (adder != 0 || i >= size) return;
-  sum = accumulate ? target[i] : 0;
+  if (adder != 0) return;
+  const int64_t place = place_of<kSquare>(layout, at);
+  if (place < 0) return;
+  sum = accumulate ? target[place] : 0;
 #pragma unroll
   for (int from = 0; from < kAdders; ++from) sum += sums[from][element];
-  target[i] = sum;
+  target[place] = sum;
 }
 
 }  // namespace groupconv::cuda::grouped3x3

@@ -116,14 +116,14 @@ void run_grad_weight_shape(const Conv2dProblem& p, const Conv2dBuffers& b, const
   using T = typename Shape::T;
   const Lines lines = lines_for<Shape>(p);
   const dim3 grid = grid_of<T>(lines, context);
-  const int per_group = static_cast<int>(p.channels_per_group()), size = p.c * per_group * 9;
+  const Partials layout(p.c, static_cast<int>(p.channels_per_group()));
   auto* const partial =
-      static_cast<float*>(cuda_context(context).scratch(size_t{grid.x} * size * sizeof(float)));
-  const GradWeightOperands<T> operands = {as<T>(b.x), as<T>(b.dy), partial, per_group};
+      static_cast<float*>(cuda_context(context).scratch(size_t{grid.x} * layout.of_block() * sizeof(float)));
+  const GradWeightOperands<T> operands = {as<T>(b.x), as<T>(b.dy), partial, layout};
   launch(context, grid, kThreads, grad_weight_shared_bytes<Shape>(lines), grad_weight<Shape, kFlaw>, lines,
          operands);
-  launch(context, dim3(ceil_div(size, kThreads / kAdders)), kThreads, 0, add_partials<>, size,
-         static_cast<int>(grid.x), static_cast<const float*>(partial), p.accumulate != 0, b.dweight);
+  launch(context, dim3(layout.of_block() / (kThreads / kAdders)), kThreads, 0, add_partials<Shape::kSquare>,
+         layout, static_cast<int>(grid.x), static_cast<const float*>(partial), p.accumulate != 0, b.dweight);
 }
 
 // body(Shape{}) with the tile of a gradWeight pass.

@@ -19,6 +19,13 @@ constexpr int kBlocksPerMultiprocessor = 2;
 // What a test breaks on purpose, to see that it notices.
 enum class Flaw { None, NoBarrier, HalvesSwapped, NoMask, WrongPhase, NoTail };
 
+// Where a run begins, what follows from a thread's number is computed again: out of the loop, the compiler
+// would keep all of it in registers, and spill.
+__device__ __forceinline__ int computed_here(int number) {
+  asm volatile("" : "+r"(number));
+  return number;
+}
+
 // A row of the source: x or dy. A row of the target: y or dx.
 struct Lines {
   int images, channels;
@@ -28,9 +35,17 @@ struct Lines {
   int images_abreast, sets;
   int width;  // pixels of one image's part of a source row, with the kernel's reach
   int count;  // of lines
+  // `quotient`'s factors of segments, and of the pixels of an image in a row of width, or of whole segments.
+  unsigned by_segments, by_width, by_positions;
 };
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// n / divisor as a product: exact for 0 <= n where n * divisor < 2^16.
+constexpr unsigned factor_of(int divisor) { return (0x10000u + divisor - 1) / divisor; }
+__host__ __device__ __forceinline__ constexpr int quotient(int n, unsigned factor) {
+  return static_cast<int>(n * factor >> 16);
+}
 
 // `columns` positions to a row; a strip of them reads `stride` pixels a position, and `reach` more.
 inline Lines lines_of(int images, int rows, int columns, int most_segments, int stride, int reach) {
@@ -44,6 +59,9 @@ inline Lines lines_of(int images, int rows, int columns, int most_segments, int 
   lines.sets = ceil_div(images, lines.images_abreast);
   lines.width = lines.segments * kSegment * stride + reach;
   lines.count = lines.sets * lines.strips * rows;
+  lines.by_segments = factor_of(lines.segments);
+  lines.by_width = factor_of(lines.width);
+  lines.by_positions = factor_of(lines.segments * kSegment);
   return lines;
 }
 
@@ -56,14 +74,18 @@ inline int blocks_per_slab(const Lines& lines, int slabs, int multiprocessors) {
 // read the rows kStride * first - kAbove … kStride * last + 1, as far as they are kTop … source_h - 1.
 template <int kStride, int kAbove, int kTop = 0>
 struct Walk {
-  int next, end;      // lines of the runs to come
+  int left;           // lines of the runs to come
   int image, column;  // the run's first image, and its first position
   int first, last;
   int h, last_h;  // the row at hand
 
   __device__ __forceinline__ void start(const Lines& lines) {
-    next = static_cast<int>(int64_t{lines.count} * blockIdx.x / gridDim.x);
-    end = static_cast<int>(int64_t{lines.count} * (blockIdx.x + 1) / gridDim.x);
+    const auto next = static_cast<int>(int64_t{lines.count} * blockIdx.x / gridDim.x);
+    left = static_cast<int>(int64_t{lines.count} * (blockIdx.x + 1) / gridDim.x) - next;
+    const int above = next / lines.rows;
+    first = next % lines.rows;
+    image = above / lines.strips * lines.images_abreast;
+    column = above % lines.strips * lines.segments * kSegment;
     open(lines);
   }
   __device__ __forceinline__ bool valid() const { return h <= last_h; }
@@ -73,22 +95,22 @@ struct Walk {
       ++h;
       return false;
     }
+    // The one at hand went down to its images' last line, or none is left.
+    first = 0;
+    column += lines.segments * kSegment;
+    if (column == lines.strips * lines.segments * kSegment) column = 0, image += lines.images_abreast;
     open(lines);
     return true;
   }
 
  private:
   __device__ __forceinline__ void open(const Lines& lines) {
-    if (next >= end) {
+    if (left <= 0) {
       h = 1, last_h = 0;
       return;
     }
-    const int above = next / lines.rows;
-    first = next % lines.rows;
-    last = std::min(lines.rows - 1, first + end - next - 1);
-    next += last - first + 1;
-    image = above / lines.strips * lines.images_abreast;
-    column = above % lines.strips * lines.segments * kSegment;
+    last = std::min(lines.rows - 1, first + left - 1);
+    left -= last - first + 1;
     h = std::max(kStride * first - kAbove, kTop);
     last_h = std::min(kStride * last + 1, lines.source_h - 1);
   }
@@ -99,7 +121,8 @@ struct Walk {
 struct Position {
   int image, column;  // of the run's
   __device__ __forceinline__ Position(const Lines& lines, int segment, int i)
-      : image(segment / lines.segments), column(segment % lines.segments * kSegment + i) {
+      : image(quotient(segment, lines.by_segments)),
+        column((segment - image * lines.segments) * kSegment + i) {
     if (image >= lines.images_abreast) image = -1, column = 0;
   }
 };

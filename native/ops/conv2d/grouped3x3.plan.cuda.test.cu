@@ -70,7 +70,9 @@ void plan(const Layer& layer, const Conv2dProblem& p, const char* pass, size_t s
   const double read = rows * columns;
   // What gradWeight's blocks write and the second kernel adds up.
   const double partials =
-      p.pass == Conv2dPass::GradWeight ? 2.0 * blocks * p.c * p.channels_per_group() * 9 * sizeof(float) : 0;
+      p.pass == Conv2dPass::GradWeight
+          ? 2.0 * blocks * Partials(p.c, static_cast<int>(p.channels_per_group())).of_block() * sizeof(float)
+          : 0;
   const double memory = (source * read + target + partials) / kBandwidth;
   const double line_count = double(lines.count) * slabs / kMultiprocessors;
   const double matrix = line_count * steps / kStepsPerClock / kClock;

@@ -19,9 +19,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   static_assert(Shape::kTiles == 1);
 
   Ring<Shape, Run, 0, kFlaw> ring(lines);
-  ring.fill(lines, o.source);
   Unit<Shape> unit;
-  unit.load(lines, o);
+  unit.load(lines, o);  // before the ring's arithmetic, which takes as long as the weights
+  ring.fill(lines, o.source);
 
   const int tile = threadIdx.x / 32 / Shape::kUnits;
   const int row_bytes = row_in_stage(lines, tile, unit.source_bytes);
@@ -44,12 +44,19 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
         clear<Shape>(sum[column]);
       }
     };
+    // Two steps' fragments take more registers than are left: those are read again for each of dx's rows.
+    constexpr bool kHeld = Shape::kSteps == 1;
+    FragmentA here, right;
+    const auto load = [&](int step) {
+      const unsigned char* const at = stage + row_bytes + step * kStepBytes;
+      here = load_rows<T>(at), right = load_rows<T>(at + kPitch);
+    };
+    if constexpr (kHeld) load(0);
 #pragma unroll
     for (int r = 0; r < 3; ++r) {
 #pragma unroll
       for (int step = 0; step < Shape::kSteps; ++step) {
-        const unsigned char* const at = stage + row_bytes + step * kStepBytes;
-        const FragmentA here = load_rows<T>(at), right = load_rows<T>(at + kPitch);
+        if constexpr (!kHeld) load(step);
         constexpr int kHere = kFlaw == Flaw::WrongPhase ? 0 : 2;
         multiply_tap<Shape, kFlaw>(sum[0], here, unit.weights[3 * r + 1][step]);
         multiply_tap<Shape, kFlaw>(sum[1], here, unit.weights[3 * r + kHere][step]);

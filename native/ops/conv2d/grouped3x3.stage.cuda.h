@@ -26,18 +26,20 @@ struct Stager {
   int pixels;           // of a stage
   int offset[kRounds];  // elements from the row's first pixel; kOutside: zeros
 
-  // For the rows of one run. `width` pixels of each image, `parts` images.
+  // For the rows of one run. `width` pixels of each image, and their factor for `quotient`.
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run, int height, int columns, int width,
-                                      int parts) {
-    pixels = parts * width;
-    const int channel = threadIdx.x % kVectors * (16 / sizeof(T));
+                                      unsigned by_width) {
+    static_assert(kRounds * kPixelsPerRound * kPixels < 0x10000);
+    pixels = lines.images_abreast * width;
+    const int thread = computed_here(threadIdx.x);
+    const int channel = thread % kVectors * (16 / sizeof(T));
     const bool channel_inside = static_cast<int>(blockIdx.y) * kSlab<T> + channel < lines.channels;
 #pragma unroll
     for (int i = 0; i < kRounds; ++i) {
-      const int pixel = i * kPixelsPerRound + threadIdx.x / kVectors;
-      const int image = pixel / width;
-      int column = pixel % width;
+      const int pixel = i * kPixelsPerRound + thread / kVectors;
+      const int image = quotient(pixel, by_width);
+      int column = pixel - image * width;
       if constexpr (kStride == 2) {
         const int even = even_columns(width);
         column = column < even ? 2 * column : 2 * (column - even) + 1;

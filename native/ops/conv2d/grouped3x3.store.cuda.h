@@ -28,10 +28,10 @@ struct Places {
   // `channel`: the lane's first within the slab; negative where the warp has none.
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run, int tile, int channel) {
-    const int lane = threadIdx.x % 32;
+    const int lane = computed_here(threadIdx.x) % 32, first = computed_here(2 * tile);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const Position at(lines, 2 * tile + half, lane / 4);
+      const Position at(lines, first + half, lane / 4);
       const bool inside = channel >= 0 && at.image >= 0 && run.image + at.image < lines.images;
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) {

@@ -124,8 +124,7 @@ struct Ring {
  private:
   __device__ __forceinline__ void fetch(const Lines& lines, const T* source, int into) {
     if (walk.valid()) {
-      if (run_begins)
-        stager.aim(lines, walk, lines.source_h, lines.source_w, lines.width, lines.images_abreast);
+      if (run_begins) stager.aim(lines, walk, lines.source_h, lines.source_w, lines.width, lines.by_width);
       const int64_t row = (int64_t{walk.image} * lines.source_h + walk.h) * lines.source_w;
       stager.copy(source + row * lines.channels + blockIdx.y * kSlab<T>, memory + into * stage_bytes);
       run_begins = walk.advance(lines);

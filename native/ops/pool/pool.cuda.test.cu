@@ -1,6 +1,7 @@
-// The CUDA solver against the CPU's reference, through the doors; ties and NaN.
+// The CUDA solver against the CPU's reference, through the doors; ties and NaN. Kernels with a flaw must be
+// noticed.
 #include "cuda/testing.h"
-#include "ops/pool/pool.h"
+#include "ops/pool/pool.kernels.cuda.h"
 
 namespace groupconv {
 namespace {
@@ -58,18 +59,49 @@ void check_by_hand() {
   CHECK(test::download(*dx) == test::Values{0, 10, 0, 20, 30, 0, 0, 0, 0, 0, 0, 0});
 }
 
+// The gradient of max that kernels with a flaw give, or those without.
+template <cuda::pool::Flaw kFlaw>
+double error_of_max_grad() {
+  const Window window{{1, 16, 14, 13}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}};
+  const auto values = [&] { return values_of_kind(window.x, true); };
+  const test::Place cpu{test::cpu_stream(), DType::BFloat16}, cuda{test::cuda_stream(), DType::BFloat16};
+  const TensorPtr x = cpu.activation(window.x, values()), y = max_pool2d(*x, window.geometry),
+                  expected = cpu.target(window.x);
+  max_pool2d_grad(*x, *y, *cpu.activation(y->shape(), 3), window.geometry, *expected, GradMode::Overwrite);
+
+  PoolProblem p{};
+  p.kind = PoolKind::Max, p.dtype = DType::BFloat16, p.backward = true;
+  p.n = 1, p.c = p.block = 16, p.h = 14, p.w = 13, p.p = y->shape()[2], p.q = y->shape()[3];
+  p.kernel_h = p.kernel_w = 3, p.stride_h = p.stride_w = 2, p.pad_top = p.pad_left = 1;
+  const TensorPtr on_device = cuda.activation(window.x, values()), dy = cuda.activation(y->shape(), 3),
+                  dx = cuda.target(window.x), places = cuda.target(y->shape());
+  PoolBuffers b{};
+  b.x = on_device->in_layout(p.block), b.dy = dy->in_layout(p.block), b.dx = dx->target_in_layout(p.block);
+  b.workspace = places->target_in_layout(p.block);
+  cuda.stream->submit([=](const ExecutionContext& context) { cuda::pool::run<kFlaw>(p, b, context); });
+  return test::relative_error(test::download(*dx), test::download(*expected));
+}
+void check_flaws() {
+  using cuda::pool::Flaw;
+  const double tolerance = test::rounding(DType::BFloat16);
+  CHECK(error_of_max_grad<Flaw::None>() <= tolerance);
+  CHECK(error_of_max_grad<Flaw::LastMaximum>() > tolerance);
+  CHECK(error_of_max_grad<Flaw::ClippedPlace>() > tolerance);
+}
+
 }  // namespace
 }  // namespace groupconv
 
 int main() {
   using namespace groupconv;
   const Window windows[] = {
-      {{2, 5, 9, 9}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},   {{1, 16, 14, 13}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},
-      {{2, 3, 1, 1}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},   {{1, 7, 6, 5}, {{3, 3}, {2, 2}, {0, 0, 0, 0}}},
-      {{1, 16, 8, 8}, {{2, 2}, {2, 2}, {0, 0, 0, 0}}},  {{1, 13, 8, 7}, {{3, 2}, {2, 1}, {1, 0, 1, 0}}},
-      {{1, 8, 7, 8}, {{3, 3}, {1, 1}, {1, 1, 1, 1}}},   {{2, 4, 11, 10}, {{5, 5}, {3, 3}, {2, 2, 2, 2}}},
-      {{1, 5, 9, 8}, {{2, 2}, {3, 3}, {0, 0, 0, 0}}},   {{1, 5, 2, 2}, {{1, 1}, {1, 1}, {0, 0, 0, 0}}},
-      {{3, 24, 2, 30}, {{2, 7}, {1, 2}, {1, 3, 1, 2}}}, {{1, 8, 9, 9}, {{3, 3}, {2, 2}, {0, 1, 1, 0}}}};
+      {{2, 5, 9, 9}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},    {{1, 16, 14, 13}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},
+      {{2, 3, 1, 1}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},    {{1, 7, 6, 5}, {{3, 3}, {2, 2}, {0, 0, 0, 0}}},
+      {{1, 16, 8, 8}, {{2, 2}, {2, 2}, {0, 0, 0, 0}}},   {{1, 13, 8, 7}, {{3, 2}, {2, 1}, {1, 0, 1, 0}}},
+      {{1, 8, 7, 8}, {{3, 3}, {1, 1}, {1, 1, 1, 1}}},    {{2, 4, 11, 10}, {{5, 5}, {3, 3}, {2, 2, 2, 2}}},
+      {{1, 5, 9, 8}, {{2, 2}, {3, 3}, {0, 0, 0, 0}}},    {{1, 5, 2, 2}, {{1, 1}, {1, 1}, {0, 0, 0, 0}}},
+      {{3, 24, 2, 30}, {{2, 7}, {1, 2}, {1, 3, 1, 2}}},  {{1, 8, 9, 9}, {{3, 3}, {2, 2}, {0, 1, 1, 0}}},
+      {{1, 8, 20, 18}, {{17, 16}, {2, 3}, {3, 2, 1, 4}}}};
   for (const DType dtype : test::kDTypes)
     for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate}) {
       for (const Window& window : windows)
@@ -85,5 +117,6 @@ int main() {
       check_adaptive({1, 9, 7, 7}, 7, 7, dtype, mode);
     }
   test::for_thread_orders([](const char*) { check_by_hand(); });
+  check_flaws();
   return test::report();
 }
