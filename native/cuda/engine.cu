@@ -101,7 +101,7 @@ class FaultMemory {
   }
   // Any thread, once the copy has come: the findings. Null is none.
   Faults give_back(Faults* copy) {
-    Faults found;
+    Faults found{};
     for (FaultWord& word : found.word) word = kNoFault;
     if (!copy) return found;
     found = *copy;
