@@ -261,7 +261,7 @@ size_t workspace_bytes(const Conv2dProblem& p) {
 bool accepts3x3(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p); }
 bool accepts5x5(const Conv2dProblem& p) {
   // Swaps in two chunks become shuffles: avx2, groups_of_4_5x5: 236 us, `direct` 172 us.
-  const bool pays = W == 16 || p.r == 3 || join_of(p) == Join::Shuffle;
+  const bool pays = W == 16 || p.r == 3 || join_of(p) != Join::Swap;
   return p.pass == Conv2dPass::GradWeight && is_grouped5x5(p) && pays && p.stride_h == p.stride_w;
 }
 

@@ -65,13 +65,13 @@ GROUPCONV_INLINE bool is_grouped3x3(const Conv2dProblem& p) {
          p.stride_h <= 2 && is_padded_at_most(p, 2) && join_of(p) != Join::None;
 }
 
-// Kernels that span five rows and columns: 5x5, and 3x3 with dilation 2. With 16 registers, broadcasts are
-// left to `direct` (avx2, groups_of_16_dilated: 125 instead of 157 us).
+// Kernels that span five rows and columns: 5x5, and 3x3 with dilation 2. With 16 registers, broadcasts to two
+// blocks or more are left to `direct` (avx2, groups_of_16_dilated: 125 instead of 157 us).
 GROUPCONV_INLINE bool is_grouped5x5(const Conv2dProblem& p) {
   const bool spans = (p.r == 5 && p.dilation_h == 1) || (p.r == 3 && p.dilation_h == 2);
   const Join join = join_of(p);
   return spans && p.r == p.s && p.dilation_h == p.dilation_w && join != Join::None &&
-         (W == 16 || join != Join::Broadcast);
+         (W == 16 || join != Join::Broadcast || p.channels_per_group() == W);
 }
 
 }  // namespace
