@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { native } from '../lib/native.js';
 import type { Program } from './peer.js';
 import type { Work } from './peers/protocol.js';
 
@@ -87,7 +88,9 @@ function trainingPeers(): Contender[] {
     { name: 'PyTorch eager', program: torch, variant: 'eager' },
     { name: 'PyTorch channels_last', program: torch, variant: 'channels_last' },
     { name: 'PyTorch channels_last, kept memory', program: kept, variant: 'channels_last' },
-    { name: 'PyTorch channels_last, kept memory, AVX-512', program: best, variant: 'channels_last' },
+    ...(native.isas().includes('avx512')
+      ? [{ name: 'PyTorch channels_last, kept memory, AVX-512', program: best, variant: 'channels_last' }]
+      : []),
   ];
 }
 
