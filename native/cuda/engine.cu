@@ -2,11 +2,11 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 #include "cuda/cudnn/session.h"
+#include "cuda/findings.h"
+#include "cuda/scratch.h"
 #include "cuda/stopwatch.h"
 
 namespace groupconv::cuda {
@@ -18,126 +18,6 @@ void* block_or_null(cudaError_t status, void* block, const char* what) {
   if (status == cudaSuccess) return block;
   cudaGetLastError();
   return nullptr;
-}
-
-class DeviceBlock {
- public:
-  DeviceBlock(int device, void* data, size_t bytes) : bytes(bytes), data(data), device_(device) {}
-  ~DeviceBlock() {
-    cudaSetDevice(device_);
-    cudaFree(data);
-  }
-  DeviceBlock(const DeviceBlock&) = delete;
-  const size_t bytes;
-  void* const data;
-
- private:
-  const int device_;
-};
-using DeviceBlocks = std::vector<std::shared_ptr<DeviceBlock>>;
-
-// Memory for the kernels in flight; all of them are in order, so one block serves all. Blocks that are lent
-// during a capture are also the graph's, and live as long as it does.
-class Scratch {
- public:
-  void begin_capture() {
-    capturing_ = true;
-    if (block_) captured_.push_back(block_);
-  }
-  DeviceBlocks end_capture() {
-    capturing_ = false;
-    return std::exchange(captured_, {});
-  }
-  bool is_capturing() const { return capturing_; }
-  void* at_least(size_t bytes, const CudaContext& context, int device) {
-    if (!block_ || bytes > block_->bytes) {
-      if (block_ && !capturing_) check(cudaStreamSynchronize(context.stream), "scratch memory");
-      block_.reset();
-      void* const data = context.allocate(bytes);
-      if (!data) check(cudaErrorMemoryAllocation, "scratch memory");
-      block_ = std::make_shared<DeviceBlock>(device, data, bytes);
-      if (capturing_) captured_.push_back(block_);
-    }
-    return block_->data;
-  }
-
- private:
-  std::shared_ptr<DeviceBlock> block_;
-  bool capturing_ = false;
-  DeviceBlocks captured_;
-};
-
-// Where kernels write their findings, and page-locked memory to which these come.
-class FaultMemory {
- public:
-  explicit FaultMemory(cudaStream_t stream) : stream_(stream) {
-    void* memory = nullptr;
-    check(cudaMalloc(&memory, sizeof(Faults)), "memory");
-    faults_ = static_cast<Faults*>(memory);
-    clear();
-  }
-  ~FaultMemory() {
-    cudaFree(faults_);
-    for (Faults* copy : copies_) cudaFreeHost(copy);
-  }
-  FaultMemory(const FaultMemory&) = delete;
-
-  // On the launching thread: for kernels that are launched before the next `collect`.
-  Faults* lend() {
-    lent_ = true;
-    return faults_;
-  }
-  // Whether somebody may have written since; from now on nobody, or as `lent` says.
-  bool exchange_lent(bool lent) { return std::exchange(lent_, lent); }
-  // On the launching thread: queues that the findings are copied and cleared. Null where nobody can have
-  // found anything.
-  Faults* collect() {
-    if (!lent_) return nullptr;
-    Faults* const copy = take();
-    check(cudaMemcpyAsync(copy, faults_, sizeof(Faults), cudaMemcpyDeviceToHost, stream_), "findings");
-    clear();
-    lent_ = false;
-    return copy;
-  }
-  // Any thread, once the copy has come: the findings. Null is none.
-  Faults give_back(Faults* copy) {
-    Faults found{};
-    for (FaultWord& word : found.word) word = kNoFault;
-    if (!copy) return found;
-    found = *copy;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(copy);
-    return found;
-  }
-
- private:
-  void clear() { check(cudaMemsetAsync(faults_, 0xff, sizeof(Faults), stream_), "findings"); }
-  Faults* take() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.empty()) {
-      void* memory = nullptr;
-      check(cudaMallocHost(&memory, sizeof(Faults)), "page-locked memory");
-      copies_.push_back(static_cast<Faults*>(memory));
-      return copies_.back();
-    }
-    Faults* const copy = idle_.back();
-    idle_.pop_back();
-    return copy;
-  }
-
-  const cudaStream_t stream_;
-  Faults* faults_;
-  bool lent_ = false;
-  std::mutex mutex_;
-  std::vector<Faults*> copies_, idle_;  // all of them, and those that nobody waits for
-};
-
-void tell(const Faults& faults) {
-  constexpr int kLabel = static_cast<int>(Fault::CrossEntropyLabel);
-  const FaultWord found = faults.word[kLabel];
-  if (found == kNoFault) return;
-  fail(ErrorCode::InvalidArgument, "crossEntropy: label ", static_cast<int32_t>(found), " of sample ",
-       found >> 32, ", ", faults.bound[kLabel], " classes");
 }
 
 struct EngineContext final : CudaContext {
@@ -163,7 +43,7 @@ struct EngineContext final : CudaContext {
   int index = 0;
   std::string device;
   std::function<size_t()> when_full;
-  std::unique_ptr<FaultMemory> found;
+  std::unique_ptr<Findings> found;
   mutable Scratch memory;
   mutable std::unique_ptr<cudnn::Session> session;
 };
@@ -195,7 +75,7 @@ class CudaEngine final : public Engine {
     context_.device = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
-    context_.found = std::make_unique<FaultMemory>(context_.stream);
+    context_.found = std::make_unique<Findings>(context_.stream);
   }
   ~CudaEngine() override {
     cudaSetDevice(device_);
