@@ -1,4 +1,7 @@
 // The core without a device: shapes, size classes, solver registries.
+#include <cstdlib>
+#include <iterator>
+#include <map>
 #include <sstream>
 
 #include "core/arena.h"
@@ -26,23 +29,22 @@ void test_shape() {
 
 void test_arena() {
   Arena arena(size_t{64} << 20);
-  CHECK(Arena::class_bytes(1) == 64 && Arena::class_bytes(64) == 64 && Arena::class_bytes(65) == 128);
+  CHECK(Arena::rounded(1) == 64 && Arena::rounded(64) == 64 && Arena::rounded(65) == 128);
   for (size_t bytes = 1; bytes < (size_t{1} << 24); bytes = bytes * 9 / 8 + 1) {
-    CHECK(Arena::class_bytes(bytes) >= bytes);
-    CHECK(bytes < 1024 || Arena::class_bytes(bytes) <= bytes + bytes / 8 + 64);
+    CHECK(Arena::rounded(bytes) >= bytes);
+    CHECK(bytes < 1024 || Arena::rounded(bytes) <= bytes + bytes / 8 + 64);
   }
   void* first = arena.allocate(1000);
   CHECK(reinterpret_cast<uintptr_t>(first) % 64 == 0);
   arena.release(first, 1000);
   CHECK(arena.allocate(1001) == first);  // the same class: the block comes back
-  CHECK(arena.used_bytes() == Arena::class_bytes(1000));
+  CHECK(arena.used_bytes() == Arena::rounded(1000));
   CHECK(arena.allocate(size_t{65} << 20) == nullptr);  // beyond the limit
   arena.release(first, 1001);
   CHECK(arena.used_bytes() == 0 && arena.reserved_bytes() > 0);
   arena.trim();
   CHECK(arena.reserved_bytes() == 0);
   void* large = arena.allocate(size_t{4} << 20);
-  CHECK(reinterpret_cast<uintptr_t>(large) % (size_t{2} << 20) == 0);
   CHECK(arena.peak_bytes() == size_t{4} << 20);
   arena.release(large, size_t{4} << 20);
   // Blocks that were released later than the stamp says stay, those of other classes too.
@@ -51,11 +53,95 @@ void test_arena() {
   arena.release(early, 1000, 3);
   arena.release(late, 1000, 5);
   arena.release(other, 2000, 4);
-  CHECK(arena.trim(3) == Arena::class_bytes(1000) + (size_t{4} << 20));
+  CHECK(arena.trim(3) == Arena::rounded(1000) + (size_t{4} << 20));
   CHECK(arena.allocate(1000) == late && arena.allocate(2000) == other);
   arena.release(other, 2000, 6);
   arena.release(late, 1000, 6);
-  CHECK(arena.trim(5) == 0 && arena.trim() == Arena::class_bytes(1000) + Arena::class_bytes(2000));
+  CHECK(arena.trim(5) == 0 && arena.trim() == Arena::rounded(1000) + Arena::rounded(2000));
+}
+
+// A source that counts, and refuses more than `most` bytes at a time.
+struct CountingSource {
+  size_t most = ~size_t{0}, held = 0;
+  MemorySource source() {
+    return {[this](size_t bytes) -> void* {
+              if (bytes > most) return nullptr;
+              held += bytes;
+              return std::aligned_alloc(Regions::kLine, bytes);
+            },
+            [this](void* block, size_t bytes) {
+              held -= bytes;
+              std::free(block);
+            }};
+  }
+};
+
+void test_regions() {
+  constexpr size_t kAny = ~size_t{0}, kMega = size_t{1} << 20, kRegion = 2 * kMega;
+  CountingSource counting;
+  Regions regions(counting.source());
+  const auto at = [](void* block, size_t offset) {
+    return static_cast<void*>(static_cast<char*>(block) + offset);
+  };
+  void* const a = regions.allocate(100 * 1024, kAny);
+  void* const b = regions.allocate(200 * 1024, kAny);
+  void* const c = regions.allocate(100 * 1024 - 1, kAny);  // whole lines
+  CHECK(b == at(a, 100 * 1024) && c == at(b, 200 * 1024) && counting.held == kRegion);
+  // The smallest range that fits; what is left of it; neighbours on both sides.
+  regions.release(b, 200 * 1024, 1);
+  CHECK(regions.allocate(64 * 1024, kAny) == b && regions.allocate(136 * 1024, kAny) == at(b, 64 * 1024));
+  regions.release(b, 64 * 1024, 2);
+  regions.release(a, 100 * 1024, 3);
+  CHECK(regions.allocate(164 * 1024, kAny) == a);
+  regions.release(a, 164 * 1024, 4);
+  regions.release(c, 100 * 1024, 4);
+  CHECK(regions.trim(kAny) == 0);
+  regions.release(at(b, 64 * 1024), 136 * 1024, 3);
+  CHECK(regions.trim(3) == 0 && counting.held == kRegion);  // released later, in part
+  CHECK(regions.trim(4) == kRegion && counting.held == 0 && regions.bytes() == 0);
+  // No more than is allowed, or than the source has.
+  CHECK(!regions.allocate(3 * kMega, 3 * kMega - 1) && counting.held == 0);
+  counting.most = kMega;
+  CHECK(!regions.allocate(kMega + 1, kAny));
+  void* const exact = regions.allocate(kMega, kAny);  // where a region of whole pages isn't to be had
+  CHECK(exact && counting.held == kMega);
+  counting.most = kAny;
+  void* const large = regions.allocate(5 * kMega, kAny);
+  CHECK(counting.held == 7 * kMega);  // whole pages
+  regions.release(exact, kMega, 0);
+  CHECK(regions.trim(0) == kMega);
+  regions.release(large, 5 * kMega, 0);
+  CHECK(regions.trim(0) == 6 * kMega && counting.held == 0);
+}
+
+// Random blocks: none overlap, and in the end every range is one again.
+void test_regions_at_random() {
+  CountingSource counting;
+  Regions regions(counting.source());
+  std::map<char*, size_t> blocks;
+  uint32_t state = 1;
+  const auto random = [&](uint32_t below) { return (state = state * 1664525 + 1013904223) / 65536 % below; };
+  size_t used = 0, peak = 0;
+  for (int i = 0; i < 20000; ++i) {
+    if (blocks.size() < 40 && random(2)) {
+      const size_t bytes = Regions::in_lines(1 + random(60000) * (random(4) ? 1 : 50));
+      const auto block = static_cast<char*>(regions.allocate(bytes, ~size_t{0}));
+      const auto next = blocks.upper_bound(block);
+      CHECK(next == blocks.end() || block + bytes <= next->first);
+      CHECK(next == blocks.begin() || std::prev(next)->first + std::prev(next)->second <= block);
+      blocks.emplace(block, bytes);
+      used += bytes, peak = std::max(peak, used);
+    } else if (!blocks.empty()) {
+      const auto block = std::next(blocks.begin(), random(static_cast<uint32_t>(blocks.size())));
+      regions.release(block->first, block->second, 0);
+      used -= block->second;
+      blocks.erase(block);
+    }
+  }
+  CHECK(regions.bytes() == counting.held && counting.held < 2 * peak);
+  for (const auto& [block, bytes] : blocks) regions.release(block, bytes, 0);
+  regions.trim(0);
+  CHECK(counting.held == 0 && regions.bytes() == 0);
 }
 
 struct Problem {
@@ -160,6 +246,8 @@ void test_tuning() {
 int main() {
   groupconv::test_shape();
   groupconv::test_arena();
+  groupconv::test_regions();
+  groupconv::test_regions_at_random();
   groupconv::test_registry();
   groupconv::test_tuning();
   return groupconv::test::report();

@@ -1,9 +1,7 @@
 // The memory of a recording: blocks of the stream's that are handed out again within the recording alone, in
 // its order. So a replay, which keeps that order, may use them again, and nobody else can come in between.
 #pragma once
-#include <cstddef>
-#include <map>
-#include <vector>
+#include "core/arena.h"
 
 namespace groupconv {
 
@@ -11,20 +9,18 @@ class Stream;
 
 class RecordedMemory {
  public:
-  explicit RecordedMemory(Stream& stream) : stream_(stream) {}
+  explicit RecordedMemory(Stream& stream);
   RecordedMemory(const RecordedMemory&) = delete;
   RecordedMemory& operator=(const RecordedMemory&) = delete;
 
-  void* allocate(size_t bytes);
+  void* allocate(size_t bytes) { return arena_.allocate(bytes); }
   void release(void* block, size_t bytes) noexcept;
   // The recording is gone: blocks go back to the stream, those in use when they are released.
   void close() noexcept;
-  size_t bytes() const { return bytes_; }  // taken from the stream
+  size_t bytes() const { return arena_.reserved_bytes(); }  // taken from the stream
 
  private:
-  Stream& stream_;
-  std::map<size_t, std::vector<void*>> free_;  // by size class
-  size_t bytes_ = 0;
+  Arena arena_;
   bool closed_ = false;
 };
 

@@ -130,7 +130,7 @@ void check_layouts() {
 
 void check_memory() {
   const auto stream = std::make_shared<CpuStream>();
-  const size_t bytes = size_t{1} << 16;
+  const size_t bytes = 20000;
   void* const outside = stream->allocate(bytes);
   TensorPtr kept;
   auto recording = record(*stream, [&] {
@@ -144,7 +144,7 @@ void check_memory() {
     stream->release(second, bytes);
     kept = make_tensor(stream, {1000}, DType::Float32);
   });
-  CHECK(recording->bytes() == Arena::class_bytes(bytes) + Arena::class_bytes(4000));
+  CHECK(recording->bytes() == Arena::rounded(bytes) + Arena::rounded(4000));
   void* const block = stream->allocate(bytes);
   CHECK(block == outside);
   void* const other = stream->allocate(bytes);  // free in the recording alone
@@ -168,6 +168,16 @@ void check_memory() {
   check_throws(ErrorCode::Disposed, "replay: a tensor", [&] { recording->replay(); });
   recording.reset();
   CHECK(make_tensor(stream, {100}, DType::Float32)->in_layout(1) == read_from);
+
+  // A region of the recording's goes back when the last block in it does.
+  constexpr size_t kRegion = size_t{2} << 20;
+  recording = record(*stream, [&] { kept = make_tensor(stream, {100000}, DType::Float32); });
+  CHECK(recording->bytes() == kRegion);
+  recording.reset();
+  kept.reset();
+  const size_t held = stream->reserved_bytes();
+  stream->release(stream->allocate(kRegion), kRegion);
+  CHECK(stream->reserved_bytes() == held);
 }
 
 void check_derived() {

@@ -13,11 +13,11 @@ namespace {
 
 MemorySource device_memory(Engine& engine) {
   return {[&engine](size_t bytes) { return engine.allocate(bytes); },
-          [&engine](void* block) { engine.release(block); }};
+          [&engine](void* block, size_t) { engine.release(block); }};
 }
 MemorySource pinned_memory(Engine& engine) {
   return {[&engine](size_t bytes) { return engine.allocate_host(bytes); },
-          [&engine](void* block) { engine.release_host(block); }};
+          [&engine](void* block, size_t) { engine.release_host(block); }};
 }
 
 }  // namespace
