@@ -7,7 +7,7 @@ import { DepthwiseSeparable } from '../modules/depthwiseSeparable.js';
 import { Linear } from '../modules/linear.js';
 import { AdaptiveAvgPool2d } from '../modules/pool.js';
 import { ReLU } from '../modules/relu.js';
-import { Sequential } from '../modules/sequential.js';
+import { Sequential, stepsOf } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
 import { checkOptions } from '../options.js';
 import type { Tensor2D, Tensor4D } from '../tensor.js';
@@ -76,7 +76,7 @@ export class MobileNetV1 extends Module {
 
   /** [N, inChannels, H, W] to logits [N, numClasses]. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */
   override forward(x: Tensor4D): Tensor2D {
-    using features = runChain([this.stem, this.blocks, this.gap], x);
+    using features = runChain(stepsOf([this.stem, this.blocks, this.gap]), x);
     using flat = flatten(features);
     return this.classifier.forward(flat);
   }

@@ -8,7 +8,7 @@ import { Conv2d } from '../modules/conv2d.js';
 import { Linear } from '../modules/linear.js';
 import { AdaptiveAvgPool2d, MaxPool2d } from '../modules/pool.js';
 import { ReLU } from '../modules/relu.js';
-import { Sequential } from '../modules/sequential.js';
+import { Sequential, stepsOf } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
 import { checkOptions, withDefaults } from '../options.js';
 import type { Tensor2D, Tensor4D } from '../tensor.js';
@@ -125,10 +125,7 @@ export class ResNeXt extends Module {
   /** [N, inChannels, H, W] to logits [N, numClasses]. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */
   override forward(x: Tensor4D): Tensor2D {
     const { classifier } = this;
-    using features = runChain(
-      modulesIn(this).filter((child) => child !== classifier),
-      x,
-    );
+    using features = runChain(stepsOf(modulesIn(this).filter((child) => child !== classifier)), x);
     using flat = flatten(features);
     return classifier.forward(flat);
   }

@@ -6,11 +6,12 @@ import type { Tensor4D } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { type BottleneckForm, bottleneckForms, convertBottleneckState } from './bottleneckForms.js';
 import { Branches } from './branches.js';
-import { consuming, isStock, runResidual } from './chain.js';
+import { consuming, runResidual } from './chain.js';
 import { Conv2d } from './conv2d.js';
+import { imagewiseForward } from './depthFirst.js';
 import { Identity } from './identity.js';
 import { ReLU } from './relu.js';
-import { Sequential } from './sequential.js';
+import { Sequential, stepsOf } from './sequential.js';
 
 export interface BottleneckOptions {
   /** The number of branches, C in the paper; divides width. 32 by default. */
@@ -134,9 +135,7 @@ export class Bottleneck extends Module {
 
   /** @internal Given x away, its memory may become the output's. */
   run(x: Tensor4D, given: boolean): Tensor4D {
-    const { residual } = this;
-    const steps = isStock(residual, Sequential) ? residual.steps() : [residual];
-    return runResidual(steps, this.shortcut, this.relu, x, given);
+    return runResidual(stepsOf([this.residual]), this.shortcut, this.relu, x, given);
   }
 
   /** A new block of another form with the same weights, statistics and mode; this one stays as it is. */
@@ -163,4 +162,5 @@ export class Bottleneck extends Module {
   }
 }
 
+imagewiseForward(Bottleneck);
 consuming(Bottleneck, (block, x) => block.run(x as Tensor4D, true));

@@ -3,6 +3,7 @@ import { add } from '../ops/add.js';
 import { concat } from '../ops/concat.js';
 import { scope } from '../scope.js';
 import type { Tensor4D } from '../tensor.js';
+import { imagewiseForward } from './depthFirst.js';
 
 /** Several modules on the same input, their outputs joined; children are named 0, 1, …. @internal */
 export class Branches extends Module {
@@ -32,3 +33,5 @@ export class Branches extends Module {
     });
   }
 }
+
+imagewiseForward(Branches);

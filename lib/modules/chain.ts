@@ -7,6 +7,7 @@ import { scope } from '../scope.js';
 import type { Tensor, Tensor4D } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { Conv2d } from './conv2d.js';
+import { depthFirst } from './depthFirst.js';
 import { ReLU, ReLU6 } from './relu.js';
 
 /**
@@ -144,23 +145,39 @@ interface ChainOptions {
   given?: boolean;
 }
 
-/** The output of the last module, or x where there is none. @internal */
-export function runChain(
+function runModules(
   chain: readonly Module[],
   x: Tensor,
-  { tail = null, given = false }: ChainOptions = {},
+  { tail = null, given = false }: ChainOptions,
 ): Tensor {
+  let current = x;
+  for (let at = 0; at < chain.length; ) {
+    const first = current === x;
+    const ours = given || !first;
+    const { y, next } = runStep({ chain, at, x: current, given: ours, first, tail });
+    if (ours && current !== y) current.dispose();
+    current = y;
+    at = next;
+  }
+  return current;
+}
+
+/** Whether no chain is running: what goes depth-first is decided once for all that runs inside. */
+let outermost = true;
+
+/** The output of the last module, or x where there is none. @internal */
+export function runChain(chain: readonly Module[], x: Tensor, options: ChainOptions = {}): Tensor {
   return scope(() => {
-    let current = x;
-    for (let at = 0; at < chain.length; ) {
-      const first = current === x;
-      const ours = given || !first;
-      const { y, next } = runStep({ chain, at, x: current, given: ours, first, tail });
-      if (ours && current !== y) current.dispose();
-      current = y;
-      at = next;
+    if (!outermost) return runModules(chain, x, options);
+    outermost = false;
+    try {
+      const done = options.tail ? null : depthFirst(chain, x, runChain);
+      if (!done) return runModules(chain, x, options);
+      if (options.given) x.dispose();
+      return runModules(chain.slice(done.next), done.y, { given: true });
+    } finally {
+      outermost = true;
     }
-    return current;
   });
 }
 

@@ -2,6 +2,7 @@ import { check } from '../errors.js';
 import { Module, modulesIn } from '../module.js';
 import type { Tensor } from '../tensor.js';
 import { consuming, isStock, runChain } from './chain.js';
+import { imagewiseForward } from './depthFirst.js';
 
 /**
  * Modules one after the other, as torch.nn.Sequential: children are named 0, 1, … or, given a record, by its keys.
@@ -39,16 +40,17 @@ export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor>
   }
 
   override forward(x: In): Out {
-    return runChain(this.steps(), x) as Out;
-  }
-
-  /** @internal The modules in order (one may stand in it twice), those of inner Sequentials in their place. */
-  steps(into: Module[] = []): Module[] {
-    for (const child of modulesIn(this))
-      if (isStock(child, Sequential)) child.steps(into);
-      else into.push(child);
-    return into;
+    return runChain(stepsOf(modulesIn(this)), x) as Out;
   }
 }
 
-consuming(Sequential, (sequential, x) => runChain(sequential.steps(), x, { given: true }));
+/** Modules in order (one may come twice), those of Sequentials in their place. @internal */
+export function stepsOf(modules: readonly Module[], into: Module[] = []): Module[] {
+  for (const module of modules)
+    if (isStock(module, Sequential)) stepsOf(modulesIn(module), into);
+    else into.push(module);
+  return into;
+}
+
+imagewiseForward(Sequential);
+consuming(Sequential, (sequential, x) => runChain(stepsOf(modulesIn(sequential)), x, { given: true }));

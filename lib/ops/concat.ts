@@ -86,12 +86,22 @@ export function split<S extends Shape, D extends FloatDType = 'float32'>(
   );
   let begin = 0;
   return extents.map((size) => {
-    const from = begin;
+    const part = slice(x, along, begin, size);
     begin += size;
-    const part = native.slice(x.handle, along, from, size);
-    return record<SameRank<S>, D>('split', part, [x], () => (dy, [dx]) => {
-      if (dx) native.sliceGrad(dy.handle, along, from, ...dx.target());
-    });
+    return part;
+  });
+}
+
+/** What of x lies from `begin` on along an axis, all three checked by the caller. @internal */
+export function slice<S extends Shape, D extends FloatDType = 'float32'>(
+  x: Tensor<S, D>,
+  axis: number,
+  begin: number,
+  size: number,
+): Tensor<SameRank<S>, D> {
+  const part = native.slice(x.handle, axis, begin, size);
+  return record<SameRank<S>, D>('split', part, [x], () => (dy, [dx]) => {
+    if (dx) native.sliceGrad(dy.handle, axis, begin, ...dx.target());
   });
 }
 
