@@ -14,7 +14,7 @@
 namespace groupconv {
 namespace {
 
-// Floats from one plane, row or column to the next.
+// Elements from one plane, row or column to the next.
 struct Steps {
   int64_t plane, row, column;
 };
@@ -24,18 +24,19 @@ struct Planes {
   int64_t count, blocks;  // planes; every `blocks` planes the weights repeat
   int64_t in_h, in_w, out_h, out_w;
   Steps in_steps, out_steps;
-  int64_t pad_top, pad_left;     // of in when gathering, of out when scattering; negative ones crop
-  int64_t taps;                  // R * S
-  const float *in, *weights;     // weights: [blocks, R, S, lanes]
-  const float *bias, *residual;  // or null
-  float* out;
+  int64_t pad_top, pad_left;    // of in when gathering, of out when scattering; negative ones crop
+  int64_t taps;                 // R * S
+  const Element *in, *weights;  // weights: [blocks, R, S, lanes]
+  const float* bias;            // or null
+  const Element* residual;      // or null
+  Element* out;
   Activation activation;
 };
 
 // One plane of them.
 struct Plane {
-  const float *in, *weights, *residual;
-  float* out;
+  const Element *in, *weights, *residual;
+  Element* out;
   Vec bias;
   Activation activation;
   bool plain;  // the sum, with bias, is the result
@@ -122,7 +123,7 @@ GROUPCONV_KERNEL void gather_strips(const Planes& planes, int64_t index, int64_t
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
           const int64_t column = t * Stride + e.value - pad_left;
           if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(in_w)) return;
-          const float* in = plane.in + h * in_row + column * in_column;
+          const Element* in = plane.in + h * in_row + column * in_column;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(in + i.value * in_row);
@@ -189,7 +190,7 @@ GROUPCONV_KERNEL void scatter_strips(const Planes& planes, int64_t index, int64_
       each<kRows * K>([&](auto i) GROUPCONV_INLINE_LAMBDA { sum[i.value / K][i.value % K] = zero(); });
       for (int64_t t = 0; t < steps; ++t) {
         if (t < in_w) {
-          const float* in = plane.in + p * in_row + t * W;
+          const Element* in = plane.in + p * in_row + t * W;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(in + i.value * in_row);

@@ -24,11 +24,40 @@ Planes planes_of(const Conv2dProblem& p, const Conv2dBuffers& b) {
   const int64_t blocks = ceil_div(p.k, W), taps = int64_t{p.r} * p.s;
   const Steps x{int64_t{p.h} * p.w * W, int64_t{p.w} * W, W}, y{int64_t{p.p} * p.q * W, int64_t{p.q} * W, W};
   if (is_forward(p))
-    return {p.n * blocks, blocks, p.h, p.w,      p.p,    p.q,        x,   y,           p.pad_top,
-            p.pad_left,   taps,   b.x, b.weight, b.bias, b.residual, b.y, p.activation};
-  const float* sum_onto = p.accumulate ? b.dx : nullptr;
-  return {p.n * blocks,    blocks,     p.p,  p.q,  p.h,      p.w,     y,        x,
-          p.pad_top,       p.pad_left, taps, b.dy, b.weight, nullptr, sum_onto, b.dx,
+    return {p.n * blocks,
+            blocks,
+            p.h,
+            p.w,
+            p.p,
+            p.q,
+            x,
+            y,
+            p.pad_top,
+            p.pad_left,
+            taps,
+            elements(b.x),
+            elements(b.weight),
+            b.bias,
+            elements(b.residual),
+            elements(b.y),
+            p.activation};
+  const Element* sum_onto = p.accumulate ? elements(b.dx) : nullptr;
+  return {p.n * blocks,
+          blocks,
+          p.p,
+          p.q,
+          p.h,
+          p.w,
+          y,
+          x,
+          p.pad_top,
+          p.pad_left,
+          taps,
+          elements(b.dy),
+          elements(b.weight),
+          nullptr,
+          sum_onto,
+          elements(b.dx),
           Activation::None};
 }
 
@@ -78,7 +107,7 @@ struct TapWalk {
   const Taps &rows, &columns;
   int64_t row;                   // counts output rows of this phase
   int64_t kernel_width;          // S
-  int64_t out_offset, out_step;  // floats: of column 0 of this phase, and from one to the next
+  int64_t out_offset, out_step;  // elements: of column 0 of this phase, and from one to the next
 };
 
 // Outputs i .. i + count - 1 of the phase; unless Edge, all kPixels of them, and all of their columns lie
@@ -92,10 +121,10 @@ GROUPCONV_KERNEL void walk_taps(const TapWalk& walk, int64_t i, int64_t count) {
   for (int a = 0; a < walk.rows.count; ++a) {
     const int64_t h = walk.row * walk.rows.step + walk.rows.offset[a];
     if (h < 0 || h >= planes.in_h) continue;
-    const float* weights = walk.plane.weights + walk.rows.index[a] * walk.kernel_width * W;
+    const Element* weights = walk.plane.weights + walk.rows.index[a] * walk.kernel_width * W;
     for (int b = 0; b < walk.columns.count; ++b) {
       const int64_t column = i * step + walk.columns.offset[b];
-      const float* in = walk.plane.in + (h * width + column) * W;
+      const Element* in = walk.plane.in + (h * width + column) * W;
       const Vec weight = load(weights + walk.columns.index[b] * W);
       GROUPCONV_UNROLL
       for (int t = 0; t < kPixels; ++t)
@@ -153,16 +182,16 @@ bool accepts(const Conv2dProblem& p) {
   return p.pass != Conv2dPass::GradWeight && is_depthwise(p) && p.r <= kMaxTaps && p.s <= kMaxTaps;
 }
 
-size_t workspace_bytes(const Conv2dProblem& p) { return repeated_size(p) * sizeof(float); }
+size_t workspace_bytes(const Conv2dProblem& p) { return repeated_size(p) * sizeof(Element); }
 
-size_t prepared_bytes(const Conv2dProblem& p) { return ceil_div(p.k, W) * W * p.r * p.s * sizeof(float); }
+size_t prepared_bytes(const Conv2dProblem& p) { return ceil_div(p.k, W) * W * p.r * p.s * sizeof(Element); }
 
 void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const ExecutionContext&) {
   const int64_t taps = int64_t{p.r} * p.s, padded = ceil_div(p.k, W) * W;
   for (int64_t k = 0; k < padded; ++k)
     for (int64_t tap = 0; tap < taps; ++tap)  // [K/W, R, S, lanes]
-      prepared[(k / W * taps + tap) * W + k % W] =
-          k < p.k ? weight[k * taps + (is_flipped(p) ? taps - 1 - tap : tap)] : 0;
+      elements(prepared)[(k / W * taps + tap) * W + k % W] =
+          Element(k < p.k ? weight[k * taps + (is_flipped(p) ? taps - 1 - tap : tap)] : 0);
 }
 
 void run(const Conv2dProblem& problem, const Conv2dBuffers& buffers, const ExecutionContext& context) {
@@ -173,9 +202,9 @@ void run(const Conv2dProblem& problem, const Conv2dBuffers& buffers, const Execu
   p.c = p.k;
   p.accumulate = 0;
   b.x = b.dx = repeated;
-  if (is_forward(p)) repeat_channels(problem, buffers.x, repeated, context);
+  if (is_forward(p)) repeat_channels(problem, elements(buffers.x), elements(repeated), context);
   run_planes(p, b, context);
-  if (!is_forward(p)) sum_repeated(problem, repeated, buffers.dx, context);
+  if (!is_forward(p)) sum_repeated(problem, elements(repeated), elements(buffers.dx), context);
 }
 
 constexpr Conv2dSolver solvers[] = {{"depthwise", accepts, run, workspace_bytes, prepared_bytes, prepare}};

@@ -23,7 +23,7 @@ int64_t partial_size(const Conv2dProblem& p) { return row_ranges(p) * ceil_div(p
 
 // Rows of one plane of x and dy, or of one phase of them (see depthwise.kernels.h), and where their sums go.
 struct Rows {
-  const float *x, *dy;
+  const Element *x, *dy;
   Steps x_steps, dy_steps;
   int64_t height, width, q, pad_top, pad_left;  // height and width of x
   float* sums;                                  // [R, S, lanes]
@@ -61,7 +61,7 @@ GROUPCONV_KERNEL void sum_rows(const Rows& rows, int64_t kernel_row) {
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
           const int64_t column = t * Stride + e.value - pad_left;
           if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(width)) return;
-          const float* x = rows.x + h * x_row + column * x_column;
+          const Element* x = rows.x + h * x_row + column * x_column;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
             const Vec v = load(x + i.value * x_row);
@@ -101,8 +101,8 @@ Vec sum_tap(const Conv2dProblem& p, const Rows& rows, int64_t r, int64_t s) {
   for (int64_t line = rows.begin; line < rows.end; ++line) {
     const int64_t h = line * p.stride_h + r * p.dilation_h - p.pad_top;
     if (h < 0 || h >= p.h) continue;
-    const float* x = rows.x + (h * p.w + first * p.stride_w + left) * W;
-    const float* dy = rows.dy + (line * p.q + first) * W;
+    const Element* x = rows.x + (h * p.w + first * p.stride_w + left) * W;
+    const Element* dy = rows.dy + (line * p.q + first) * W;
     int64_t q = first;
     for (; q + kChains <= last; q += kChains, x += kChains * step, dy += kChains * W) GROUPCONV_UNROLL
     for (int i = 0; i < kChains; ++i) sums[i] += load(x + i * step) * load(dy + i * W);
@@ -238,7 +238,7 @@ bool accepts(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight &
 int64_t flat_size(const Conv2dProblem& p) { return ceil_div(p.k, W) * (int64_t{p.r} * p.s + 1) * W; }
 
 size_t workspace_bytes(const Conv2dProblem& p) {
-  return (partial_size(p) + flat_size(p) + repeated_size(p)) * sizeof(float);
+  return (partial_size(p) + flat_size(p)) * sizeof(float) + repeated_size(p) * sizeof(Element);
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
@@ -246,10 +246,10 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
   const Steps x_steps{int64_t{p.h} * p.w * W, int64_t{p.w} * W, W};
   const Steps dy_steps{int64_t{p.p} * p.q * W, int64_t{p.q} * W, W};
   float* partial = static_cast<float*>(b.workspace);  // [ranges, K/W, R, S, lanes]
-  const float* x = b.x;
+  const Element* x = elements(b.x);
   if (has_multiplier(p)) {
-    float* repeated = partial + partial_size(p) + flat_size(p);
-    repeat_channels(p, b.x, repeated, context);
+    Element* repeated = elements(partial + partial_size(p) + flat_size(p));
+    repeat_channels(p, elements(b.x), repeated, context);
     x = repeated;
   }
   parallel_for(context, blocks * ranges, [&](int64_t item) {
@@ -259,8 +259,8 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
     for (int64_t row = rows.begin; row < rows.end;) {
       const int64_t n = row / p.p, end = min_of(rows.end, (n + 1) * p.p), plane = n * blocks + block;
       sum_plane_rows(
-          p, {x + plane * x_steps.plane, b.dy + plane * dy_steps.plane, x_steps, dy_steps, p.h, p.w, p.q,
-              p.pad_top, p.pad_left, sums, row - n * p.p, end - n * p.p, row == rows.begin});
+          p, {x + plane * x_steps.plane, elements(b.dy) + plane * dy_steps.plane, x_steps, dy_steps, p.h, p.w,
+              p.q, p.pad_top, p.pad_left, sums, row - n * p.p, end - n * p.p, row == rows.begin});
       row = end;
     }
     if (ranges == 1) finish_block(p, partial, block, b.dweight);

@@ -6,7 +6,7 @@
 namespace groupconv {
 namespace {
 
-alignas(64) constexpr float kZeros[W] = {};
+alignas(64) constexpr Element kZeros[W] = {};
 
 struct Tap {
   int32_t slot;                // r * S + s
@@ -21,15 +21,15 @@ struct TilePixels {
 
 struct DirectTile {
   const TilePixels* pixels;
-  const float* x;  // first source block; blocks are x_plane floats apart
+  const Element* x;  // first source block; blocks are x_plane elements apart
   int64_t x_plane, input_blocks;
-  int64_t last_lanes;   // channels in the last of the input blocks
-  const float* weight;  // [input blocks, slots, W, output blocks, W]
+  int64_t last_lanes;     // channels in the last of the input blocks
+  const Element* weight;  // [input blocks, slots, W, output blocks, W]
   int64_t slots;
-  float* y;
+  Element* y;
   int64_t y_plane;
-  const float* bias;      // null: start from y where `resume`, else from zero
-  const float* residual;  // null: none
+  const float* bias;        // null: start from y where `resume`, else from zero
+  const Element* residual;  // null: none
   bool resume;
   Activation activation;
 };
@@ -61,7 +61,7 @@ GROUPCONV_INLINE void finish_tile(const DirectTile& tile, Vec (&sums)[Blocks][Pi
 }
 
 template <int Pixels>
-GROUPCONV_INLINE void locate(const Tap& tap, const float* x, const float* (&at)[Pixels]) {
+GROUPCONV_INLINE void locate(const Tap& tap, const Element* x, const Element* (&at)[Pixels]) {
   GROUPCONV_UNROLL
   for (int pixel = 0; pixel < Pixels; ++pixel)
     at[pixel] = tap.pixel[pixel] < 0 ? kZeros : x + int64_t{tap.pixel[pixel]} * W;
@@ -72,14 +72,14 @@ template <int Pixels, int Blocks>
 GROUPCONV_KERNEL void direct_tile(const DirectTile& tile) {
   Vec sums[Blocks][Pixels];
   start_tile(tile, sums, Pixels);
-  const float *x = tile.x, *weight = tile.weight;
+  const Element *x = tile.x, *weight = tile.weight;
   for (int64_t c = tile.input_blocks; c > 0; --c) {
     const int64_t lanes = c == 1 ? tile.last_lanes : W;
     const Tap* tap = tile.pixels->first_tap;
     for (int32_t t = tile.pixels->taps; t > 0; --t, ++tap) {
-      const float* at[Pixels];
+      const Element* at[Pixels];
       locate(*tap, x, at);
-      const float* panel = weight + int64_t{tap->slot} * (W * Blocks * W);
+      const Element* panel = weight + int64_t{tap->slot} * (W * Blocks * W);
       for (int64_t lane = 0; lane < lanes; ++lane) {
         Vec weights[Blocks];
         GROUPCONV_UNROLL
@@ -108,9 +108,9 @@ GROUPCONV_KERNEL void direct_lanes_tile(const DirectTile& tile) {
   start_tile(tile, sums, count);
   const Tap* tap = tile.pixels->first_tap;
   for (int32_t t = tile.pixels->taps; t > 0; --t, ++tap) {
-    const float* at[Pixels];
+    const Element* at[Pixels];
     locate(*tap, tile.x, at);
-    const float* panel = tile.weight + int64_t{tap->slot} * (Size * W);
+    const Element* panel = tile.weight + int64_t{tap->slot} * (Size * W);
     Vec weights[Size];
     GROUPCONV_UNROLL
     for (int i = 0; i < Size; ++i) weights[i] = load(panel + i * W);

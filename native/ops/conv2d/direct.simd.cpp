@@ -59,8 +59,8 @@ void run_part(const Correlation& m, const Axis& high, const Axis& wide, int64_t 
   const int64_t portions = max_of(1, ceil_div(taps, kPortion)), portion_taps = ceil_div(taps, portions);
   const int64_t depths =
       max_of(1, min_of(m.input_blocks, ceil_div(m.input_blocks * W * portion_taps, kDepth)));
-  const int64_t source_bytes =
-      ceil_div(m.input_blocks, depths) * W * 4 * kTilePixels * high.source_step * wide.source_step;
+  const int64_t source_bytes = ceil_div(m.input_blocks, depths) * W * kElementBytes * kTilePixels *
+                               high.source_step * wide.source_step;
   const int64_t chunk_tiles = max_of(
       1, min_of(min_of(kTableTiles, kTableTaps / max_of(1, portion_taps)), kChunkBytes / source_bytes));
   for (int64_t t = tiles.begin; t < tiles.end;) {
@@ -97,7 +97,7 @@ void run_phase(const Correlation& m, const Axis& high, const Axis& wide, int64_t
 }
 
 Correlation correlation(const Conv2dProblem& p, const Sides& sides, const Side& source, const Side& target,
-                        const float* weight) {
+                        const Element* weight) {
   Correlation m{};
   m.weight = weight;
   m.source_height = source.height, m.source_width = source.width;
@@ -116,10 +116,10 @@ Correlation correlation(const Conv2dProblem& p, const Sides& sides, const Side& 
 // target's.
 template <class Phases>
 void correlate(const Conv2dProblem& p, const Side& source, const Side& target, Correlation m,
-               const float* from, float* to, const Epilogue& epilogue, void* workspace,
+               const Element* from, Element* to, const Epilogue& epilogue, void* workspace,
                const ExecutionContext& context, const Phases& phases) {
-  float* copy = static_cast<float*>(workspace);
-  float* target_copy = copy + source.copy_size(p.n);
+  Element* copy = static_cast<Element*>(workspace);
+  Element* target_copy = copy + source.copy_size(p.n);
   m.source = source.is_native() ? from : copy;
   m.target = target.is_native() ? to : target_copy;
   if (target.is_native())
@@ -133,8 +133,9 @@ void correlate(const Conv2dProblem& p, const Side& source, const Side& target, C
 
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Sides sides = sides_of(p);
-  const Correlation m = correlation(p, sides, sides.x, sides.y, b.weight);
-  correlate(p, sides.x, sides.y, m, b.x, b.y, {b.bias, b.residual, p.activation}, b.workspace, context,
+  const Correlation m = correlation(p, sides, sides.x, sides.y, elements(b.weight));
+  correlate(p, sides.x, sides.y, m, elements(b.x), elements(b.y),
+            {b.bias, elements(b.residual), p.activation}, b.workspace, context,
             [&p](const Correlation& ready, int thread, int threads) {
               run_phase(ready, forward_axis(p.p, p.r, p.stride_h, p.dilation_h, p.pad_top),
                         forward_axis(p.q, p.s, p.stride_w, p.dilation_w, p.pad_left), p.s, thread, threads);
@@ -143,9 +144,9 @@ void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionCont
 
 void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Sides sides = sides_of(p);
-  const Correlation m = correlation(p, sides, sides.y, sides.x, b.weight);
-  correlate(p, sides.y, sides.x, m, b.dy, b.dx, {nullptr, nullptr, Activation::None}, b.workspace, context,
-            [&p](const Correlation& ready, int thread, int threads) {
+  const Correlation m = correlation(p, sides, sides.y, sides.x, elements(b.weight));
+  correlate(p, sides.y, sides.x, m, elements(b.dy), elements(b.dx), {nullptr, nullptr, Activation::None},
+            b.workspace, context, [&p](const Correlation& ready, int thread, int threads) {
               for (int64_t a = 0; a < p.stride_h; ++a)
                 for (int64_t e = 0; e < p.stride_w; ++e) {
                   const Axis high = grad_input_axis(p.h, p.r, p.stride_h, p.dilation_h, p.pad_top, a);
@@ -157,13 +158,13 @@ void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionC
 
 size_t workspace_bytes(const Conv2dProblem& p) {
   const Sides sides = sides_of(p);
-  return sizeof(float) * (sides.x.copy_size(p.n) + sides.y.copy_size(p.n));
+  return sizeof(Element) * (sides.x.copy_size(p.n) + sides.y.copy_size(p.n));
 }
 
 size_t prepared_bytes(const Conv2dProblem& p) {
   const Sides sides = sides_of(p);
   const int64_t inputs = sides.in_lanes ? sides.x.blocks() * W : p.groups * sides.x.size;
-  return sizeof(float) * p.r * p.s * inputs * sides.y.size;
+  return sizeof(Element) * p.r * p.s * inputs * sides.y.size;
 }
 
 // [unit, pair of output blocks][input blocks, R * S, W, blocks, W], or [unit, R * S, size, W].
@@ -183,10 +184,10 @@ void prepare(const Conv2dProblem& p, const float* weight, float* packed, const E
     const int64_t c = i % m.input_blocks, o = i / m.input_blocks % m.output_blocks;
     const int64_t unit = i / m.input_blocks / m.output_blocks;
     const int64_t blocks = o / 2 * 2 + 1 < m.output_blocks ? 2 : 1;
-    float* to = packed +
-                (unit * m.output_blocks * m.input_blocks + o / 2 * 2 * m.input_blocks + c * blocks) * slots *
-                    lanes * W +
-                o % 2 * W;  // [slots, lanes, blocks, W]
+    Element* to = elements(packed) +
+                  (unit * m.output_blocks * m.input_blocks + o / 2 * 2 * m.input_blocks + c * blocks) *
+                      slots * lanes * W +
+                  o % 2 * W;  // [slots, lanes, blocks, W]
     for (int64_t lane = 0; lane < lanes; ++lane)
       for (int64_t out = 0; out < W; ++out) {
         const int64_t target_lane = (unit * m.output_blocks + o) * W + out;
@@ -194,7 +195,7 @@ void prepare(const Conv2dProblem& p, const float* weight, float* packed, const E
             sides.in_lanes ? unit * W + (out ^ lane) : (unit * m.input_blocks + c) * W + lane;
         const float* from = find(source.channel_of(source_lane), target.channel_of(target_lane));
         for (int64_t slot = 0; slot < slots; ++slot)
-          to[((slot * lanes + lane) * blocks) * W + out] = from ? from[slot] : 0.0f;
+          to[((slot * lanes + lane) * blocks) * W + out] = Element(from ? from[slot] : 0.0f);
       }
   });
 }

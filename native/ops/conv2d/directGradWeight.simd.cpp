@@ -13,7 +13,7 @@ namespace {
 struct Work {
   const Conv2dProblem* p;
   Sides sides;
-  const float *x, *dy;
+  const Element *x, *dy;
   float* sums;
 
   int64_t slots() const { return int64_t{p->r} * p->s; }
@@ -59,8 +59,8 @@ TapBox tap_box(const Work& work, int64_t slot, Range images, Range rows, Range c
 void add_chunk(const Work& work, int64_t unit, Range outputs, Range inputs, Range images, Range rows,
                Range columns, bool resume) {
   const Conv2dProblem& p = *work.p;
-  const float* x = work.x + unit * (work.sides.x.size / W) * work.sides.x.pixels() * W;
-  const float* dy = work.dy + unit * (work.sides.y.size / W) * work.sides.y.pixels() * W;
+  const Element* x = work.x + unit * (work.sides.x.size / W) * work.sides.x.pixels() * W;
+  const Element* dy = work.dy + unit * (work.sides.y.size / W) * work.sides.y.pixels() * W;
   for (int64_t k = outputs.begin; k < outputs.end; k += kGroupOutputs)
     for (int64_t c = inputs.begin; c < inputs.end; c += kTileInputs * W)
       for (int64_t slot = 0; slot < int64_t{p.r} * p.s; ++slot) {
@@ -100,13 +100,13 @@ void sum_groups(const Work& work, int thread, int threads) {
 
 // out[i, lane] += sum over pixels of dy[lane] * x[lane ^ i].
 template <int Size>
-GROUPCONV_KERNEL void lane_products(const PixelBox& in, const float* x, const float* dy, float* out,
+GROUPCONV_KERNEL void lane_products(const PixelBox& in, const Element* x, const Element* dy, float* out,
                                     bool resume) {
   Vec sums[Size];
   GROUPCONV_UNROLL
   for (int i = 0; i < Size; ++i) sums[i] = resume ? load(out + i * W) : zero();
   for (int64_t row = 0; row < in.rows; ++row) {
-    const float *x_at = x + row * in.x_row, *dy_at = dy + row * in.dy_row;
+    const Element *x_at = x + row * in.x_row, *dy_at = dy + row * in.dy_row;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
       const Vec input = load(x_at), output = load(dy_at);
       each<Size>([&](auto i) GROUPCONV_INLINE_LAMBDA {
@@ -167,12 +167,13 @@ void write_out(const Work& work, float* dweight, const ExecutionContext& context
 
 void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Sides sides = sides_of(p);
-  float* x_copy = static_cast<float*>(b.workspace);
-  float* dy_copy = x_copy + sides.x.copy_size(p.n);
-  if (!sides.x.is_native()) copy_in(sides.x, p.n, b.x, x_copy, context);
-  if (!sides.y.is_native()) copy_in(sides.y, p.n, b.dy, dy_copy, context);
-  const Work work{&p, sides, sides.x.is_native() ? b.x : x_copy, sides.y.is_native() ? b.dy : dy_copy,
-                  dy_copy + sides.y.copy_size(p.n)};
+  Element* x_copy = static_cast<Element*>(b.workspace);
+  Element* dy_copy = x_copy + sides.x.copy_size(p.n);
+  if (!sides.x.is_native()) copy_in(sides.x, p.n, elements(b.x), x_copy, context);
+  if (!sides.y.is_native()) copy_in(sides.y, p.n, elements(b.dy), dy_copy, context);
+  const Work work{&p, sides, sides.x.is_native() ? elements(b.x) : x_copy,
+                  sides.y.is_native() ? elements(b.dy) : dy_copy,
+                  reinterpret_cast<float*>(dy_copy + sides.y.copy_size(p.n))};
   parallel(context, [&](int thread, int threads) {
     if (sides.in_lanes)
       sum_in_lanes(work, thread, threads);
@@ -184,8 +185,8 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
 
 size_t workspace_bytes(const Conv2dProblem& p) {
   const Work work{&p, sides_of(p), nullptr, nullptr, nullptr};
-  return sizeof(float) * (work.sides.x.copy_size(p.n) + work.sides.y.copy_size(p.n) +
-                          work.units() * work.slots() * work.outputs() * work.inputs());
+  return sizeof(Element) * (work.sides.x.copy_size(p.n) + work.sides.y.copy_size(p.n)) +
+         sizeof(float) * (work.units() * work.slots() * work.outputs() * work.inputs());
 }
 
 constexpr Conv2dSolver solvers[] = {

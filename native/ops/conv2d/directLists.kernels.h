@@ -44,8 +44,8 @@ GROUPCONV_INLINE Axis grad_input_axis(int64_t inputs, int64_t kernel, int64_t st
 
 // target[n, k, pixel] = sum over c, taps of weight[k, c, tap] * source[n, c, pixel of tap], packed.
 struct Correlation {
-  const float *source, *weight;
-  float* target;
+  const Element *source, *weight;
+  Element* target;
   int64_t source_height, source_width, target_height, target_width;
   int64_t images, slots;
   // A unit: a group (its blocks of input and output channels), or a vector of whole groups.

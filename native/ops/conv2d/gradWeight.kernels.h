@@ -14,7 +14,7 @@ constexpr int kTileInputs = kRegisters == 32 ? (W == 4 ? 4 : 2) : W == 8 ? 3 : 2
 constexpr int64_t kGroupOutputs = 64;  // rows of `out` in work together: their pages fit a first-level TLB
 constexpr int64_t kChunkPixels = 200;  // 2-4 % better than 112 on Zen 4: fewer ways to memory, x still in L1
 
-// Pixels of dy and, for each, one of x. Steps in floats; plane: from one channel block to the next.
+// Pixels of dy and, for each, one of x. Steps in elements; plane: from one channel block to the next.
 struct PixelBox {
   int64_t images, rows, pixels;
   int64_t x_image, x_row, x_pixel, x_plane;
@@ -23,16 +23,16 @@ struct PixelBox {
 
 // Channel blocks of a box that are to come into L2 meanwhile, because what follows reads them first.
 struct Ahead {
-  const float* x = nullptr;
+  const Element* x = nullptr;
   int64_t x_blocks = 0;
-  const float* dy = nullptr;
+  const Element* dy = nullptr;
   int64_t dy_blocks = 0;
 };
 
-// `Beside`: a line is prefetched with each pixel, `ahead` floats from where x or dy is read.
+// `Beside`: a line is prefetched with each pixel, `ahead` elements from where x or dy is read.
 enum class Beside { Nothing, X, Dy };
 template <int Inputs, Beside Prefetch>
-GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const float* dy, float* out,
+GROUPCONV_KERNEL void outer_products(const PixelBox& in, const Element* x, const Element* dy, float* out,
                                      int64_t pitch, bool resume, int64_t ahead) {
   Vec sums[kTileOutputs][Inputs];  // from zero: what `out` holds arrives during the work
   GROUPCONV_UNROLL
@@ -44,8 +44,8 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
   const int64_t x_plane = in.x_plane, x_pixel = in.x_pixel;
   for (int64_t i = 0; i < in.images * in.rows; ++i) {
     const int64_t image = i / in.rows, row = i % in.rows;
-    const float *x_at = x + image * in.x_image + row * in.x_row,
-                *dy_at = dy + image * in.dy_image + row * in.dy_row;
+    const Element *x_at = x + image * in.x_image + row * in.x_row,
+                  *dy_at = dy + image * in.dy_image + row * in.dy_row;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
       if constexpr (Prefetch == Beside::X) __builtin_prefetch(x_at + ahead, 0, 2);
       if constexpr (Prefetch == Beside::Dy) __builtin_prefetch(dy_at + ahead, 0, 2);
@@ -70,7 +70,7 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const float* x, const f
   }
 }
 
-GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const float* x, const float* dy,
+GROUPCONV_INLINE void outer_products(int64_t inputs, const PixelBox& in, const Element* x, const Element* dy,
                                      float* out, int64_t pitch, bool resume,
                                      Beside prefetch = Beside::Nothing, int64_t ahead = 0) {
   each<kTileInputs>([&](auto less) GROUPCONV_INLINE_LAMBDA {
@@ -92,8 +92,8 @@ struct WeightMatrix {
 };
 
 // A tile that sticks out of the matrix goes through a whole one.
-GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in, const float* x,
-                                             const float* dy, const WeightMatrix& m, int64_t k, int64_t c,
+GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in, const Element* x,
+                                             const Element* dy, const WeightMatrix& m, int64_t k, int64_t c,
                                              bool resume) {
   alignas(64) float whole[kTileOutputs * kTileInputs * W];
   const int64_t width = blocks * W, outputs = min_of(kTileOutputs, m.outputs - k),
@@ -110,13 +110,13 @@ GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in,
 }
 
 // One group of outputs x one tile of inputs. x and dy are those of channel 0.
-GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const float* x, const float* dy,
+GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const Element* x, const Element* dy,
                                         const WeightMatrix& m, Range outputs, int64_t c, bool resume,
                                         const Ahead& ahead = {}) {
   const int64_t blocks = min_of(kTileInputs, ceil_div(m.inputs, W) - c / W);
-  const float* x_at = x + c / W * in.x_plane;
+  const Element* x_at = x + c / W * in.x_plane;
   for (int64_t k = outputs.begin; k < outputs.end; k += kTileOutputs) {
-    const float* dy_at = dy + k / W * in.dy_plane + k % W;
+    const Element* dy_at = dy + k / W * in.dy_plane + k % W;
     float* out = m.out + k * m.pitch + c;
     const int64_t i = (k - outputs.begin) / kTileOutputs, j = i - ahead.x_blocks;
     if (k + kTileOutputs > m.outputs || c + blocks * W > m.inputs)

@@ -17,13 +17,13 @@ namespace {
 constexpr int kMostSums = W == 16 ? 14 : W == 8 ? 10 : 8;
 
 struct Strip {
-  const float* x;   // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
-  int64_t x_tap;    // from one kernel row's input row to the next one's, in floats like all strides here
-  int64_t x_row;    // to the second output row's input rows
-  int64_t x_block;  // to the next input block
-  // Broadcast: [block, kernel row, channel, kernel column, lanes]; else [step, kernel row, kernel column,
-  // lanes].
-  const float* weight;
+  const Element* x;  // [taps, columns, lanes]: the first tile's first input column, perhaps left of the image
+  int64_t x_tap;     // from one kernel row's input row to the next one's, in elements like all strides here
+  int64_t x_row;     // to the second output row's input rows
+  int64_t x_block;   // to the next input block
+  // Broadcast: [block, kernel row, operand, kernel column, W operand lanes]; else [step, kernel row, kernel
+  // column, W operand lanes].
+  const Element* weight;
   int64_t weight_tap;        // between the kernel rows taken
   int64_t weight_step;       // to the next step, or block
   int taps;                  // kernel rows inside the image
@@ -31,13 +31,14 @@ struct Strip {
   int last_lanes;            // Broadcast: channels in the last of the input blocks
   const PatternStep* steps;  // Shuffle
   int column, width;         // the input column that x points to; columns of the image
-  float* y;                  // [columns, lanes]
+  Element* y;                // [columns, lanes]
   int64_t y_row;
-  const float *bias, *residual;  // or null; residual may be y
+  const float* bias;        // or null
+  const Element* residual;  // or null; may be y
   Activation activation;
   int tiles;
-  const float* ahead;  // input to fetch into the cache meanwhile, in each of the group's input blocks
-  int ahead_lines;     // of 64 bytes per tile
+  const Element* ahead;  // input to fetch into the cache meanwhile, in each of the group's input blocks
+  int ahead_lines;       // of 64 bytes per tile
   bool outside_left, outside_right;  // the strip's first or last output column lies outside the image
 };
 using StripKernel = void (*)(const Strip&);
@@ -90,11 +91,12 @@ constexpr int uses(int j) {
 
 // sums += x * weight[kernel columns] for every input column j of the tile with begin <= j < end.
 template <Join join, class Tile, int Rows, class Read>
-GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x, int64_t x_row,
-                                  const float* weight, int begin, int end, const Read& read) {
+GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const Element* x, int64_t x_row,
+                                  const Element* weight, int begin, int end, const Read& read) {
   constexpr bool kAllChecked = Tile::kWidth == 1;
-  Vec w[Tile::kKernel];
-  each<Tile::kKernel>([&](auto s) GROUPCONV_INLINE_LAMBDA { w[s.value] = load(weight + s.value * W); });
+  Operand w[Tile::kKernel];
+  each<Tile::kKernel>(
+      [&](auto s) GROUPCONV_INLINE_LAMBDA { w[s.value] = load_operand(weight + s.value * kDotDepth * W); });
   each<Tile::kColumns>([&](auto i) GROUPCONV_INLINE_LAMBDA {
     constexpr int j = spread(i.value, Tile::kColumns, Tile::kEdge);
     if constexpr (uses<Tile>(j) > 0) {
@@ -103,11 +105,12 @@ GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const float* x
       each<Rows>([&](auto row) GROUPCONV_INLINE_LAMBDA {
         // A broadcast is never folded into three instructions; pinned, it costs the paired tiles of avx2 15
         // %.
-        const Vec loaded = read(x + row.value * x_row + j * W);
-        const Vec v = join == Join::Swap && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
+        const Operand loaded = read(x + row.value * x_row + j * W);
+        const Operand v = join == Join::Swap && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
         each<Tile::kKernel>([&](auto s) GROUPCONV_INLINE_LAMBDA {
           constexpr int target = Tile::target(j, s.value);
-          if constexpr (target >= 0) sums[row.value][target] += v * w[s.value];
+          if constexpr (target >= 0)
+            sums[row.value][target] = add_dot(sums[row.value][target], v, w[s.value]);
         });
         keep(v);
       });
@@ -128,58 +131,59 @@ GROUPCONV_INLINE void swap_lanes(Vec (&sums)[Rows][Sums]) {
 }
 
 template <class Tile, int Rows>
-GROUPCONV_INLINE void add_swapped(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
+GROUPCONV_INLINE void add_swapped(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const Element* x, int begin,
                                   int end) {
-  const float* mask = s.weight;
+  const Element* mask = s.weight;
+  constexpr Operand (*read)(const Element*) = load_own_operand;
   const auto add_taps = [&]() GROUPCONV_INLINE_LAMBDA {
-    const float *row = x, *weight = mask;
+    const Element *row = x, *weight = mask;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
-      add_columns<Join::Swap, Tile, Rows>(sums, row, s.x_row, weight, begin, end, load);
+      add_columns<Join::Swap, Tile, Rows>(sums, row, s.x_row, weight, begin, end, read);
     mask += s.weight_step;
   };
   for (int step = 2;; step += 2) {
     add_taps();
-    swap_lanes<1>(sums);
+    swap_lanes<kDotDepth>(sums);
     add_taps();
     if (step == s.depth) break;
     if (step & 2)
-      swap_lanes<2>(sums);
+      swap_lanes<2 * kDotDepth>(sums);
     else if (step & 4)
-      swap_lanes<4>(sums);
+      swap_lanes<4 * kDotDepth>(sums);
     else
-      swap_lanes<8>(sums);
+      swap_lanes<8 * kDotDepth>(sums);
   }
 }
 
 template <class Tile, int Rows>
-GROUPCONV_INLINE void add_shuffled(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
-                                   int end) {
-  const float* first = s.weight;
+GROUPCONV_INLINE void add_shuffled(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const Element* x,
+                                   int begin, int end) {
+  const Element* first = s.weight;
   const PatternStep* step = s.steps;
   for (int left = step->count; left > 0; --left, ++step, first += s.weight_step) {
     const IntVec lanes = step->lanes;
     const int64_t apart = (step->far - step->near) * s.x_block;
-    const auto read = [=](const float* near) GROUPCONV_INLINE_LAMBDA {
+    const auto read = [=](const Element* near) GROUPCONV_INLINE_LAMBDA {
       return blend_and_shuffle(load(near), load(near + apart), lanes);
     };
-    const float *row = x + step->near * s.x_block, *weight = first;
+    const Element *row = x + step->near * s.x_block, *weight = first;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
       add_columns<Join::Shuffle, Tile, Rows>(sums, row, s.x_row, weight, begin, end, read);
   }
 }
 
 template <class Tile, int Rows>
-GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const float* x, int begin,
-                                    int end) {
-  const auto read = [](const float* p) GROUPCONV_INLINE_LAMBDA { return broadcast(*p); };
+GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const Element* x,
+                                    int begin, int end) {
+  const auto read = [](const Element* p) GROUPCONV_INLINE_LAMBDA { return broadcast_operand(p); };
   for (int block = 0; block < s.depth; ++block) {
-    const float *row = x + block * s.x_block, *first = s.weight + block * s.weight_step;
+    const Element *row = x + block * s.x_block, *first = s.weight + block * s.weight_step;
     // A constant where groups fill vectors: the loop of 8 unrolls (avx2, conv5_s2 gradInput: 207 instead of
     // 264 us).
     const int channels = kPartialBlocks && block + 1 == s.depth ? s.last_lanes : W;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, first += s.weight_tap) {
-      const float* weight = first;
-      for (int channel = 0; channel < channels; ++channel, weight += Tile::kKernel * W)
+      const Element* weight = first;
+      for (int channel = 0; channel < channels; channel += kDotDepth, weight += Tile::kKernel * kDotDepth * W)
         add_columns<Join::Broadcast, Tile, Rows>(sums, row + channel, s.x_row, weight, begin, end, read);
     }
   }
@@ -188,15 +192,15 @@ GROUPCONV_INLINE void add_broadcast(Vec (&sums)[Rows][Tile::kSums], const Strip&
 // Stride 2 reads input faster than the hardware fetches it from beyond the caches (avx2, batch 8, conv3: 24
 // instead of 63 % of the peak); in cache the fetch costs 1 to 3 %.
 GROUPCONV_INLINE void fetch_ahead(const Strip& s, int blocks, int tile) {
-  const float* ahead = s.ahead + int64_t{tile} * s.ahead_lines * 16;
+  const Element* ahead = s.ahead + int64_t{tile} * s.ahead_lines * kLine;
   for (int block = 0; block < blocks; ++block, ahead += s.x_block)
-    for (int line = 0; line < s.ahead_lines; ++line) __builtin_prefetch(ahead + line * 16);
+    for (int line = 0; line < s.ahead_lines; ++line) __builtin_prefetch(ahead + line * kLine);
 }
 
 // The epilogue of a tile's sums, and their store at y. Each step goes over all of them, so that its branch is
 // taken once.
 template <class Tile, int Rows>
-GROUPCONV_INLINE void finish_tile(Vec (&sums)[Rows][Tile::kSums], const Strip& s, float* y, int tile) {
+GROUPCONV_INLINE void finish_tile(Vec (&sums)[Rows][Tile::kSums], const Strip& s, Element* y, int tile) {
   const bool skip_first = Tile::kPhases && s.outside_left && tile == 0;
   const bool skip_last = Tile::kPhases && s.outside_right && tile == s.tiles - 1;
   const auto each_sum = [&](const auto& body) GROUPCONV_INLINE_LAMBDA {
@@ -213,7 +217,7 @@ GROUPCONV_INLINE void finish_tile(Vec (&sums)[Rows][Tile::kSums], const Strip& s
     each_sum([&](Vec& sum, int64_t) GROUPCONV_INLINE_LAMBDA { sum += bias; });
   }
   if (s.residual) {
-    const float* residual = s.residual + (y - s.y);
+    const Element* residual = s.residual + (y - s.y);
     each_sum([&](Vec& sum, int64_t at) GROUPCONV_INLINE_LAMBDA { sum += load(residual + at); });
   }
   GROUPCONV_UNROLL
@@ -223,8 +227,8 @@ GROUPCONV_INLINE void finish_tile(Vec (&sums)[Rows][Tile::kSums], const Strip& s
 
 template <Join join, class Tile, int Rows>
 GROUPCONV_KERNEL void run_strip(const Strip& s) {
-  const float* x = s.x;
-  float* y = s.y;
+  const Element* x = s.x;
+  Element* y = s.y;
   int begin = -s.column, end = s.width - s.column;  // a tile's input columns inside the image
   for (int tile = 0; tile < s.tiles; ++tile) {
     Vec sums[Rows][Tile::kSums];

@@ -19,7 +19,7 @@ StripSet strips(int stride) {
 }
 StripSet strips_of(const Conv2dProblem& p, int stride) {
   const Join join = join_of(p);
-  if constexpr (kShufflesLanes)
+  if constexpr (kShufflesOperands)
     if (join == Join::Shuffle) return strips<Join::Shuffle>(stride);
   return join == Join::Swap ? strips<Join::Swap>(stride) : strips<Join::Broadcast>(stride);
 }
@@ -33,7 +33,7 @@ const StripKernel* phases() {
   return PhaseKernels<join, typename MakeIndices<kMostPairs>::type>::by_width;
 }
 const StripKernel* phase_rows(Join join) {
-  if constexpr (kShufflesLanes)
+  if constexpr (kShufflesOperands)
     if (join == Join::Shuffle) return phases<Join::Shuffle>();
   return join == Join::Swap ? phases<Join::Swap>() : phases<Join::Broadcast>();
 }
@@ -64,10 +64,11 @@ void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const Ex
   strip.outside_left = outside;
   strip.outside_right = (p.w + outside) % 2;
   for_rows(context, p.n, layout.out_blocks(), p.h, [&](int64_t n, int64_t block, Range rows) {
-    const float* plane = b.dy + (n * layout.in_blocks() + layout.first_input(block)) * strip.x_block;
+    const Element* plane =
+        elements(b.dy) + (n * layout.in_blocks() + layout.first_input(block)) * strip.x_block;
     Strip s = strip;
-    layout.place(s, b.weight, block);
-    const float* weight = s.weight;
+    layout.place(s, elements(b.weight), block);
+    const Element* weight = s.weight;
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const int64_t up = row + p.pad_top, odd = up % 2;
       int64_t dy = up / 2, tap = odd;  // the first row taken and its kernel row; the second: dy - 1, tap + 2
@@ -80,7 +81,7 @@ void grad_input_stride2(const Conv2dProblem& p, const Conv2dBuffers& b, const Ex
       s.outside_left = strip.outside_left;
       s.outside_right = strip.outside_right;
       s.weight = weight + tap * layout.kernel_row();
-      s.y = b.dx + ((n * layout.out_blocks() + block) * p.h + row) * dx_row - outside * W;
+      s.y = elements(b.dx) + ((n * layout.out_blocks() + block) * p.h + row) * dx_row - outside * W;
       s.residual = p.accumulate ? s.y : nullptr;
       cover.run(s, 1, 2);
     }

@@ -55,14 +55,14 @@ struct Cover {
       strip.column += static_cast<int>(done * inputs);
       strip.y += done * sums * W;
       if (strip.residual) strip.residual += done * sums * W;
-      strip.ahead += int64_t{run->tiles} * strip.ahead_lines * 16;
+      strip.ahead += int64_t{run->tiles} * strip.ahead_lines * kLine;
     }
   }
 };
 
 // Blocks of the tensor that is read (x, or dy for gradInput) and of the one that is written, and the weights
-// of one written block: [block or step, kernel row, channel, kernel column, lanes] with a channel axis for
-// Broadcast only. With Shuffle, the patterns stand before them.
+// of one written block: [block or step, kernel row, operand, kernel column, W operand lanes] with an axis of
+// operands for Broadcast only. With Shuffle, the patterns stand before them.
 struct Layout {
   Join join;
   int64_t in_channels, out_channels;    // of the tensors
@@ -76,22 +76,24 @@ struct Layout {
   int64_t in_blocks() const { return ceil_div(in_channels, W); }
   int64_t out_blocks() const { return ceil_div(out_channels, W); }
   int64_t first_input(int64_t block) const { return block / group_out * group_in; }
-  int64_t channels_per_step() const { return join == Join::Broadcast ? W : 1; }
+  int64_t channels_per_step() const { return join == Join::Broadcast ? W : kDotDepth; }
   int64_t steps() const {
-    return join == Join::Broadcast ? group_in : join == Join::Swap ? in_per_group : most_steps(in_per_group);
+    return join == Join::Broadcast ? group_in
+           : join == Join::Swap    ? in_per_group / kDotDepth
+                                   : most_steps(in_per_group);
   }
   int64_t kernel_row() const { return kernel_columns * channels_per_step() * W; }
   int64_t step_size() const { return kernel_rows * kernel_row(); }
   int64_t weight_size() const { return steps() * step_size(); }
   int64_t patterns_size() const {
-    return join == Join::Shuffle ? static_cast<int64_t>(patterns.bytes() / sizeof(float)) : 0;
+    return join == Join::Shuffle ? static_cast<int64_t>(patterns.bytes() / sizeof(Element)) : 0;
   }
   size_t prepared_bytes() const {
-    return static_cast<size_t>(patterns_size() + out_blocks() * weight_size()) * sizeof(float);
+    return static_cast<size_t>(patterns_size() + out_blocks() * weight_size()) * sizeof(Element);
   }
 
   // The part of a strip that only depends on the output block.
-  void place(Strip& s, const float* prepared, int64_t block) const {
+  void place(Strip& s, const Element* prepared, int64_t block) const {
     s.weight = prepared + patterns_size() + block * weight_size();
     s.weight_step = step_size();
     s.depth = static_cast<int>(steps());
@@ -164,7 +166,7 @@ struct RowPlan {
 // first input plane. With `fetch`, each unit fetches the input rows that only the next one takes; the last
 // ones, the first rows of the next plane.
 void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan, const Strip& strip,
-                    const float* plane, Range units, bool fetch) {
+                    const Element* plane, Range units, bool fetch) {
   const int64_t end = min_of(g.out_h, units.end * plan.unit - plan.shift), in_row = int64_t{g.in_w} * W;
   const int64_t reach = (set.kernel - 1) * set.dilation;
   const auto in_taps = [&](int64_t rows) { return set.dilation == 1 ? rows : ceil_div(rows, set.dilation); };
@@ -183,13 +185,13 @@ void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan,
     s.y = strip.y + row * s.y_row;
     s.residual = strip.residual ? strip.residual + row * s.y_row : nullptr;
     s.ahead = plane + (top + reach + 1 + (rows - 1) * g.stride) * in_row;
-    s.ahead_lines = fetch ? static_cast<int>(ceil_div(rows * g.stride * in_row, cover.tiles * 16)) : 0;
+    s.ahead_lines = fetch ? static_cast<int>(ceil_div(rows * g.stride * in_row, cover.tiles * kLine)) : 0;
     cover.run(s, g.stride, 1);
   }
 }
 
-void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, const float* x,
-              const float* weight, float* y, const Epilogue& epilogue, const ExecutionContext& context) {
+void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, const Element* x,
+              const Element* weight, Element* y, const Epilogue& epilogue, const ExecutionContext& context) {
   const Layout layout(p);
   const RowPlan plan(g, set);
   const int64_t in_row = int64_t{g.in_w} * W;
@@ -217,18 +219,19 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, co
 
 void forward(const Conv2dProblem& p, const StripSet& set, const Conv2dBuffers& b,
              const ExecutionContext& context) {
-  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, set, b.x, b.weight, b.y,
-           {b.bias, b.residual, p.activation}, context);
+  convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, set, elements(b.x), elements(b.weight),
+           elements(b.y), {b.bias, elements(b.residual), p.activation}, context);
 }
 
 void grad_input_stride1(const Conv2dProblem& p, const StripSet& set, const Conv2dBuffers& b,
                         const ExecutionContext& context) {
   const int reach = (set.kernel - 1) * set.dilation;
-  convolve(p, {p.p, p.q, p.h, p.w, 1, reach - p.pad_top, reach - p.pad_left}, set, b.dy, b.weight, b.dx,
-           {nullptr, p.accumulate ? b.dx : nullptr, Activation::None}, context);
+  convolve(p, {p.p, p.q, p.h, p.w, 1, reach - p.pad_top, reach - p.pad_left}, set, elements(b.dy),
+           elements(b.weight), elements(b.dx),
+           {nullptr, p.accumulate ? elements(b.dx) : nullptr, Activation::None}, context);
 }
 
-// One vector of weights per tap: lane l of step (Swap, Shuffle) or channel `step` (Broadcast) of one block.
+// One operand of weights per tap, for every kDotDepth channels of a block (Broadcast) or a step.
 void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const ExecutionContext& context) {
   const Layout layout(p);
   const bool transposed = p.pass == Conv2dPass::GradInput, turned = transposed && p.stride_h == 1;
@@ -242,28 +245,31 @@ void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const
   };
   parallel_for(context, layout.out_blocks(), [&](int64_t block) {
     Strip place{};
-    layout.place(place, prepared, block);
+    layout.place(place, elements(prepared), block);
     const int64_t steps = layout.join == Join::Shuffle ? place.steps->count : place.depth;
-    for (int64_t step = 0; step < steps * layout.channels_per_step(); ++step) {
-      const int64_t left = steps - 1 - step, mask = left ^ (left >> 1);  // Swap: Gray code, down to 0
-      float* to = prepared + (place.weight - prepared) +
-                  step / layout.channels_per_step() * layout.step_size() +
-                  step % layout.channels_per_step() * layout.kernel_columns * W;
-      for (int64_t lane = 0; lane < W; ++lane, ++to) {
+    for (int64_t i = 0; i < steps * layout.channels_per_step(); ++i) {
+      const int64_t left = steps - 1 - i / kDotDepth,
+                    mask = (left ^ (left >> 1)) * kDotDepth;  // Swap: Gray code, down to 0
+      Element* to = elements(prepared) + (place.weight - elements(prepared)) +
+                    i / layout.channels_per_step() * layout.step_size() +
+                    packed_at(i % layout.channels_per_step(), 0, layout.kernel_columns * W);
+      for (int64_t lane = 0; lane < W; ++lane, to += kDotDepth) {
         int64_t out = block * W + lane, in = out;
         if (layout.join == Join::Swap) {
           out = block * W + (lane ^ mask);
+          in += i % kDotDepth - lane % kDotDepth;
         } else if (layout.join == Join::Broadcast) {
-          in = layout.first_input(block) * W + step;
+          in = layout.first_input(block) * W + i;
         } else {
-          const int64_t channel = place.steps[step].channel[lane];
+          const int64_t channel = place.steps[i].channel[lane];
           in = channel < 0 ? -1 : out / layout.in_per_group * layout.in_per_group + channel;
         }
         const float* from = find(in, out);
         for (int64_t r = 0; r < layout.kernel_rows; ++r)
           for (int64_t s = 0; s < layout.kernel_columns; ++s) {
             const int64_t tap = r * layout.kernel_columns + s;
-            to[r * layout.kernel_row() + s * W] = from ? from[turned ? taps - 1 - tap : tap] : 0.0f;
+            to[r * layout.kernel_row() + s * kDotDepth * W] =
+                Element(from ? from[turned ? taps - 1 - tap : tap] : 0.0f);
           }
       }
     }

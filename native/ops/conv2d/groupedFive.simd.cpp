@@ -15,7 +15,7 @@ StripSet strips(int kernel) {
 }
 StripSet strips_of(const Conv2dProblem& p) {
   const Join join = join_of(p);
-  if constexpr (kShufflesLanes)
+  if constexpr (kShufflesOperands)
     if (join == Join::Shuffle) return strips<Join::Shuffle>(p.r);
   return join == Join::Swap ? strips<Join::Swap>(p.r) : strips<Join::Broadcast>(p.r);
 }

@@ -89,7 +89,7 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
   const int64_t in_block = layout.in_block(pair), out_block = layout.out_block(pair);
   const int64_t x_row = int64_t{p.w} * W, dy_row = int64_t{p.q} * W;
   const int64_t dy_blocks = layout.join == Join::Shuffle ? 3 : 1;  // mostly two or three
-  const int64_t row_bytes = (p.stride_h * x_row + dy_blocks * dy_row) * 4;
+  const int64_t row_bytes = (p.stride_h * x_row + dy_blocks * dy_row) * kElementBytes;
   const int64_t rows = min_of(p.p, max_of(1, kPatchBytes / row_bytes));
   const int64_t images = rows < p.p ? 1 : max_of(1, kPatchBytes / (row_bytes * p.p));
 
@@ -110,18 +110,18 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
   patch.inner_end = static_cast<int>(min_of(p.q, last < 0 ? 0 : last / p.stride_w + 1));
   // While one patch is summed, the next one is fetched; every kernel call fetches its share of it.
   const int64_t calls = (end_row - first_row) * chunks.count;
-  patch.x_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.x_row, calls * 16));
-  patch.dy_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.dy_row, calls * 16));
+  patch.x_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.x_row, calls * kLine));
+  patch.dy_ahead_lines = images > 1 ? 0 : static_cast<int>(ceil_div(patch.dy_row, calls * kLine));
   for (int64_t image = 0; image < p.n; image += images)
     for (int64_t row = 0; row < p.p; row += rows) {
       const bool same_image = row + rows < p.p, more = image + images < p.n;
       const int64_t next_row = same_image ? row + rows : 0,
                     next_image = same_image || !more ? image : image + images;
       const int64_t next_pair = same_image || more ? 0 : 1;  // neighbouring blocks, or close enough
-      const float* x_ahead =
-          b.x + next_image * patch.x_image + ((in_block + next_pair) * p.h + next_row * p.stride_h) * x_row;
-      const float* dy_ahead =
-          b.dy + next_image * patch.dy_image + ((out_block + next_pair) * p.p + next_row) * dy_row;
+      const Element* x_ahead = elements(b.x) + next_image * patch.x_image +
+                               ((in_block + next_pair) * p.h + next_row * p.stride_h) * x_row;
+      const Element* dy_ahead =
+          elements(b.dy) + next_image * patch.dy_image + ((out_block + next_pair) * p.p + next_row) * dy_row;
       for (int r = first_row; r < end_row; ++r) {
         const Range inside = rows_inside(p, r, row, min_of(p.p, row + rows));
         patch.images = static_cast<int>(min_of(images, p.n - image));
@@ -130,15 +130,15 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
         const int64_t x_begin = inside.begin * p.stride_h + r * p.dilation_h - p.pad_top;
         for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
           const int64_t output = chunks.first(chunk);
-          patch.x = b.x + image * patch.x_image + (in_block * p.h + x_begin) * x_row;
-          patch.dy = b.dy + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row;
+          patch.x = elements(b.x) + image * patch.x_image + (in_block * p.h + x_begin) * x_row;
+          patch.dy = elements(b.dy) + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row;
           if (chunks.steps)
             patch.steps = chunks.steps + output;
           else
             patch.dy += output;
           patch.x_ahead = x_ahead, patch.dy_ahead = dy_ahead;
-          x_ahead += int64_t{rows} * patch.x_ahead_lines * 16;
-          dy_ahead += int64_t{rows} * patch.dy_ahead_lines * 16;
+          x_ahead += int64_t{rows} * patch.x_ahead_lines * kLine;
+          dy_ahead += int64_t{rows} * patch.dy_ahead_lines * kLine;
           patch.sums = sums + r * layout.row_sums + output * layout.columns * W;
           layout.kernels[chunks.width_of(chunk) - 1](patch);
         }

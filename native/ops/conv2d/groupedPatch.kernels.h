@@ -15,15 +15,15 @@ constexpr int most_outputs(Join join, int columns) {
 }
 
 struct Patch {
-  const float *x, *dy;        // the first row's column 0: x[row + r], dy[row]
-  int64_t x_image, dy_image;  // strides, in floats
+  const Element *x, *dy;      // the first row's column 0: x[row + r], dy[row]
+  int64_t x_image, dy_image;  // strides, in elements
   int64_t x_row, dy_row;
   int64_t x_tap, dy_block;            // to the next kernel column; to dy's next block
   int images, rows, columns;          // of dy
   int stride, pad_left, width;        // width of x
   int dilation;                       // of kernel columns
   int inner_begin, inner_end;         // columns of dy whose columns of x are all inside the image
-  const float *x_ahead, *dy_ahead;    // to fetch into the cache meanwhile
+  const Element *x_ahead, *dy_ahead;  // to fetch into the cache meanwhile
   int x_ahead_lines, dy_ahead_lines;  // of 64 bytes per row
   const PatternStep* steps;           // Shuffle: the chunk's
   float* sums;                        // [kernel columns, outputs, lanes]
@@ -36,7 +36,7 @@ template <Join join, int Outputs>
 struct Outer {
   explicit Outer(const Patch&) {}
   template <int O>
-  GROUPCONV_INLINE Vec at(const float* dy) const {
+  GROUPCONV_INLINE Vec at(const Element* dy) const {
     if constexpr (join == Join::Swap)
       return xor_lanes<O>(load(dy));
     else
@@ -55,7 +55,7 @@ struct Outer<Join::Shuffle, Outputs> {
     });
   }
   template <int O>
-  GROUPCONV_INLINE Vec at(const float* dy) const {
+  GROUPCONV_INLINE Vec at(const Element* dy) const {
     return blend_and_shuffle(load(dy + near[O]), load(dy + far[O]), lanes[O]);
   }
 };
@@ -68,13 +68,13 @@ GROUPCONV_KERNEL void run_patch(const Patch& p) {
   });
   const Outer<join, Outputs> outer(p);
   const int64_t x_tap = p.x_tap;
-  const float *x_ahead = p.x_ahead, *dy_ahead = p.dy_ahead;
+  const Element *x_ahead = p.x_ahead, *dy_ahead = p.dy_ahead;
   for (int image = 0; image < p.images; ++image)
     for (int row = 0; row < p.rows; ++row) {
-      for (int line = 0; line < p.x_ahead_lines; ++line, x_ahead += 16) __builtin_prefetch(x_ahead);
-      for (int line = 0; line < p.dy_ahead_lines; ++line, dy_ahead += 16) __builtin_prefetch(dy_ahead);
-      const float* dy = p.dy + image * p.dy_image + row * p.dy_row;
-      const float* x = p.x + image * p.x_image + row * p.x_row - int64_t{p.pad_left} * W;
+      for (int line = 0; line < p.x_ahead_lines; ++line, x_ahead += kLine) __builtin_prefetch(x_ahead);
+      for (int line = 0; line < p.dy_ahead_lines; ++line, dy_ahead += kLine) __builtin_prefetch(dy_ahead);
+      const Element* dy = p.dy + image * p.dy_image + row * p.dy_row;
+      const Element* x = p.x + image * p.x_image + row * p.x_row - int64_t{p.pad_left} * W;
       for (int q = 0; q < p.columns; ++q, dy += W, x += p.stride * W) {
         const int column = q * p.stride - p.pad_left;  // the first that it takes
         const bool is_inner = q >= p.inner_begin && q < p.inner_end;

@@ -1,6 +1,6 @@
 // What the units of the grouped solvers agree on: which problems are theirs, and how lanes meet channels.
 #pragma once
-#include "cpu/simd.h"
+#include "cpu/element.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/groupedPattern.kernels.h"
 
@@ -10,7 +10,8 @@ namespace {
 // v, loaded once: the compiler would rather fold the load into each of its multiply-adds, which are then
 // bound by loads (avx512 on a Zen 4, ResNeXt-50's conv2: 83 instead of 100 % of the FMA peak; conv3: 87
 // instead of 103 %).
-GROUPCONV_INLINE Vec in_register(Vec v) {
+template <class Factor>
+GROUPCONV_INLINE Factor in_register(Factor v) {
 #if defined(__x86_64__)
   asm("" : "+v"(v));
 #elif defined(__aarch64__)
@@ -28,7 +29,7 @@ enum class Join {
   // group and tile 14 swaps beside 126 multiply-adds.
   Swap,
   // Groups and vectors don't fit each other: one blend and one shuffle of input vectors for three
-  // multiply-adds.
+  // multiply-adds. A lane takes one channel, so operands of several have no such join.
   Shuffle,
   // Groups fill vectors, or there is one group: an input channel is broadcast to all lanes.
   Broadcast
@@ -45,15 +46,17 @@ constexpr bool kPartialBlocks = W == 16;
 // (avx2 on a Zen 3, groups of 12: 45 % of the FMA peak against 52 % in `direct`; of 6: 44 against 29).
 constexpr int64_t kMostShuffledGroup = W == 16 ? kMostDepth : W;
 
+constexpr bool kShufflesOperands = kShufflesLanes && kDotDepth == 1;
+
 GROUPCONV_INLINE Join join_of(const Conv2dProblem& p) {
   const int64_t c = p.channels_per_group(), k = p.outputs_per_group();
   if (p.x_block != W || p.y_block != W || max_of(c, k) > (p.groups == 1 ? kMostDenseDepth : kMostDepth))
     return Join::None;
   if (c % W == 0 && k % W == 0 && (kPartialBlocks || c == k)) return Join::Broadcast;
   if (p.groups == 1) return kPartialBlocks ? Join::Broadcast : Join::None;
-  if (c != k || c < 2) return Join::None;
+  if (c != k || c < 2 * kDotDepth) return Join::None;
   if (W % c == 0) return Join::Swap;
-  return kShufflesLanes && c <= kMostShuffledGroup ? Join::Shuffle : Join::None;
+  return kShufflesOperands && c <= kMostShuffledGroup ? Join::Shuffle : Join::None;
 }
 
 GROUPCONV_INLINE bool is_padded_at_most(const Conv2dProblem& p, int most) {

@@ -8,24 +8,23 @@ namespace groupconv {
 namespace {
 
 constexpr int kUnrolledLanes = W == 8 ? 8 : 1;
-constexpr int kLine = 16;  // floats of one cache line
 
 // What the tiles of a run fetch for later: per input block of a tile, `lines` cache lines.
 struct Prefetch {
-  const float* from;
-  int64_t lines, block, tile;  // `block` and `tile`: floats from one input block, one tile to the next
+  const Element* from;
+  int64_t lines, block, tile;  // `block` and `tile`: elements from one input block, one tile to the next
   int64_t tiles;               // the first ones of the run; the others fetch nothing
 };
 
 // Tiles of one width side by side in one image: a call for each would cost a twentieth of a short tile.
 struct PointwiseRun {
-  const float* x;            // first pixel in the first input block
-  int64_t x_plane, y_plane;  // floats from one channel block to the next
-  const float* weight;
+  const Element* x;          // first pixel in the first input block
+  int64_t x_plane, y_plane;  // elements from one channel block to the next
+  const Element* weight;
   int64_t input_blocks;
-  float* y;
-  const float* bias;      // null: start from y where `resume`, else from zero
-  const float* residual;  // null: none; may be y
+  Element* y;
+  const float* bias;        // null: start from y where `resume`, else from zero
+  const Element* residual;  // null: none; may be y
   bool resume;
   Activation activation;
   int64_t tiles;
@@ -35,8 +34,8 @@ struct PointwiseRun {
 template <int Pixels, int Blocks>
 GROUPCONV_KERNEL void run_pointwise(const PointwiseRun& run) {
   const int64_t x_plane = run.x_plane, y_plane = run.y_plane;
-  const float *first = run.x, *residual = run.residual, *ahead = run.prefetch.from;
-  float* y = run.y;
+  const Element *first = run.x, *residual = run.residual, *ahead = run.prefetch.from;
+  Element* y = run.y;
   for (int64_t t = 0; t < run.tiles; ++t) {
     Vec sums[Blocks][Pixels];
     GROUPCONV_UNROLL
@@ -45,19 +44,19 @@ GROUPCONV_KERNEL void run_pointwise(const PointwiseRun& run) {
       sums[block][pixel] = run.bias     ? load(run.bias + block * W)
                            : run.resume ? load(y + block * y_plane + pixel * W)
                                         : zero();
-    const float *x = first, *weight = run.weight, *prefetch = ahead;
+    const Element *x = first, *weight = run.weight, *prefetch = ahead;
     const int64_t lines = t < run.prefetch.tiles ? run.prefetch.lines : 0;
     for (int64_t c = run.input_blocks; c > 0; --c) {
       for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(prefetch + line * kLine, 0, 2);
       prefetch += run.prefetch.block;
-      _Pragma("GCC unroll kUnrolledLanes") for (int lane = 0; lane < W; ++lane) {
-        Vec weights[Blocks];
+      _Pragma("GCC unroll kUnrolledLanes") for (int lane = 0; lane < W; lane += kDotDepth) {
+        Operand weights[Blocks];
         GROUPCONV_UNROLL
         for (int block = 0; block < Blocks; ++block)
-          weights[block] = load(weight + (lane * Blocks + block) * W);
+          weights[block] = load_operand(weight + (lane * Blocks + block * kDotDepth) * W);
         GROUPCONV_UNROLL
         for (int pixel = 0; pixel < Pixels; ++pixel) {
-          const Vec input = broadcast(x[pixel * W + lane]);
+          const Operand input = broadcast_operand(x + pixel * W + lane);
           GROUPCONV_UNROLL
           for (int block = 0; block < Blocks; ++block)
             multiply_add(sums[block][pixel], input, weights[block]);
@@ -100,19 +99,20 @@ GROUPCONV_INLINE int64_t packed_pointwise_size(int64_t inputs, int64_t outputs) 
 
 // weight(output, input) is at output * output_step + input * input_step; one step is 1. Pads with zeros.
 GROUPCONV_INLINE void pack_pointwise(const float* weight, int64_t inputs, int64_t outputs, int64_t input_step,
-                                     int64_t output_step, float* packed, const ExecutionContext& context) {
+                                     int64_t output_step, Element* packed, const ExecutionContext& context) {
   const int64_t input_blocks = ceil_div(inputs, W), output_blocks = ceil_div(outputs, W);
   parallel_for(context, output_blocks * input_blocks, [=](int64_t i) {
     const int64_t o = i / input_blocks, c = i % input_blocks;
     const int64_t blocks = o / 2 * 2 + 1 < output_blocks ? 2 : 1;
-    float* to = packed + (o / 2 * 2 * input_blocks + c * blocks) * W * W + o % 2 * W;  // [W, blocks, W]
+    Element* to = packed + (o / 2 * 2 * input_blocks + c * blocks) * W * W +
+                  o % 2 * (W * kDotDepth);  // [W / kDotDepth, blocks, W, kDotDepth]
     const float* from = weight + o * W * output_step + c * W * input_step;
     const int64_t width = min_of(W, outputs - o * W), height = min_of(W, inputs - c * W);
     if (width < W || height < W) {
       for (int64_t lane = 0; lane < W; ++lane)
         for (int64_t out = 0; out < W; ++out)
-          to[lane * blocks * W + out] =
-              lane < height && out < width ? from[out * output_step + lane * input_step] : 0.0f;
+          to[packed_at(lane, out, blocks * W)] =
+              Element(lane < height && out < width ? from[out * output_step + lane * input_step] : 0.0f);
       return;
     }
     Vec rows[W];
@@ -121,7 +121,7 @@ GROUPCONV_INLINE void pack_pointwise(const float* weight, int64_t inputs, int64_
       rows[row] = load_unaligned(from + row * (input_step == 1 ? output_step : input_step));
     if (input_step == 1) transpose(rows);
     GROUPCONV_UNROLL
-    for (int row = 0; row < W; ++row) store(to + row * blocks * W, rows[row]);
+    for (int row = 0; row < W; row += kDotDepth) store_operand(to + row * blocks * W, rows, row);
   });
 }
 

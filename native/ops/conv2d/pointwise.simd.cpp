@@ -12,13 +12,14 @@ namespace {
 
 // Input blocks whose weights are walked per tile. AVX2's six pixels a weight ask for weights in L1: 256
 // channels of two blocks are half of it (Zen 3, conv4: 95 instead of 84 % of the peak with 1024).
-constexpr int64_t kDepth = (W == 8 ? 256 : 1024) / W;
+// All of them where y would round the partial sums that it holds.
+constexpr int64_t kDepth = kElementBytes < 4 ? INT32_MAX : (W == 8 ? 256 : 1024) / W;
 constexpr int64_t kChunkBytes = 320 * 1024;  // of x; 160 to 640 measured within 3 % on Zen 4 (1 MB L2)
 
 // y[n, k, pixel] = sum over c of weight[k, c] * x[n, c, pixel], all blocked.
 struct Product {
-  const float *x, *weight;
-  float* y;
+  const Element *x, *weight;
+  Element* y;
   int64_t images, pixels, input_blocks, output_blocks;
   bool accumulate;
   Epilogue epilogue;
@@ -43,7 +44,7 @@ GROUPCONV_INLINE TileRun run_at(const Tiling& tiling, int64_t tile, int64_t most
   return {image, tiling.first(t), tiling.width + wider,
           min_of(most, (wider ? tiling.wider : tiling.tiles) - t)};
 }
-GROUPCONV_INLINE const float* input_of(const Product& m, const TileRun& at, int64_t c) {
+GROUPCONV_INLINE const Element* input_of(const Product& m, const TileRun& at, int64_t c) {
   return m.x + ((at.image * m.input_blocks + c) * m.pixels + at.first) * W;  // [N, C/W, pixels, W]
 }
 
@@ -52,7 +53,7 @@ struct Panel {
   Range chunk, depth;
   int64_t output, next_chunk_end;  // the next chunk is [chunk.end, next_chunk_end)
   int64_t turn, turns;             // which of the chunk's panels this is
-  const float* next_weight;        // null: none
+  const Element* next_weight;      // null: none
 };
 
 void run_panel(const Product& m, const Tiling& tiling, const Panel& panel) {
@@ -106,7 +107,7 @@ void run_part(const Product& m, const Tiling& tiling, Range tiles, Range outputs
   if (outputs.begin == outputs.end) return;
   const int64_t depths = ceil_div(m.input_blocks, kDepth), depth = ceil_div(m.input_blocks, depths);
   const int64_t count = tiles.end - tiles.begin;
-  int64_t chunk_tiles = max_of(1, kChunkBytes / (depth * W * 4 * kTilePixels));
+  int64_t chunk_tiles = max_of(1, kChunkBytes / (depth * W * kElementBytes * kTilePixels));
   if (count <= chunk_tiles * 5 / 4) chunk_tiles = max_of(1, count);
   for (int64_t t = tiles.begin; t < tiles.end; t += chunk_tiles) {
     const Range chunk{t, min_of(tiles.end, t + chunk_tiles)};
@@ -144,15 +145,15 @@ void multiply(const Product& m, const ExecutionContext& context) {
 }
 
 // The adjoint: dx at the sampled pixels, zero (or, accumulating, nothing) elsewhere.
-void scatter(const Conv2dProblem& p, const float* sampled, int64_t planes, float* dx,
+void scatter(const Conv2dProblem& p, const Element* sampled, int64_t planes, Element* dx,
              const ExecutionContext& context) {
   parallel_for(context, planes * p.h, [&](int64_t i) {
-    float* to = dx + i * p.w * W;
+    Element* to = dx + i * p.w * W;
     if (!p.accumulate)
       for (int64_t w = 0; w < p.w; ++w) store(to + w * W, zero());
     const int64_t up = i % p.h + p.pad_top;
     if (up % p.stride_h || up / p.stride_h >= p.p) return;
-    const float* from = sampled + (i / p.h * p.p + up / p.stride_h) * p.q * W;
+    const Element* from = sampled + (i / p.h * p.p + up / p.stride_h) * p.q * W;
     for (int64_t q = 0; q < p.q; ++q) {
       const int64_t w = q * p.stride_w - p.pad_left;
       if (w < 0 || w >= p.w) continue;
@@ -163,23 +164,23 @@ void scatter(const Conv2dProblem& p, const float* sampled, int64_t planes, float
 
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   multiply({sampled(p, b, context),
-            b.weight,
-            b.y,
+            elements(b.weight),
+            elements(b.y),
             p.n,
             int64_t{p.p} * p.q,
             ceil_div(p.c, W),
             ceil_div(p.k, W),
             false,
-            {b.bias, b.residual, p.activation}},
+            {b.bias, elements(b.residual), p.activation}},
            context);
 }
 
 void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t output_blocks = ceil_div(p.c, W);
   const bool dense = is_dense(p);
-  float* dx = dense ? b.dx : static_cast<float*>(b.workspace);
-  multiply({b.dy,
-            b.weight,
+  Element* dx = dense ? elements(b.dx) : static_cast<Element*>(b.workspace);
+  multiply({elements(b.dy),
+            elements(b.weight),
             dx,
             p.n,
             int64_t{p.p} * p.q,
@@ -188,17 +189,17 @@ void grad_input(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionC
             dense && p.accumulate,
             {nullptr, nullptr, Activation::None}},
            context);
-  if (!dense) scatter(p, dx, p.n * output_blocks, b.dx, context);
+  if (!dense) scatter(p, dx, p.n * output_blocks, elements(b.dx), context);
 }
 
-size_t prepared_bytes(const Conv2dProblem& p) { return sizeof(float) * packed_pointwise_size(p.c, p.k); }
+size_t prepared_bytes(const Conv2dProblem& p) { return sizeof(Element) * packed_pointwise_size(p.c, p.k); }
 void prepare_forward(const Conv2dProblem& p, const float* weight, float* packed,
                      const ExecutionContext& context) {
-  pack_pointwise(weight, p.c, p.k, 1, p.c, packed, context);
+  pack_pointwise(weight, p.c, p.k, 1, p.c, elements(packed), context);
 }
 void prepare_grad_input(const Conv2dProblem& p, const float* weight, float* packed,
                         const ExecutionContext& context) {
-  pack_pointwise(weight, p.k, p.c, p.c, 1, packed, context);
+  pack_pointwise(weight, p.k, p.c, p.c, 1, elements(packed), context);
 }
 
 constexpr Conv2dSolver solvers[] = {

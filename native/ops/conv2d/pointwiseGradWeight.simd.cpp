@@ -16,7 +16,7 @@ constexpr int64_t kCachedBytes = int64_t{6} << 20;
 // A group of outputs by a tile of inputs, over a chunk of pixels. x and dy: those of channel 0.
 struct Step {
   PixelBox chunk;
-  const float *x, *dy;
+  const Element *x, *dy;
   int64_t c;
   Range outputs;
   bool new_x, new_dy, resume;  // the chunk's first reader of these channels of x, of dy
@@ -34,9 +34,9 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
   const int64_t x_image = ceil_div(p.c, W) * plane, dy_image = ceil_div(p.k, W) * plane;
   const PixelBox box{p.n, 1, pixels, x_image, 0, W, plane, dy_image, 0, plane};
   const WeightMatrix m{b.dweight, p.c, p.k, p.c};
-  const float* x = sampled(p, b, context);
+  const Element* x = sampled(p, b, context);
 
-  const bool prefetch = 4 * (p.n * (box.x_image + box.dy_image)) > kCachedBytes;
+  const bool prefetch = kElementBytes * (p.n * (box.x_image + box.dy_image)) > kCachedBytes;
 
   parallel(context, [&](int thread, int threads) {
     const Rectangle mine = weight_part(p.k, p.c, thread, threads);
@@ -51,7 +51,7 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
         for (int64_t c = mine.minor.begin; c < mine.minor.end; c += kTileInputs * W) {
           const Step next{chunk,
                           x + x_offset,
-                          b.dy + dy_offset,
+                          elements(b.dy) + dy_offset,
                           c,
                           {k, min_of(mine.major.end, k + kGroupOutputs)},
                           k == mine.major.begin,

@@ -2,7 +2,7 @@
 // gathered first.
 #pragma once
 #include "cpu/context.h"
-#include "cpu/simd.h"
+#include "cpu/element.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace groupconv {
@@ -17,12 +17,12 @@ GROUPCONV_INLINE bool is_dense(const Conv2dProblem& p) {
 }
 
 // sampled[plane, p, q] = x[plane, p * stride_h - top, …], zero in the padding. planes: N * C/W.
-inline void gather(const Conv2dProblem& p, const float* x, int64_t planes, float* sampled,
+inline void gather(const Conv2dProblem& p, const Element* x, int64_t planes, Element* sampled,
                    const ExecutionContext& context) {
   parallel_for(context, planes * p.p, [&](int64_t i) {
     const int64_t h = i % p.p * p.stride_h - p.pad_top;
-    const float* from = x + (i / p.p * p.h + h) * p.w * W;
-    float* to = sampled + i * p.q * W;
+    const Element* from = x + (i / p.p * p.h + h) * p.w * W;
+    Element* to = sampled + i * p.q * W;
     for (int64_t q = 0; q < p.q; ++q) {
       const int64_t w = q * p.stride_w - p.pad_left;
       store(to + q * W, h >= 0 && h < p.h && w >= 0 && w < p.w ? load(from + w * W) : zero());
@@ -31,14 +31,15 @@ inline void gather(const Conv2dProblem& p, const float* x, int64_t planes, float
 }
 
 inline size_t sampled_bytes(const Conv2dProblem& p) {
-  return is_dense(p) ? 0 : sizeof(float) * p.n * ceil_div(p.c, W) * W * p.p * p.q;
+  return is_dense(p) ? 0 : sizeof(Element) * p.n * ceil_div(p.c, W) * W * p.p * p.q;
 }
 
 // x at the output pixels, [N, C/W, P, Q, W]: x itself, or a copy in the workspace.
-inline const float* sampled(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
-  if (is_dense(p)) return b.x;
-  gather(p, b.x, p.n * ceil_div(p.c, W), static_cast<float*>(b.workspace), context);
-  return static_cast<const float*>(b.workspace);
+inline const Element* sampled(const Conv2dProblem& p, const Conv2dBuffers& b,
+                              const ExecutionContext& context) {
+  if (is_dense(p)) return elements(b.x);
+  gather(p, elements(b.x), p.n * ceil_div(p.c, W), static_cast<Element*>(b.workspace), context);
+  return static_cast<const Element*>(b.workspace);
 }
 
 }  // namespace

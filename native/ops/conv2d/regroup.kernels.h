@@ -21,8 +21,10 @@ struct Side {
   int64_t blocks() const { return ceil_div(groups() * size, W); }      // per image, in the kernel's layout
   int64_t tensor_blocks() const { return ceil_div(channels, block); }  // per image, in the tensor's layout
   bool is_native() const { return block == W && (channels == per_group || size == per_group); }
-  // Floats of the copy, which a native side does not need.
-  int64_t copy_size(int64_t images) const { return is_native() ? 0 : images * blocks() * pixels() * W; }
+  // Elements of the copy, which a native side does not need; whole vectors of float32 may follow.
+  int64_t copy_size(int64_t images) const {
+    return is_native() ? 0 : round_up(images * blocks() * pixels(), kDotDepth) * W;
+  }
   int64_t lane_of(int64_t channel) const { return channel / per_group * size + channel % per_group; }
   int64_t channel_of(int64_t lane) const {  // -1: padding
     const int64_t group = lane / size, within = lane % size;
@@ -78,7 +80,7 @@ struct Recipe {
     lanes[i][lane] = static_cast<int32_t>(source_lane % W);
     used[i][lane] = -1;
   }
-  GROUPCONV_INLINE Vec make(const float* source, int64_t plane) const {
+  GROUPCONV_INLINE Vec make(const Element* source, int64_t plane) const {
     IntVec made{};
     for (int i = 0; i < count; ++i)
       made |= reinterpret_cast<IntVec>(permute(load(source + blocks[i] * plane), lanes[i])) & used[i];
@@ -99,13 +101,13 @@ GROUPCONV_INLINE void each_piece(int64_t images, int64_t blocks, int64_t pixels,
 }
 
 // tensor [N, C/block, pixels, block] -> copy [N, blocks, pixels, W]
-GROUPCONV_INLINE void copy_in(const Side& side, int64_t images, const float* tensor, float* copy,
+GROUPCONV_INLINE void copy_in(const Side& side, int64_t images, const Element* tensor, Element* copy,
                               const ExecutionContext& context) {
   const int64_t pixels = side.pixels(), plane = pixels * side.block,
                 tensor_image = side.tensor_blocks() * plane;
   each_piece(images, side.blocks(), pixels, context, [&](int64_t image, int64_t block, Range range) {
-    const float* from = tensor + image * tensor_image;
-    float* to = copy + (image * side.blocks() + block) * pixels * W;
+    const Element* from = tensor + image * tensor_image;
+    Element* to = copy + (image * side.blocks() + block) * pixels * W;
     if (side.block == 1) {
       for (int64_t pixel = range.begin; pixel < range.end; ++pixel) store(to + pixel * W, zero());
       for (int64_t lane = 0; lane < W; ++lane) {
@@ -126,14 +128,14 @@ GROUPCONV_INLINE void copy_in(const Side& side, int64_t images, const float* ten
 }
 
 // The way back, with what the kernel would have done at its stores.
-GROUPCONV_INLINE void copy_out(const Side& side, int64_t images, const float* copy, float* tensor,
+GROUPCONV_INLINE void copy_out(const Side& side, int64_t images, const Element* copy, Element* tensor,
                                bool accumulate, const Epilogue& epilogue, const ExecutionContext& context) {
   const int64_t pixels = side.pixels(), plane = pixels * W, copy_image = side.blocks() * plane;
   each_piece(images, side.tensor_blocks(), pixels, context, [&](int64_t image, int64_t block, Range range) {
-    const float* from = copy + image * copy_image;
+    const Element* from = copy + image * copy_image;
     const int64_t offset = (image * side.tensor_blocks() + block) * pixels * side.block;
-    float* to = tensor + offset;
-    const float* residual = epilogue.residual ? epilogue.residual + offset : nullptr;
+    Element* to = tensor + offset;
+    const Element* residual = epilogue.residual ? epilogue.residual + offset : nullptr;
     if (side.block == 1) {
       const int64_t lane = side.lane_of(block);
       from += lane / W * plane + lane % W;
@@ -141,7 +143,7 @@ GROUPCONV_INLINE void copy_out(const Side& side, int64_t images, const float* co
         float sum = from[pixel * W] + (epilogue.bias ? epilogue.bias[block] : 0.0f);
         if (accumulate) sum += to[pixel];
         if (residual) sum += residual[pixel];
-        to[pixel] = activate(broadcast(sum), epilogue.activation)[0];
+        to[pixel] = Element(activate(broadcast(sum), epilogue.activation)[0]);
       }
       return;
     }

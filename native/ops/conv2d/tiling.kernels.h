@@ -2,7 +2,7 @@
 // the epilogue of a store, and transposition in registers.
 #pragma once
 #include "cpu/context.h"
-#include "cpu/simd.h"
+#include "cpu/element.h"
 #include "ops/conv2d/conv2d.h"
 
 // Holds v in its register here, which keeps multiply-adds in the order of the source. GCC 12 otherwise moves
@@ -30,14 +30,15 @@ constexpr int kRegisters = W == 16 ? 32 : 16;
 constexpr int kTilePixels = kRegisters == 32 ? 14 : 6;
 
 // AVX2's unrolled pointwise tile is 1 % faster without the pin (Zen 3).
-GROUPCONV_INLINE void multiply_add(Vec& sum, Vec a, Vec b) {
-  sum += a * b;
+template <class Factor>
+GROUPCONV_INLINE void multiply_add(Vec& sum, Factor a, Factor b) {
+  sum = add_dot(sum, a, b);
   if constexpr (W != 8) GROUPCONV_PIN(sum);
 }
 
 // A factor that is still wanted here is not overwritten by its last product: sums then keep their registers.
 // GCC 12 otherwise rotates AVX2's 16 and spills one within the loop.
-GROUPCONV_INLINE void keep(Vec factor) {
+GROUPCONV_INLINE void keep(Operand factor) {
   if constexpr (W == 8) GROUPCONV_KEEP(factor);
 }
 
@@ -59,8 +60,8 @@ GROUPCONV_INLINE Rectangle rectangle(int64_t major, int64_t minor, int thread, i
 
 // What happens to sums at their store, beside the bias from which they start.
 struct Epilogue {
-  const float* bias;      // [K], or null
-  const float* residual;  // at the same offset as the output, or null
+  const float* bias;        // [K], or null
+  const Element* residual;  // at the same offset as the output, or null
   Activation activation;
 };
 
