@@ -188,6 +188,13 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   // problem's place decides its numbers.
   rows.push_back({3, 24, 76, 72, 72, 1, 1, one, one, none, 1});
   rows.push_back({2, 40, 61, 67, 200, 1, 1, one, one, none, 1});
+  // Windows of shuffled rows that move down, and rows too wide for one.
+  for (int per_group : {3, 6, 12}) {
+    rows.push_back({1, 24, 31, 30, 24, 3, 3, one, one, same, 24 / per_group});
+    rows.push_back({1, 24, 31, 50, 24, 3, 3, two, one, {0, 1, 1, 0}, 24 / per_group});
+    rows.push_back({1, 24, 23, 25, 24, 3, 3, one, two, {2, 2, 2, 2}, 24 / per_group});
+    rows.push_back({1, 24, 6, 140, 24, 3, 3, one, one, same, 24 / per_group});
+  }
 
   std::vector<Conv2dProblem> problems;
   for (const ProblemRow& row : rows)

@@ -27,7 +27,7 @@ struct Strip {
   int64_t weight_tap;        // between the kernel rows taken
   int64_t weight_step;       // to the next step, or block
   int taps;                  // kernel rows inside the image
-  int depth;                 // Broadcast: input blocks per group; Swap: steps
+  int depth;                 // Broadcast: input blocks per group; Swap, Shuffled: steps
   int last_lanes;            // Broadcast: channels in the last of the input blocks
   const PatternStep* steps;  // Shuffle
   int column, width;         // the input column that x points to; columns of the image
@@ -106,7 +106,8 @@ GROUPCONV_INLINE void add_columns(Vec (&sums)[Rows][Tile::kSums], const Element*
         // A broadcast is never folded into three instructions; pinned, it costs the paired tiles of avx2 15
         // %.
         const Operand loaded = read(x + row.value * x_row + j * W);
-        const Operand v = join == Join::Swap && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
+        const bool folds = join == Join::Swap || join == Join::Shuffled;
+        const Operand v = folds && uses<Tile>(j) > 1 ? in_register(loaded) : loaded;
         each<Tile::kKernel>([&](auto s) GROUPCONV_INLINE_LAMBDA {
           constexpr int target = Tile::target(j, s.value);
           if constexpr (target >= 0)
@@ -169,6 +170,18 @@ GROUPCONV_INLINE void add_shuffled(Vec (&sums)[Rows][Tile::kSums], const Strip& 
     const Element *row = x + step->near * s.x_block, *weight = first;
     for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
       add_columns<Join::Shuffle, Tile, Rows>(sums, row, s.x_row, weight, begin, end, read);
+  }
+}
+
+template <class Tile, int Rows>
+GROUPCONV_INLINE void add_ready(Vec (&sums)[Rows][Tile::kSums], const Strip& s, const Element* x, int begin,
+                                int end) {
+  constexpr Operand (*read)(const Element*) = load_own_operand;
+  const Element* first = s.weight;
+  for (int step = 0; step < s.depth; ++step, x += s.x_block, first += s.weight_step) {
+    const Element *row = x, *weight = first;
+    for (int tap = 0; tap < s.taps; ++tap, row += s.x_tap, weight += s.weight_tap)
+      add_columns<Join::Shuffled, Tile, Rows>(sums, row, s.x_row, weight, begin, end, read);
   }
 }
 
@@ -239,6 +252,8 @@ GROUPCONV_KERNEL void run_strip(const Strip& s) {
       add_swapped<Tile, Rows>(sums, s, x, begin, end);
     else if constexpr (join == Join::Shuffle)
       add_shuffled<Tile, Rows>(sums, s, x, begin, end);
+    else if constexpr (join == Join::Shuffled)
+      add_ready<Tile, Rows>(sums, s, x, begin, end);
     else
       add_broadcast<Tile, Rows>(sums, s, x, begin, end);
     finish_tile<Tile>(sums, s, y, tile);
@@ -268,6 +283,7 @@ struct PhaseKernels<join, Indices<Is...>> {
 struct StripSet {
   const StripKernel *single, *paired;
   int kernel, dilation, most;  // columns of the kernel; sums
+  bool shuffled = false;       // they take ShuffledRows
 };
 template <Join join, int Stride, int Kernel, int Dilation, int Most>
 constexpr const StripKernel* single_rows() {

@@ -5,7 +5,7 @@
 // what the kernel spans less the padding. Threads share output rows; no sum depends on how.
 #pragma once
 #include "cpu/context.h"
-#include "ops/conv2d/grouped.kernels.h"
+#include "ops/conv2d/groupedRows.kernels.h"
 
 namespace groupconv {
 namespace {
@@ -162,15 +162,18 @@ struct RowPlan {
   }
 };
 
-// The output rows of some units of one plane. The strip's fields are those of output row 0, `plane` is the
-// first input plane. With `fetch`, each unit fetches the input rows that only the next one takes; the last
+// The output rows of some units of one plane. The strip's fields are those of output row 0. With `fetch`,
+// each unit fetches the input rows that only the next one takes (of `plane`, the first input plane); the last
 // ones, the first rows of the next plane.
-void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan, const Strip& strip,
-                    const Element* plane, Range units, bool fetch) {
+template <class Rows>
+GROUPCONV_INLINE void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan,
+                                     const Strip& strip, Rows& source, const Element* plane, Range units,
+                                     bool fetch) {
   const int64_t end = min_of(g.out_h, units.end * plan.unit - plan.shift), in_row = int64_t{g.in_w} * W;
   const int64_t reach = (set.kernel - 1) * set.dilation;
   const auto in_taps = [&](int64_t rows) { return set.dilation == 1 ? rows : ceil_div(rows, set.dilation); };
   Strip s = strip;
+  source.place(s);
   int64_t rows;
   for (int64_t row = max_of(0, units.begin * plan.unit - plan.shift); row < end; row += rows) {
     const bool pair = plan.is_pair(g, row);
@@ -179,7 +182,9 @@ void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan,
     const int64_t top = row * g.stride - g.pad_top;  // the input row of kernel row 0
     const int64_t tap = in_taps(max_of(0, -top));    // the first kernel row taken
     s.taps = static_cast<int>(max_of(0, min_of(set.kernel, in_taps(max_of(0, g.in_h - top))) - tap));
-    s.x = plane + (top + tap * set.dilation) * in_row - int64_t{g.pad_left} * W;
+    const int64_t first = max_of(0, top), skipped = tap * set.dilation + top - first;
+    const int64_t past = top + (tap + s.taps - 1) * set.dilation + 1 + (rows - 1) * g.stride;
+    s.x = source.with({first, past}) + skipped * (s.x_tap / set.dilation) - int64_t{g.pad_left} * W;
     s.column = strip.column;
     s.weight = strip.weight + tap * s.weight_tap;
     s.y = strip.y + row * s.y_row;
@@ -188,6 +193,13 @@ void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan,
     s.ahead_lines = fetch ? static_cast<int>(ceil_div(rows * g.stride * in_row, cover.tiles * kLine)) : 0;
     cover.run(s, g.stride, 1);
   }
+}
+
+// Apart, because it takes a large part of a stack.
+GROUPCONV_KERNEL void convolve_shuffled(const Geometry& g, const StripSet& set, const RowPlan& plan,
+                                        const Strip& strip, const PlainRows& plain, Range units) {
+  ShuffledRows source(plain, strip);
+  convolve_units(g, set, plan, strip, source, plain.plane, units, false);
 }
 
 void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, const Element* x,
@@ -211,9 +223,11 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, co
     s.y = y + out;
     s.bias = epilogue.bias ? epilogue.bias + block * W : nullptr;
     s.residual = epilogue.residual ? epilogue.residual + out : nullptr;
+    const Element* plane = x + (n * layout.in_blocks() + layout.first_input(block)) * s.x_block;
+    PlainRows source{plane, in_row};
+    if (kShufflesRowsFirst && set.shuffled) return convolve_shuffled(g, set, plan, s, source, units);
     // Later blocks of a group find its input in cache.
-    convolve_units(g, set, plan, s, x + (n * layout.in_blocks() + layout.first_input(block)) * s.x_block,
-                   units, block % layout.group_out == 0);
+    convolve_units(g, set, plan, s, source, plane, units, block % layout.group_out == 0);
   });
 }
 

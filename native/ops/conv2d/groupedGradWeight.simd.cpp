@@ -258,11 +258,14 @@ size_t workspace_bytes(const Conv2dProblem& p) {
   return layout.patterns_bytes() + static_cast<size_t>(layout.pairs * layout.sums_size()) * sizeof(float);
 }
 
-bool accepts3x3(const Conv2dProblem& p) { return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p); }
+bool accepts3x3(const Conv2dProblem& p) {
+  return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p) && shuffles_pay(p, false);
+}
 bool accepts5x5(const Conv2dProblem& p) {
   // Swaps in two chunks become shuffles: avx2, groups_of_4_5x5: 236 us, `direct` 172 us.
   const bool pays = W == 16 || p.r == 3 || join_of(p) != Join::Swap;
-  return p.pass == Conv2dPass::GradWeight && is_grouped5x5(p) && pays && p.stride_h == p.stride_w;
+  return p.pass == Conv2dPass::GradWeight && is_grouped5x5(p) && pays && shuffles_pay(p, false) &&
+         p.stride_h == p.stride_w;
 }
 
 constexpr Conv2dSolver solvers[] = {

@@ -35,7 +35,9 @@ struct PatternStep {
 };
 
 // Groups up to kMostPatternGroup never take more: the tests run every size.
-GROUPCONV_INLINE int64_t most_steps(int64_t per_group) { return per_group + min_of(per_group, W); }
+GROUPCONV_INLINE int64_t most_steps(int64_t per_group) {
+  return per_group + min_of(per_group, W == 8 ? 2 : W);
+}
 
 // What one group still has to take: bit i for its channel i. `first`: channel 0, counted from the block's.
 struct PatternGroup {

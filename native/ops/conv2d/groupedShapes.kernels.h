@@ -31,6 +31,8 @@ enum class Join {
   // Groups and vectors don't fit each other: one blend and one shuffle of input vectors for three
   // multiply-adds. A lane takes one channel, so operands of several have no such join.
   Shuffle,
+  // The same in strips whose input rows were shuffled before: no layout of its own.
+  Shuffled,
   // Groups fill vectors, or there is one group: an input channel is broadcast to all lanes.
   Broadcast
 };
@@ -42,9 +44,8 @@ constexpr int64_t kMostDepth = kMostPatternGroup, kMostDenseDepth = 128;
 // dense_3x3_odd: 191 instead of 228 us).
 constexpr bool kPartialBlocks = W == 16;
 
-// Beyond a vector, groups padded to whole vectors win where a shuffle costs as much as two multiply-adds
-// (avx2 on a Zen 3, groups of 12: 45 % of the FMA peak against 52 % in `direct`; of 6: 44 against 29).
-constexpr int64_t kMostShuffledGroup = W == 16 ? kMostDepth : W;
+// Beyond two vectors, groups padded to whole ones waste less than shuffles cost.
+constexpr int64_t kMostShuffledGroup = W == 16 ? kMostDepth : 2 * W;
 
 constexpr bool kShufflesOperands = kShufflesLanes && kDotDepth == 1;
 
@@ -75,6 +76,24 @@ GROUPCONV_INLINE bool is_grouped5x5(const Conv2dProblem& p) {
   const Join join = join_of(p);
   return spans && p.r == p.s && p.dilation_h == p.dilation_w && join != Join::None &&
          (W == 16 || join != Join::Broadcast || p.channels_per_group() == W);
+}
+
+// Within a strip a shuffle serves three multiply-adds, which cost little more. Done once for all kernel rows
+// it serves nine (avx2 on a Zen 3, groups of 3: 53 instead of 37 % of the peak, of 6: 62 instead of 43 %, 5x5
+// of 6: 72 instead of 52 %).
+constexpr bool kShufflesRowsFirst = W == 8 && kShufflesOperands;
+constexpr int64_t kWindow = 16 * 1024;  // elements, on the stack; twice as many: 1 to 3 % faster
+
+// Whether a window holds so many input rows.
+bool shuffles_rows_first(const Conv2dProblem& p, int64_t width, int64_t rows) {
+  return kShufflesRowsFirst && rows * most_steps(p.channels_per_group()) * width * W <= kWindow;
+}
+
+// With 16 registers groups beyond a vector gain by shuffles only where one serves several rows; else `direct`
+// is better, which pads them to whole vectors (avx2 on a Zen 3, groups of 12: 63 %, 45 % and 52 % of the
+// peak).
+bool shuffles_pay(const Conv2dProblem& p, bool rows_first) {
+  return W == 16 || join_of(p) != Join::Shuffle || p.channels_per_group() <= W || rows_first;
 }
 
 }  // namespace
