@@ -10,6 +10,7 @@
 // their kernel rows, never pixels: no sum depends on them.
 #include "cpu/context.h"
 #include "ops/conv2d/groupedPatch.kernels.h"
+#include "ops/conv2d/groupedRows.kernels.h"
 
 namespace groupconv {
 namespace {
@@ -30,6 +31,7 @@ struct Layout {
   int64_t group_in, group_out;  // blocks of a group that fills vectors, else 1
   int64_t pairs, taps, columns, row_sums;
   Patterns patterns;
+  bool rows_first;  // Shuffle: dy is shuffled before
   const PatchKernel* kernels;
 
   explicit Layout(const Conv2dProblem& p)
@@ -44,11 +46,14 @@ struct Layout {
         taps(int64_t{p.r} * p.s),
         columns(p.s),
         row_sums(columns * W * (join == Join::Shuffle ? most_steps(in_per_group) : W)),
-        patterns(p.c, in_per_group) {
+        patterns(p.c, in_per_group),
+        rows_first(join == Join::Shuffle && shuffles_rows_first(p, p.q, 1)) {
     kernels = join == Join::Broadcast ? patch_kernels<Join::Broadcast>(columns)
                                       : patch_kernels<Join::Swap>(columns);
     if constexpr (kShufflesLanes)
       if (join == Join::Shuffle) kernels = patch_kernels<Join::Shuffle>(columns);
+    if constexpr (kShufflesRowsFirst)
+      if (rows_first) kernels = patch_kernels<Join::Shuffled>(columns);
   }
   int64_t out_block(int64_t pair) const { return pair / group_in; }
   int64_t in_block(int64_t pair) const { return out_block(pair) / group_out * group_in + pair % group_in; }
@@ -82,13 +87,13 @@ Range rows_inside(const Conv2dProblem& p, int r, int64_t begin, int64_t end) {
   return {max_of(begin, first), min_of(end, last < 0 ? 0 : last / p.stride_h + 1)};
 }
 
-// The sums of kernel rows [first_row, end_row) of one pair, over all images.
+// The sums of kernel rows [first_row, end_row) of one pair, over all images. `window`: for shuffled rows.
 void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layout, int64_t pair,
-              int first_row, int end_row, float* sums) {
+              int first_row, int end_row, float* sums, Element* window) {
   const Chunks chunks(layout, pair, b.workspace);
   const int64_t in_block = layout.in_block(pair), out_block = layout.out_block(pair);
   const int64_t x_row = int64_t{p.w} * W, dy_row = int64_t{p.q} * W;
-  const int64_t dy_blocks = layout.join == Join::Shuffle ? 3 : 1;  // mostly two or three
+  const int64_t dy_blocks = window ? chunks.outputs : layout.join == Join::Shuffle ? 3 : 1;  // mostly 2 or 3
   const int64_t row_bytes = (p.stride_h * x_row + dy_blocks * dy_row) * kElementBytes;
   const int64_t rows = min_of(p.p, max_of(1, kPatchBytes / row_bytes));
   const int64_t images = rows < p.p ? 1 : max_of(1, kPatchBytes / (row_bytes * p.p));
@@ -100,6 +105,8 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
   patch.dy_row = dy_row;
   patch.x_tap = int64_t{p.dilation_w} * W;
   patch.dy_block = p.p * dy_row;
+  const int64_t dy_image = patch.dy_image, dy_block = patch.dy_block;
+  if (window) patch.dy_image = rows * dy_row, patch.dy_block = images * patch.dy_image;  // [step, image, row]
   patch.columns = p.q;
   patch.stride = p.stride_w;
   patch.dilation = p.dilation_w;
@@ -121,7 +128,12 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
       const Element* x_ahead = elements(b.x) + next_image * patch.x_image +
                                ((in_block + next_pair) * p.h + next_row * p.stride_h) * x_row;
       const Element* dy_ahead =
-          elements(b.dy) + next_image * patch.dy_image + ((out_block + next_pair) * p.p + next_row) * dy_row;
+          elements(b.dy) + next_image * dy_image + ((out_block + next_pair) * p.p + next_row) * dy_row;
+      const Element* dy = elements(b.dy) + image * dy_image + (out_block * p.p + row) * dy_row;
+      for (int64_t i = 0; window && i < min_of(images, p.n - image); ++i)
+        for (int64_t j = 0; j < min_of(rows, p.p - row); ++j)
+          shuffle_row(chunks.steps, dy + i * dy_image + j * dy_row, dy_block, dy_row,
+                      window + i * patch.dy_image + j * dy_row, patch.dy_block);
       for (int r = first_row; r < end_row; ++r) {
         const Range inside = rows_inside(p, r, row, min_of(p.p, row + rows));
         patch.images = static_cast<int>(min_of(images, p.n - image));
@@ -131,8 +143,10 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
         for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
           const int64_t output = chunks.first(chunk);
           patch.x = elements(b.x) + image * patch.x_image + (in_block * p.h + x_begin) * x_row;
-          patch.dy = elements(b.dy) + image * patch.dy_image + (out_block * p.p + inside.begin) * dy_row;
-          if (chunks.steps)
+          patch.dy = (window ? window : dy) + (inside.begin - row) * dy_row;
+          if (window)
+            patch.dy += output * patch.dy_block;
+          else if (chunks.steps)
             patch.steps = chunks.steps + output;
           else
             patch.dy += output;
@@ -144,6 +158,13 @@ void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layo
         }
       }
     }
+}
+
+void sum_pair(const Conv2dProblem& p, const Conv2dBuffers& b, const Layout& layout, int64_t pair,
+              int first_row, int end_row, float* sums) {
+  if (!layout.rows_first) return sum_pair(p, b, layout, pair, first_row, end_row, sums, nullptr);
+  alignas(64) Element window[kWindow];
+  sum_pair(p, b, layout, pair, first_row, end_row, sums, window);
 }
 
 typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
@@ -259,13 +280,14 @@ size_t workspace_bytes(const Conv2dProblem& p) {
 }
 
 bool accepts3x3(const Conv2dProblem& p) {
-  return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p) && shuffles_pay(p, false);
+  return p.pass == Conv2dPass::GradWeight && is_grouped3x3(p) &&
+         shuffles_pay(p, shuffles_rows_first(p, p.q, 1));
 }
 bool accepts5x5(const Conv2dProblem& p) {
   // Swaps in two chunks become shuffles: avx2, groups_of_4_5x5: 236 us, `direct` 172 us.
   const bool pays = W == 16 || p.r == 3 || join_of(p) != Join::Swap;
-  return p.pass == Conv2dPass::GradWeight && is_grouped5x5(p) && pays && shuffles_pay(p, false) &&
-         p.stride_h == p.stride_w;
+  return p.pass == Conv2dPass::GradWeight && is_grouped5x5(p) && pays &&
+         shuffles_pay(p, shuffles_rows_first(p, p.q, 1)) && p.stride_h == p.stride_w;
 }
 
 constexpr Conv2dSolver solvers[] = {

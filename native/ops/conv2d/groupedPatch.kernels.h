@@ -18,7 +18,7 @@ struct Patch {
   const Element *x, *dy;      // the first row's column 0: x[row + r], dy[row]
   int64_t x_image, dy_image;  // strides, in elements
   int64_t x_row, dy_row;
-  int64_t x_tap, dy_block;            // to the next kernel column; to dy's next block
+  int64_t x_tap, dy_block;            // to the next kernel column; to dy's next block (Shuffled: step)
   int images, rows, columns;          // of dy
   int stride, pad_left, width;        // width of x
   int dilation;                       // of kernel columns
@@ -57,6 +57,16 @@ struct Outer<Join::Shuffle, Outputs> {
   template <int O>
   GROUPCONV_INLINE Vec at(const Element* dy) const {
     return blend_and_shuffle(load(dy + near[O]), load(dy + far[O]), lanes[O]);
+  }
+};
+
+template <int Outputs>
+struct Outer<Join::Shuffled, Outputs> {
+  int64_t step;
+  explicit Outer(const Patch& p) : step(p.dy_block) {}
+  template <int O>
+  GROUPCONV_INLINE Vec at(const Element* dy) const {
+    return load(dy + O * step);
   }
 };
 

@@ -15,6 +15,17 @@ struct PlainRows {
   const Element* with(Range rows) { return plane + rows.begin * row; }
 };
 
+// What every step sees of `size` elements of a row, `block` apart in neighbouring blocks.
+GROUPCONV_KERNEL void shuffle_row(const PatternStep* step, const Element* row, int64_t block, int64_t size,
+                                  Element* to, int64_t to_step) {
+  for (int left = step->count; left > 0; --left, ++step, to += to_step) {
+    const IntVec lanes = step->lanes;
+    const Element *near = row + step->near * block, *far = row + step->far * block;
+    _Pragma("GCC unroll 4") for (int64_t i = 0; i < size; i += W)
+        store(to + i, blend_and_shuffle(load(near + i), load(far + i), lanes));
+  }
+}
+
 class ShuffledRows {
  public:
   ShuffledRows(const PlainRows& source, const Strip& strip)
@@ -42,22 +53,13 @@ class ShuffledRows {
       for (int64_t i = 0; i < kept; i += W) store(window_ + i, load(from + i));
       first_ = rows.begin;
     }
-    for (; end_ < rows.end; ++end_) shuffle(source_.plane + end_ * step_, window_ + (end_ - first_) * row_);
+    for (; end_ < rows.end; ++end_)
+      shuffle_row(steps_, source_.plane + end_ * step_, x_block_, step_, window_ + (end_ - first_) * row_,
+                  step_);
     return window_ + (rows.begin - first_) * row_;
   }
 
  private:
-  GROUPCONV_KERNEL void shuffle(const Element* row, Element* to) const {
-    const PatternStep* step = steps_;
-    const int64_t size = step_;
-    for (int left = step->count; left > 0; --left, ++step, to += size) {
-      const IntVec lanes = step->lanes;
-      const Element *near = row + step->near * x_block_, *far = row + step->far * x_block_;
-      _Pragma("GCC unroll 4") for (int64_t i = 0; i < size; i += W)
-          store(to + i, blend_and_shuffle(load(near + i), load(far + i), lanes));
-    }
-  }
-
   const PlainRows source_;
   const PatternStep* const steps_;
   const int64_t x_block_, step_, row_, capacity_;
