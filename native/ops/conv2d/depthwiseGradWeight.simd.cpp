@@ -39,6 +39,9 @@ GROUPCONV_KERNEL void sum_rows(const Rows& rows, int64_t kernel_row) {
   const int64_t pad_top = rows.pad_top, pad_left = rows.pad_left, steps = q + Open - 1;
   const int64_t x_row = rows.x_steps.row, x_column = rows.x_steps.column;
   const int64_t dy_row = rows.dy_steps.row, dy_column = rows.dy_steps.column;
+  // Steps whose columns are all inside.
+  const int64_t inner_begin = min_of(steps, ceil_div(max_of(0, pad_left), Stride)),
+                inner_end = min_of(q, max_of(0, width + pad_left) / Stride);
   float* out = rows.sums + kernel_row * S * W;
   Vec sum[Height][S];
   each<Height * S>([&](auto i) GROUPCONV_INLINE_LAMBDA {
@@ -53,14 +56,15 @@ GROUPCONV_KERNEL void sum_rows(const Rows& rows, int64_t kernel_row) {
       Vec open[Lines][Open];  // [line][d] is dy of column t - d
       each<Lines * Open>([&](auto i)
                              GROUPCONV_INLINE_LAMBDA { open[i.value / Open][i.value % Open] = zero(); });
-      for (int64_t t = 0; t < steps; ++t) {
+      const auto step = [&](int64_t t, auto inner) GROUPCONV_INLINE_LAMBDA {
+        constexpr bool Inner = decltype(inner)::value;
         each<Lines>([&](auto i) GROUPCONV_INLINE_LAMBDA {
-          const bool inside = t < q && (!Edge || i.value < lines);
+          const bool inside = (Inner || t < q) && (!Edge || i.value < lines);
           open[i.value][0] = inside ? load(rows.dy + (line + i.value) * dy_row + t * dy_column) : zero();
         });
         each<Stride>([&](auto e) GROUPCONV_INLINE_LAMBDA {
           const int64_t column = t * Stride + e.value - pad_left;
-          if (static_cast<uint64_t>(column) >= static_cast<uint64_t>(width)) return;
+          if (!Inner && static_cast<uint64_t>(column) >= static_cast<uint64_t>(width)) return;
           const Element* x = rows.x + h * x_row + column * x_column;
           each<Inputs>([&](auto i) GROUPCONV_INLINE_LAMBDA {
             if (Edge && !(valid >> i.value & 1)) return;
@@ -78,7 +82,11 @@ GROUPCONV_KERNEL void sum_rows(const Rows& rows, int64_t kernel_row) {
             open[i.value][d] = open[i.value][d - 1];
           });
         });
-      }
+      };
+      int64_t t = 0;
+      for (; t < inner_begin; ++t) step(t, Constant<0>{});
+      for (; t < inner_end; ++t) step(t, Constant<1>{});
+      for (; t < steps; ++t) step(t, Constant<0>{});
     };
     if (valid == (1u << Inputs) - 1 && lines >= Lines)
       columns(Constant<0>{});
@@ -200,20 +208,19 @@ void sum_plane_rows(const Conv2dProblem& p, const Rows& rows) {
     sum(phase_of(p, rows, phase / p.dilation_w, phase % p.dilation_w));
 }
 
-// sums [taps, lanes] as dweight has them: [lanes, taps]. Up to W taps are transposed in registers; every row
-// is stored whole, its idle lanes beneath the next row, so out has room for W more floats.
+// sums [taps, lanes] as dweight has them: [lanes, taps]. W taps at a time are transposed in registers. Fewer
+// taps are stored whole, their idle lanes beneath the next row, so out has room for W more floats.
 void transpose_sums(const float* sums, int64_t taps, float* out) {
-  if (taps > W) {
-    for (int64_t k = 0; k < W; ++k)
-      for (int64_t tap = 0; tap < taps; ++tap) out[k * taps + tap] = sums[tap * W + k];
-    return;
+  for (int64_t first = 0; first == 0 || first + W <= taps; first += W) {
+    Vec rows[W];
+    GROUPCONV_UNROLL
+    for (int tap = 0; tap < W; ++tap) rows[tap] = tap < taps ? load(sums + (first + tap) * W) : zero();
+    transpose(rows);
+    GROUPCONV_UNROLL
+    for (int k = 0; k < W; ++k) store_unaligned(out + k * taps + first, rows[k]);
   }
-  Vec rows[W];
-  GROUPCONV_UNROLL
-  for (int tap = 0; tap < W; ++tap) rows[tap] = tap < taps ? load(sums + tap * W) : zero();
-  transpose(rows);
-  GROUPCONV_UNROLL
-  for (int k = 0; k < W; ++k) store_unaligned(out + k * taps, rows[k]);
+  for (int64_t tap = max_of(W, taps / W * W); tap < taps; ++tap)
+    for (int64_t k = 0; k < W; ++k) out[k * taps + tap] = sums[tap * W + k];
 }
 
 // Adds up the ranges of one channel block, in order, and writes its rows of dweight.
