@@ -86,31 +86,39 @@ struct Table {
     int32_t rows[kTilePixels], columns[kTilePixels];
     tile.count = static_cast<int32_t>(pixels.end - pixels.begin);
     tile.first_tap = tap;
+    int64_t row = pixels.begin / wide.count, column = pixels.begin % wide.count;
     for (int32_t pixel = 0; pixel < kTilePixels; ++pixel) {
-      const int64_t at = min_of(pixels.begin + pixel, pixels.end - 1), row = at / wide.count,
-                    column = at % wide.count;
       tile.target[pixel] = static_cast<int32_t>((high.first + row * high.step) * m.target_width + wide.first +
                                                 column * wide.step);
       rows[pixel] = static_cast<int32_t>(row * high.source_step + high.source_first);
       columns[pixel] = static_cast<int32_t>(column * wide.source_step + wide.source_first);
+      if (pixel + 1 < tile.count && ++column == wide.count) ++row, column = 0;
     }
     const uint32_t height = static_cast<uint32_t>(m.source_height),
                    width = static_cast<uint32_t>(m.source_width);
-    for (int64_t t = portion.begin; t < portion.end; ++t) {
-      const int64_t r = t / wide.taps, s = t % wide.taps;
-      const int32_t down = static_cast<int32_t>(r * high.source_tap),
-                    right = static_cast<int32_t>(s * wide.source_tap);
-      tap->slot = static_cast<int32_t>((high.tap_first + r * high.tap_step) * slots_wide + wide.tap_first +
-                                       s * wide.tap_step);
-      int32_t met = 0;
+    const int64_t across = max_of(1, wide.taps);  // a phase may meet no tap
+    int64_t s = portion.begin % across, r = portion.begin / across;
+    for (int64_t t = portion.begin; t < portion.end; s = 0, ++r) {
+      const int32_t down = static_cast<int32_t>(r * high.source_tap);
+      int32_t line[kTilePixels];  // where the pixel's row begins, or -1
       for (int pixel = 0; pixel < kTilePixels; ++pixel) {
         const uint32_t row = static_cast<uint32_t>(rows[pixel] + down);
-        const uint32_t column = static_cast<uint32_t>(columns[pixel] + right);
-        const bool inside = row < height && column < width && pixel < tile.count;
-        tap->pixel[pixel] = inside ? static_cast<int32_t>(row * width + column) : -1;
-        met |= inside;
+        line[pixel] = row < height && pixel < tile.count ? static_cast<int32_t>(row * width) : -1;
       }
-      tap += met;
+      const int64_t slot = (high.tap_first + r * high.tap_step) * slots_wide + wide.tap_first;
+      for (; s < wide.taps && t < portion.end; ++s, ++t) {
+        const int32_t right = static_cast<int32_t>(s * wide.source_tap);
+        tap->slot = static_cast<int32_t>(slot + s * wide.tap_step);
+        int32_t met = 0;
+        GROUPCONV_UNROLL
+        for (int pixel = 0; pixel < kTilePixels; ++pixel) {
+          const int32_t column = columns[pixel] + right;
+          const bool inside = line[pixel] >= 0 && static_cast<uint32_t>(column) < width;
+          tap->pixel[pixel] = inside ? line[pixel] + column : -1;
+          met |= inside;
+        }
+        tap += met;
+      }
     }
     tile.taps = static_cast<int32_t>(tap - tile.first_tap);
     return tap;
