@@ -62,7 +62,8 @@ void add_chunk(const Work& work, int64_t unit, Range outputs, Range inputs, Rang
   const Element* x = work.x + unit * (work.sides.x.size / W) * work.sides.x.pixels() * W;
   const Element* dy = work.dy + unit * (work.sides.y.size / W) * work.sides.y.pixels() * W;
   for (int64_t k = outputs.begin; k < outputs.end; k += kGroupOutputs)
-    for (int64_t c = inputs.begin; c < inputs.end; c += kTileInputs * W)
+    for (int64_t c = inputs.begin, blocks; c < inputs.end; c += blocks * W) {
+      blocks = tile_blocks(c, inputs.end);
       for (int64_t slot = 0; slot < int64_t{p.r} * p.s; ++slot) {
         TapBox tap = tap_box(work, slot, images, rows, columns);
         if (tap.box.rows * tap.box.pixels == 0) {
@@ -71,8 +72,9 @@ void add_chunk(const Work& work, int64_t unit, Range outputs, Range inputs, Rang
         }
         const WeightMatrix m{work.sums_of(unit, slot), work.inputs(), work.outputs(), work.inputs()};
         outer_products_of(tap.box, x + tap.x, dy + tap.dy, m, {k, min_of(outputs.end, k + kGroupOutputs)}, c,
-                          resume);
+                          blocks, resume);
       }
+    }
 }
 
 void sum_groups(const Work& work, int thread, int threads) {

@@ -109,11 +109,17 @@ GROUPCONV_KERNEL void outer_products_at_edge(int64_t blocks, const PixelBox& in,
       m.out[(k + row) * m.pitch + c + column] = whole[row * width + column];
 }
 
+// Input blocks of the tile at channel c of [0, end). Four go in two tiles: a tile of one has too few sums to
+// hide their latency (avx2, conv2: 6 % of gradWeight).
+GROUPCONV_INLINE int64_t tile_blocks(int64_t c, int64_t end) {
+  const int64_t left = ceil_div(end - c, W);
+  return kTileInputs == 3 && left == 4 ? 2 : min_of(kTileInputs, left);
+}
+
 // One group of outputs x one tile of inputs. x and dy are those of channel 0.
 GROUPCONV_INLINE void outer_products_of(const PixelBox& in, const Element* x, const Element* dy,
-                                        const WeightMatrix& m, Range outputs, int64_t c, bool resume,
-                                        const Ahead& ahead = {}) {
-  const int64_t blocks = min_of(kTileInputs, ceil_div(m.inputs, W) - c / W);
+                                        const WeightMatrix& m, Range outputs, int64_t c, int64_t blocks,
+                                        bool resume, const Ahead& ahead = {}) {
   const Element* x_at = x + c / W * in.x_plane;
   for (int64_t k = outputs.begin; k < outputs.end; k += kTileOutputs) {
     const Element* dy_at = dy + k / W * in.dy_plane + k % W;

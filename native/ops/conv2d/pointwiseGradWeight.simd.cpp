@@ -17,14 +17,14 @@ constexpr int64_t kCachedBytes = int64_t{6} << 20;
 struct Step {
   PixelBox chunk;
   const Element *x, *dy;
-  int64_t c;
+  int64_t c, blocks;  // the tile of inputs
   Range outputs;
   bool new_x, new_dy, resume;  // the chunk's first reader of these channels of x, of dy
 };
 
 // What a step reads first, to be prefetched by the one before.
 GROUPCONV_INLINE Ahead first_read_by(const Step& step) {
-  return {step.x + step.c / W * step.chunk.x_plane, step.new_x ? kTileInputs : 0,
+  return {step.x + step.c / W * step.chunk.x_plane, step.new_x ? step.blocks : 0,
           step.dy + step.outputs.begin / W * step.chunk.dy_plane,
           step.new_dy ? ceil_div(step.outputs.end - step.outputs.begin, W) : 0};
 }
@@ -41,18 +41,20 @@ void grad_weight(const Conv2dProblem& p, const Conv2dBuffers& b, const Execution
   parallel(context, [&](int thread, int threads) {
     const Rectangle mine = weight_part(p.k, p.c, thread, threads);
     const auto run = [&](const Step& step, const Ahead& ahead) {
-      outer_products_of(step.chunk, step.x, step.dy, m, step.outputs, step.c, step.resume, ahead);
+      outer_products_of(step.chunk, step.x, step.dy, m, step.outputs, step.c, step.blocks, step.resume,
+                        ahead);
     };
     Step waiting{};  // until the next one is known
     bool some = false;
     const auto follow = [&](const PixelBox& chunk, int64_t x_offset, int64_t dy_offset) {
       const bool resume = p.accumulate || some;
       for (int64_t k = mine.major.begin; k < mine.major.end; k += kGroupOutputs)
-        for (int64_t c = mine.minor.begin; c < mine.minor.end; c += kTileInputs * W) {
+        for (int64_t c = mine.minor.begin; c < mine.minor.end; c += waiting.blocks * W) {
           const Step next{chunk,
                           x + x_offset,
                           elements(b.dy) + dy_offset,
                           c,
+                          tile_blocks(c, mine.minor.end),
                           {k, min_of(mine.major.end, k + kGroupOutputs)},
                           k == mine.major.begin,
                           c == mine.minor.begin,
