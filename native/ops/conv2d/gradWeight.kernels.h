@@ -42,10 +42,10 @@ GROUPCONV_KERNEL void outer_products(const PixelBox& in, const Element* x, const
     for (int k = 0; k < kTileOutputs; ++k)
       for (int c = 0; c < Inputs * W; c += 16) __builtin_prefetch(out + k * pitch + c, 1, 3);
   const int64_t x_plane = in.x_plane, x_pixel = in.x_pixel;
-  for (int64_t i = 0; i < in.images * in.rows; ++i) {
-    const int64_t image = i / in.rows, row = i % in.rows;
+  for (int64_t image = 0, row = 0; image < in.images && row < in.rows;) {
     const Element *x_at = x + image * in.x_image + row * in.x_row,
                   *dy_at = dy + image * in.dy_image + row * in.dy_row;
+    if (++row == in.rows) ++image, row = 0;
     for (int64_t pixel = in.pixels; pixel > 0; --pixel) {
       if constexpr (Prefetch == Beside::X) __builtin_prefetch(x_at + ahead, 0, 2);
       if constexpr (Prefetch == Beside::Dy) __builtin_prefetch(dy_at + ahead, 0, 2);
