@@ -184,8 +184,7 @@ inline std::vector<Conv2dProblem> conv2d_problems() {
   rows.push_back({1, 8, 9, 10, 8, 2, 2, {3, 3}, one, none, 1});  // pixels of x that no tap reads
   rows.push_back({2, 12, 13, 13, 20, 3, 3, two, two, {2, 2, 2, 2}, 4});
   rows.push_back({1, 6, 9, 9, 48, 3, 3, two, one, same, 6});
-  // More than caches hold: several chunks, and what the next one reads is prefetched. Last, because a
-  // problem's place decides its numbers.
+  // More than caches hold: several chunks, and what the next one reads is prefetched.
   rows.push_back({3, 24, 76, 72, 72, 1, 1, one, one, none, 1});
   rows.push_back({2, 40, 61, 67, 200, 1, 1, one, one, none, 1});
   // Windows of shuffled rows that move down, and rows too wide for one.

@@ -2,6 +2,8 @@
 // reference.
 #include "ops/conv2d/conv2d.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
 
@@ -121,14 +123,39 @@ void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
   }
 }
 
+// Whether some instruction set has this solver for the problem.
+bool is_accepted_by(const char* solver_name, Conv2dProblem p) {
+  for (Isa isa : available_isas()) {
+    force_isa(isa);
+    p.x_block = p.c <= 4 ? 1 : simd_width(isa), p.y_block = p.k <= 4 ? 1 : simd_width(isa);
+    for (const Conv2dSolver* solver : conv2d_registry().list(DeviceKind::Cpu))
+      if (!std::strcmp(solver->name, solver_name) && solver->accepts(p)) return true;
+  }
+  return false;
+}
+
+// The same numbers wherever a problem stands in the list.
+uint32_t seed_of(const Conv2dProblem& p) {
+  uint32_t hash = 2166136261;
+  for (int32_t extent : {p.n, p.c, p.h, p.w, p.k, p.r, p.s, p.stride_h, p.stride_w, p.dilation_h, p.pad_top,
+                         p.pad_right, p.pad_bottom, p.pad_left, p.groups})
+    hash = (hash ^ static_cast<uint32_t>(extent)) * 16777619;
+  return hash;
+}
+
 }  // namespace
 }  // namespace groupconv
 
-// Usage: conv2d_test [solver]: with a name, only problems that this solver accepts.
+// Usage: conv2d_test [part parts [solver]]: every parts-th problem, of which only those that the solver
+// accepts.
 int main(int argc, char** argv) {
   using namespace groupconv;
-  int problems = 0, runs = 0;
+  const int part = argc > 2 ? std::atoi(argv[1]) : 0, parts = argc > 2 ? std::max(1, std::atoi(argv[2])) : 1;
+  const char* const solver = argc > 3 ? argv[3] : nullptr;
+  int at = 0, problems = 0, runs = 0;
   for (const Conv2dProblem& base : test::conv2d_problems()) {
+    if (at++ % parts != part) continue;
+    const uint32_t seed = seed_of(base);
     for (Conv2dPass pass : {Conv2dPass::Forward, Conv2dPass::GradInput, Conv2dPass::GradWeight})
       for (int variant = 0; variant < 2; ++variant) {  // plain; with everything an epilogue or target can ask
         Conv2dProblem p = base;
@@ -137,20 +164,10 @@ int main(int argc, char** argv) {
         p.has_bias = forward && variant;
         p.has_residual = forward && variant;
         p.activation = !forward || !variant ? Activation::None
-                       : problems % 2       ? Activation::Relu
+                       : seed % 2           ? Activation::Relu
                                             : Activation::Relu6;
         p.accumulate = !forward && variant;
-        if (argc > 1) {
-          bool accepted = false;
-          for (Isa isa : available_isas()) {
-            force_isa(isa);
-            p.x_block = p.c <= 4 ? 1 : simd_width(isa), p.y_block = p.k <= 4 ? 1 : simd_width(isa);
-            for (const Conv2dSolver* solver : conv2d_registry().list(DeviceKind::Cpu))
-              accepted = accepted || (!std::strcmp(solver->name, argv[1]) && solver->accepts(p));
-          }
-          if (!accepted) continue;
-        }
-        check_problem(p, 7 * problems + 1, runs);
+        if (!solver || is_accepted_by(solver, p)) check_problem(p, seed, runs);
       }
     ++problems;
   }
