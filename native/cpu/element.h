@@ -2,9 +2,8 @@
 // are float32 (Vec) whatever it is: load and broadcast widen, store rounds.
 //
 // A register tile multiplies operands. A lane of one is 32 bits and holds the kDotDepth channels whose
-// products one instruction adds up: one of float32, two of bfloat16. Packed weights are laid out to match,
-// with kDotDepth input channels of every output channel side by side: [input channels / kDotDepth, W,
-// kDotDepth].
+// products one instruction adds up: one of float32, two of bfloat16. Packed weights are laid out to match:
+// [input channels / kDotDepth, W, kDotDepth].
 #pragma once
 #include "cpu/bfloat16.h"
 #include "cpu/simd.h"

@@ -1,5 +1,5 @@
-// The element type as a parameter: units of the 1x1 and grouped kernels, compiled with bfloat16 elements for
-// this test alone, against the float64 reference on the rounded inputs. A result is rounded once.
+// The element type as a parameter: the kernels' units, compiled with bfloat16 elements for this test alone,
+// against the float64 reference on the rounded inputs. A result is rounded once; a weight's gradient, never.
 #include <algorithm>
 #include <cstring>
 #include <sstream>
@@ -12,8 +12,11 @@
 namespace groupconv {
 
 namespace bfloat16 {
-extern const Conv2dTable conv2d_pointwise, conv2d_grouped, conv2d_grouped_five;
-}
+extern const Conv2dTable conv2d_pointwise, conv2d_pointwise_grad_weight, conv2d_grouped, conv2d_grouped_five,
+    conv2d_grouped_grad_weight, conv2d_depthwise, conv2d_depthwise_grad_weight, conv2d_stem,
+    conv2d_stem_grad_input, conv2d_stem_lines_grad_weight, conv2d_stem_grad_weight, conv2d_direct,
+    conv2d_direct_grad_weight;
+}  // namespace bfloat16
 
 namespace {
 
@@ -69,6 +72,20 @@ class Elements {
   size_t size_;
 };
 
+const Conv2dTable* const tables[] = {&bfloat16::conv2d_pointwise,
+                                     &bfloat16::conv2d_pointwise_grad_weight,
+                                     &bfloat16::conv2d_grouped,
+                                     &bfloat16::conv2d_grouped_five,
+                                     &bfloat16::conv2d_grouped_grad_weight,
+                                     &bfloat16::conv2d_depthwise,
+                                     &bfloat16::conv2d_depthwise_grad_weight,
+                                     &bfloat16::conv2d_stem,
+                                     &bfloat16::conv2d_stem_grad_input,
+                                     &bfloat16::conv2d_stem_lines_grad_weight,
+                                     &bfloat16::conv2d_stem_grad_weight,
+                                     &bfloat16::conv2d_direct,
+                                     &bfloat16::conv2d_direct_grad_weight};
+
 struct Case {
   Conv2dProblem problem;
   Shape x, weight, y;
@@ -86,14 +103,16 @@ struct Case {
         residual(rounded(hashed_values(seed + 4, y.size()))) {
     for (size_t k = p.k; k < bias.size(); ++k) bias[k] = 0;
   }
-  bool is_forward() const { return problem.pass == Conv2dPass::Forward; }
+  const Shape& result() const {
+    return problem.pass == Conv2dPass::Forward ? y : problem.pass == Conv2dPass::GradInput ? x : weight;
+  }
 };
 
 std::vector<float> reference(const Case& c) {
   Conv2dProblem p = c.problem;
   p.x_block = p.y_block = 1;
   const std::vector<float> weight = rounded(c.weight_values);
-  std::vector<float> result(c.is_forward() ? c.y.size() : c.x.size());
+  std::vector<float> result(c.result().size());
   const Conv2dBuffers b{c.x_values.data(),
                         weight.data(),
                         p.has_bias ? c.bias.data() : nullptr,
@@ -101,7 +120,7 @@ std::vector<float> reference(const Case& c) {
                         result.data(),
                         c.y_values.data(),
                         result.data(),
-                        nullptr,
+                        result.data(),
                         nullptr};
   for (const Conv2dSolver* solver : conv2d_registry().list(DeviceKind::Cpu))
     if (!std::strcmp(solver->name, "reference") && solver->accepts(p)) {
@@ -116,11 +135,11 @@ std::vector<float> run(const Conv2dSolver& solver, const Case& c, int threads, c
   const Elements x(c.x, c.x_values, p.x_block), dy(c.y, c.y_values, p.y_block),
       residual(c.y, c.residual, p.y_block);
   Elements y(c.y, p.y_block), dx(c.x, p.x_block);
-  Guarded weight(solver.prepared_bytes(p) / 4);
+  Guarded weight(solver.prepare ? solver.prepared_bytes(p) / 4 : 0), dweight(c.weight.size());
   Guarded workspace(solver.workspace_bytes ? (solver.workspace_bytes(p) + 3) / 4 : 0);
   const Guarded bias(c.bias);
   const CpuContext context(threads);
-  solver.prepare(p, c.weight_values.data(), weight.data(), context);
+  if (solver.prepare) solver.prepare(p, c.weight_values.data(), weight.data(), context);
   const Conv2dBuffers b{x.data(),
                         weight.data(),
                         p.has_bias ? bias.data() : nullptr,
@@ -128,29 +147,38 @@ std::vector<float> run(const Conv2dSolver& solver, const Case& c, int threads, c
                         y.data(),
                         dy.data(),
                         dx.data(),
-                        nullptr,
+                        dweight.data(),
                         workspace.data()};
   solver.run(p, b, context);
   CHECK_NOTE(x.intact() && y.intact() && dy.intact() && dx.intact() && residual.intact() && weight.intact() &&
-                 workspace.intact(),
+                 dweight.intact() && workspace.intact(),
              "guards of " + note);
-  const Shape& shape = c.is_forward() ? c.y : c.x;
-  const int block = c.is_forward() ? p.y_block : p.x_block;
-  const Guarded wide = (c.is_forward() ? y : dx).widened(shape, block);
-  CHECK_NOTE(wide.pad_lanes_zero(shape, block), "pad lanes of " + note);
-  return wide.plain(shape, block);
+  if (p.pass == Conv2dPass::GradWeight) return dweight.values();
+  const bool is_forward = p.pass == Conv2dPass::Forward;
+  const int block = is_forward ? p.y_block : p.x_block;
+  const Guarded wide = (is_forward ? y : dx).widened(c.result(), block);
+  CHECK_NOTE(wide.pad_lanes_zero(c.result(), block), "pad lanes of " + note);
+  return wide.plain(c.result(), block);
 }
 
-// The largest |actual - expected| in units of what one rounding, after sums in float32, may cost.
-double worst(const std::vector<float>& actual, const std::vector<float>& expected) {
+// The largest |actual - expected| in units of what one rounding (none of a weight's gradient) may cost, after
+// sums in float32.
+double worst(const std::vector<float>& actual, const std::vector<float>& expected, Conv2dPass pass) {
+  const double half_unit = pass == Conv2dPass::GradWeight ? 0 : 1.0 / 256;
   double most = 0, largest = 0;
   for (float v : expected) most = std::max(most, std::fabs(double{v}));
   for (size_t i = 0; i < expected.size(); ++i) {
-    const double allowed = std::fabs(double{expected[i]}) / 256 + 2e-6 * most;
+    const double allowed = std::fabs(double{expected[i]}) * half_unit + 2e-6 * most;
     const double units = std::fabs(double{actual[i]} - expected[i]) / allowed;
     largest = std::max(largest, units == units ? units : INFINITY);
   }
   return largest;
+}
+
+// Partial sums that wait in a tensor or in its copy are rounded there, too.
+bool sums_in_memory(const Conv2dSolver& solver, const Conv2dProblem& p) {
+  return p.pass != Conv2dPass::GradWeight &&
+         (!std::strcmp(solver.name, "direct") || (!std::strcmp(solver.name, "depthwise") && p.k != p.c));
 }
 
 void check_problem(const Conv2dTable& table, const Conv2dProblem& p, uint32_t seed, int& runs) {
@@ -161,8 +189,13 @@ void check_problem(const Conv2dTable& table, const Conv2dProblem& p, uint32_t se
     std::ostringstream text;
     text << solver->name << ' ' << p;
     const std::vector<float> first = run(*solver, c, 1, text.str());
-    const double units = worst(first, expected);
-    CHECK_NOTE(units <= 1, text.str() + " error " + std::to_string(units));
+    if (sums_in_memory(*solver, p)) {
+      const double error = test::relative_error(first, expected);
+      CHECK_NOTE(error <= 1.0 / 128, text.str() + " error " + std::to_string(error));
+    } else {
+      const double error = worst(first, expected, p.pass);
+      CHECK_NOTE(error <= 1, text.str() + " error " + std::to_string(error));
+    }
     CHECK_NOTE(test::same_bits(first, run(*solver, c, 3, text.str())), "bitwise " + text.str());
     ++runs;
   }
@@ -205,15 +238,13 @@ int main() {
   int runs = 0;
   for (Conv2dProblem p : test::conv2d_problems()) {
     p.dtype = DType::BFloat16;
-    p.x_block = p.y_block = simd_width(isa);
-    for (Conv2dPass pass : {Conv2dPass::Forward, Conv2dPass::GradInput})
+    p.x_block = p.c <= 4 ? 1 : simd_width(isa), p.y_block = p.k <= 4 ? 1 : simd_width(isa);
+    for (Conv2dPass pass : {Conv2dPass::Forward, Conv2dPass::GradInput, Conv2dPass::GradWeight})
       for (int variant = 0; variant < (pass == Conv2dPass::Forward ? 2 : 1); ++variant) {
         p.pass = pass;
         p.has_bias = p.has_residual = variant;
         p.activation = !variant ? Activation::None : problems % 2 ? Activation::Relu : Activation::Relu6;
-        for (const Conv2dTable* table :
-             {&bfloat16::conv2d_pointwise, &bfloat16::conv2d_grouped, &bfloat16::conv2d_grouped_five})
-          check_problem(*table, p, 7 * problems + 1, runs);
+        for (const Conv2dTable* table : tables) check_problem(*table, p, 7 * problems + 1, runs);
       }
     ++problems;
   }

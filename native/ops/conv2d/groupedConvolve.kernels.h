@@ -246,7 +246,7 @@ void grad_input_stride1(const Conv2dProblem& p, const StripSet& set, const Conv2
 }
 
 // One operand of weights per tap, for every kDotDepth channels of a block (Broadcast) or a step.
-void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const ExecutionContext& context) {
+void pack(const Conv2dProblem& p, const float* weight, Element* prepared, const ExecutionContext& context) {
   const Layout layout(p);
   const bool transposed = p.pass == Conv2dPass::GradInput, turned = transposed && p.stride_h == 1;
   const int64_t per_group = p.channels_per_group(), taps = layout.kernel_rows * layout.kernel_columns;
@@ -259,12 +259,12 @@ void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const
   };
   parallel_for(context, layout.out_blocks(), [&](int64_t block) {
     Strip place{};
-    layout.place(place, elements(prepared), block);
+    layout.place(place, prepared, block);
     const int64_t steps = layout.join == Join::Shuffle ? place.steps->count : place.depth;
     for (int64_t i = 0; i < steps * layout.channels_per_step(); ++i) {
       const int64_t left = steps - 1 - i / kDotDepth,
                     mask = (left ^ (left >> 1)) * kDotDepth;  // Swap: Gray code, down to 0
-      Element* to = elements(prepared) + (place.weight - elements(prepared)) +
+      Element* to = prepared + (place.weight - prepared) +
                     i / layout.channels_per_step() * layout.step_size() +
                     packed_at(i % layout.channels_per_step(), 0, layout.kernel_columns * W);
       for (int64_t lane = 0; lane < W; ++lane, to += kDotDepth) {
@@ -290,6 +290,9 @@ void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const
   });
 }
 
+void prepare(const Conv2dProblem& p, const float* weight, float* prepared, const ExecutionContext& context) {
+  pack(p, weight, elements(prepared), context);
+}
 size_t prepared_bytes(const Conv2dProblem& p) { return Layout(p).prepared_bytes(); }
 
 }  // namespace

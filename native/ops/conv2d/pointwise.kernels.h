@@ -56,7 +56,7 @@ GROUPCONV_KERNEL void run_pointwise(const PointwiseRun& run) {
           weights[block] = load_operand(weight + (lane * Blocks + block * kDotDepth) * W);
         GROUPCONV_UNROLL
         for (int pixel = 0; pixel < Pixels; ++pixel) {
-          const Operand input = broadcast_operand(x + pixel * W + lane);
+          const Operand input = broadcast_operand(x + (pixel * W + lane));
           GROUPCONV_UNROLL
           for (int block = 0; block < Blocks; ++block)
             multiply_add(sums[block][pixel], input, weights[block]);

@@ -15,7 +15,7 @@ inline bool is_stem(const Conv2dProblem& p) {
 inline int64_t stem_taps(const Conv2dProblem& p) { return int64_t{p.c} * p.r * p.s; }
 
 inline size_t stem_prepared_bytes(const Conv2dProblem& p) {
-  return ceil_div(p.k, W) * W * stem_taps(p) * sizeof(float);
+  return ceil_div(p.k, W) * W * stem_taps(p) * sizeof(Element);
 }
 
 inline void stem_prepare(const Conv2dProblem& p, const float* weight, float* prepared,
@@ -23,18 +23,29 @@ inline void stem_prepare(const Conv2dProblem& p, const float* weight, float* pre
   const int64_t taps = stem_taps(p), padded = ceil_div(p.k, W) * W;
   for (int64_t k = 0; k < padded; ++k)
     for (int64_t tap = 0; tap < taps; ++tap)
-      prepared[(k / W * taps + tap) * W + k % W] = k < p.k ? weight[k * taps + tap] : 0;
+      elements(prepared)[(k / W * taps + tap) * W + k % W] = Element(k < p.k ? weight[k * taps + tap] : 0);
 }
 
 // What a tile computes of a channel block: all lanes, or the lower half where the upper one is padding.
 // Vectors of 512 bits have halves that cost half as much; narrower ones have not.
 typedef float HalfVec __attribute__((vector_size(W * 2), aligned(W * 2), may_alias));
+typedef uint32_t HalfBitsVec __attribute__((vector_size(W * 2), aligned(W * 2), may_alias));
+typedef uint16_t HalfUpperVec __attribute__((vector_size(W), aligned(W), may_alias));
 struct WholeBlock {
   typedef Vec Lanes;
+  template <class T>
+  static GROUPCONV_INLINE Vec load(const T* p) {
+    return groupconv::load(p);
+  }
   static GROUPCONV_INLINE Vec widen(Vec v) { return v; }
 };
 struct HalfBlock {
   typedef HalfVec Lanes;
+  static GROUPCONV_INLINE HalfVec load(const float* p) { return *reinterpret_cast<const HalfVec*>(p); }
+  static GROUPCONV_INLINE HalfVec load(const BFloat16* p) {
+    return reinterpret_cast<HalfVec>(
+        __builtin_convertvector(*reinterpret_cast<const HalfUpperVec*>(p), HalfBitsVec) << 16);
+  }
   template <int... Is>
   static GROUPCONV_INLINE Vec widen(HalfVec v, Indices<Is...>) {
     return __builtin_shufflevector(v, HalfVec{}, Is...);
@@ -64,12 +75,12 @@ GROUPCONV_INLINE void with_tile_blocks(int64_t block, int64_t channels, const Bo
 
 // A short copy, inline: whole pieces, the last one overlapping.
 template <int Piece>
-GROUPCONV_INLINE void copy_pieces(const float* in, float* out, int64_t count) {
+GROUPCONV_INLINE void copy_pieces(const Element* in, Element* out, int64_t count) {
   for (int64_t i = 0; i + Piece <= count; i += Piece)
-    __builtin_memcpy(out + i, in + i, Piece * sizeof(float));
-  __builtin_memcpy(out + count - Piece, in + count - Piece, Piece * sizeof(float));
+    __builtin_memcpy(out + i, in + i, Piece * sizeof(Element));
+  __builtin_memcpy(out + count - Piece, in + count - Piece, Piece * sizeof(Element));
 }
-GROUPCONV_INLINE void copy_floats(const float* in, float* out, int64_t count) {
+GROUPCONV_INLINE void copy_elements(const Element* in, Element* out, int64_t count) {
   if (count >= W)
     copy_pieces<W>(in, out, count);
   else if (W > 8 && count >= 8)

@@ -7,17 +7,17 @@
 namespace groupconv {
 namespace {
 
-constexpr int64_t kPatch = 16384;  // floats on the stack; the 7x7 stem at stride 2 takes 3 x 7 x 48
+constexpr int64_t kPatch = 16384;  // elements on the stack; the 7x7 stem at stride 2 takes 3 x 7 x 48
 
 struct StemTile {
-  const float* x;           // of the first pixel, kernel row 0, column 0; rows outside are not read
-  int64_t x_plane, x_row;   // floats from channel to channel, from kernel row to kernel row
+  const Element* x;         // of the first pixel, kernel row 0, column 0; rows outside are not read
+  int64_t x_plane, x_row;   // elements from channel to channel, from kernel row to kernel row
   int64_t x_step, x_pixel;  // from kernel column to kernel column, from pixel to pixel
-  const float* weight;      // [C, R, S, lanes]
+  const Element* weight;    // [C, R, S, lanes]
   int64_t weight_block;
   int64_t c, r, s;
   Range rows;  // kernel rows that lie inside
-  float* y;
+  Element* y;
   int64_t y_block, pixels;  // pixels to store: the rest of the tile is computed in vain
   Epilogue epilogue;
 };
@@ -26,8 +26,7 @@ struct StemTile {
 template <int Width, int Blocks, int Stride, class Block>
 GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
   typedef typename Block::Lanes Lanes;
-  const auto load_lanes = [](const float* from)
-                              GROUPCONV_INLINE_LAMBDA { return *reinterpret_cast<const Lanes*>(from); };
+  const auto load_lanes = [](const auto* from) GROUPCONV_INLINE_LAMBDA { return Block::load(from); };
   Lanes sums[Blocks][Width];
   const float* bias = tile.epilogue.bias;
   GROUPCONV_UNROLL
@@ -38,8 +37,8 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
   const int64_t weight_block = tile.weight_block;
   for (int64_t c = 0; c < tile.c; ++c)
     for (int64_t r = tile.rows.begin; r < tile.rows.end; ++r) {
-      const float* x = tile.x + c * tile.x_plane + r * tile.x_row;
-      const float* weight = tile.weight + (c * tile.r + r) * tile.s * W;
+      const Element* x = tile.x + c * tile.x_plane + r * tile.x_row;
+      const Element* weight = tile.weight + (c * tile.r + r) * tile.s * W;
 #pragma GCC unroll 1
       for (int64_t s = tile.s; s > 0; --s, x += x_step, weight += W) {
         Lanes weights[Blocks];
@@ -48,13 +47,13 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
           weights[block] = load_lanes(weight + block * weight_block);
         GROUPCONV_UNROLL
         for (int pixel = 0; pixel < Width; ++pixel) {
-          const Lanes input = x[pixel * x_pixel] - Lanes{};
+          const Lanes input = float(x[pixel * x_pixel]) - Lanes{};
           GROUPCONV_UNROLL
           for (int block = 0; block < Blocks; ++block) sums[block][pixel] += input * weights[block];
         }
       }
     }
-  const float* residual = tile.epilogue.residual;
+  const Element* residual = tile.epilogue.residual;
   const int64_t pixels = tile.pixels;
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) {
@@ -66,7 +65,7 @@ GROUPCONV_KERNEL void stem_tile(const StemTile& tile) {
       if (residual && pixel < pixels) results[pixel] += load(residual + offset + pixel * W);
     }
     activate(results, tile.epilogue.activation);
-    float* y = tile.y + offset;
+    Element* y = tile.y + offset;
     if (pixels == Width) {
       GROUPCONV_UNROLL
       for (int pixel = 0; pixel < Width; ++pixel) store(y + pixel * W, results[pixel]);
@@ -94,22 +93,22 @@ int64_t patch_width(const Conv2dProblem& p, int64_t pixels) {
   return (pixels - 1) * p.stride_w + int64_t{p.s - 1} * p.dilation_w + 1;
 }
 
-// Floats of one row of a patch, and of the first vector after it.
+// Elements of one row of a patch, and of the first vector after it.
 int64_t patch_row(const Conv2dProblem& p, int64_t pixels) { return ceil_div(patch_width(p, pixels), W) * W; }
 
 // patch [C, R, row] <- x, zero outside. Kernel rows outside of `rows` are left out.
-void copy_patch(const Conv2dProblem& p, const float* x, int64_t h, int64_t w, Range rows, int64_t row,
-                float* patch) {
+void copy_patch(const Conv2dProblem& p, const Element* x, int64_t h, int64_t w, Range rows, int64_t row,
+                Element* patch) {
   const int64_t begin = min_of(row, max_of(0, -w)), end = max_of(begin, min_of(row, p.w - w));
   for (int64_t c = 0; c < p.c; ++c)
     for (int64_t r = rows.begin; r < rows.end; ++r) {
-      float* out = patch + (c * p.r + r) * row;
-      const float* in = x + (c * p.h + h + r * p.dilation_h) * p.w + w;
+      Element* out = patch + (c * p.r + r) * row;
+      const Element* in = x + (c * p.h + h + r * p.dilation_h) * p.w + w;
       Vec nothing = zero();
       GROUPCONV_PIN(nothing);  // or the loops become calls of memset, longer than the rows they fill
       for (int64_t i = 0; i < begin; i += W) store(out + i, nothing);
       for (int64_t i = end / W * W; i < row; i += W) store(out + i, nothing);
-      copy_floats(in + begin, out + begin, end - begin);
+      copy_elements(in + begin, out + begin, end - begin);
     }
 }
 
@@ -134,7 +133,7 @@ Range rows_inside(const Conv2dProblem& p, int64_t h) {
 
 // Where a row's tiles read: x itself, or the padded copy of a whole row.
 struct Source {
-  const float* x;  // of output column 0
+  const Element* x;  // of output column 0
   int64_t plane, row;
   bool padded;
 };
@@ -144,7 +143,7 @@ bool is_narrow(const Conv2dProblem& p) {
   return p.q <= 64 && int64_t{p.c} * p.r * patch_row(p, p.q + kTilePixels) <= kPatch;
 }
 
-Source source_of(const Conv2dProblem& p, const float* x, int64_t h, Range rows, float* patch) {
+Source source_of(const Conv2dProblem& p, const Element* x, int64_t h, Range rows, Element* patch) {
   const bool touches = p.pad_left > 0 || patch_width(p, p.q) - p.pad_left > p.w;
   if (!touches || !is_narrow(p))
     return {x + h * p.w - p.pad_left, int64_t{p.h} * p.w, int64_t{p.w} * p.dilation_h, false};
@@ -156,25 +155,25 @@ Source source_of(const Conv2dProblem& p, const float* x, int64_t h, Range rows, 
 // Output row `row` of image n, the one or two channel blocks from `block` on.
 void run_blocks(const Conv2dProblem& p, const Conv2dBuffers& b, const Source& source, Range rows,
                 const Cut& cut, int64_t n, int64_t row, int64_t block) {
-  alignas(64) float patch[kPatch];
+  alignas(64) Element patch[kPatch];
   const int64_t taps = stem_taps(p), count = tile_blocks(block, p.k);
   const int64_t offset = (((n * ceil_div(p.k, W) + block) * p.p + row) * p.q) * W;
-  StemTile tile{
-      nullptr,
-      0,
-      0,
-      p.dilation_w,
-      p.stride_w,
-      b.weight + block * taps * W,
-      taps * W,
-      p.c,
-      p.r,
-      p.s,
-      rows,
-      b.y + offset,
-      int64_t{p.p} * p.q * W,
-      0,
-      {b.bias ? b.bias + block * W : nullptr, b.residual ? b.residual + offset : nullptr, p.activation}};
+  StemTile tile{nullptr,
+                0,
+                0,
+                p.dilation_w,
+                p.stride_w,
+                elements(b.weight) + block * taps * W,
+                taps * W,
+                p.c,
+                p.r,
+                p.s,
+                rows,
+                elements(b.y) + offset,
+                int64_t{p.p} * p.q * W,
+                0,
+                {b.bias ? b.bias + block * W : nullptr, b.residual ? elements(b.residual) + offset : nullptr,
+                 p.activation}};
   int64_t w = -p.pad_left;
   for (int64_t i = 0; i < cut.tiles; ++i) {
     tile.pixels = cut.shorter + (i < cut.longer);
@@ -188,7 +187,8 @@ void run_blocks(const Conv2dProblem& p, const Conv2dBuffers& b, const Source& so
       tile.x = patch;
       tile.x_row = patch_row(p, computed);
       tile.x_plane = p.r * tile.x_row;
-      copy_patch(p, b.x + n * p.c * p.h * p.w, row * p.stride_h - p.pad_top, w, rows, tile.x_row, patch);
+      copy_patch(p, elements(b.x) + n * p.c * p.h * p.w, row * p.stride_h - p.pad_top, w, rows, tile.x_row,
+                 patch);
     }
     if (p.stride_w == 1)
       run_tile<1>(tile, width, block, p.k);
@@ -203,10 +203,10 @@ void run_blocks(const Conv2dProblem& p, const Conv2dBuffers& b, const Source& so
 }
 
 void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut (&cuts)[2], int64_t n, int64_t row) {
-  alignas(64) float patch[kPatch];
+  alignas(64) Element patch[kPatch];
   const int64_t h = row * p.stride_h - p.pad_top;
   const Range rows = rows_inside(p, h);
-  const Source source = source_of(p, b.x + n * p.c * p.h * p.w, h, rows, patch);
+  const Source source = source_of(p, elements(b.x) + n * p.c * p.h * p.w, h, rows, patch);
   for (int64_t block = 0, count; block * W < p.k; block += count) {
     count = tile_blocks(block, p.k);
     run_blocks(p, b, source, rows, cuts[count - 1], n, row, block);

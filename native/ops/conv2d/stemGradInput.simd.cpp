@@ -13,10 +13,10 @@ constexpr int columns_of(int channels) { return channels == 1 ? kSums / 2 : kSum
 
 struct InputTile {
   const Conv2dProblem& p;
-  const float *dy, *weight;  // of one image; [K/W, C, R, S, lanes]
+  const Element *dy, *weight;  // of one image; [K/W, C, R, S, lanes]
   const Taps &rows, &columns;
   int64_t row;  // counts rows of this phase
-  float* dx;    // of column 0 of this phase, channel 0
+  Element* dx;  // of column 0 of this phase, channel 0
 };
 
 // Lane i of the result is the sum of the lanes of v[i], in a fixed tree: half as many vectors at every step.
@@ -46,8 +46,8 @@ GROUPCONV_KERNEL void input_tile(const InputTile& tile, int64_t i, int64_t count
       if (row < 0 || row >= p.p) continue;
       for (int t = 0; t < tile.columns.count; ++t) {
         const int64_t q = i + tile.columns.offset[t];
-        const float* dy = tile.dy + ((block * p.p + row) * q_end + q) * W;
-        const float* weight =
+        const Element* dy = tile.dy + ((block * p.p + row) * q_end + q) * W;
+        const Element* weight =
             tile.weight + (block * Channels * kernel + tile.rows.index[a] * p.s + tile.columns.index[t]) * W;
         Vec weights[Channels];
         GROUPCONV_UNROLL
@@ -74,8 +74,8 @@ GROUPCONV_KERNEL void input_tile(const InputTile& tile, int64_t i, int64_t count
   const int64_t plane = int64_t{p.h} * p.w, end = Edge ? min_of(count, Columns) : Columns;
   for (int c = 0; c < Channels; ++c)
     for (int64_t column = 0; column < end; ++column) {
-      float& dx = tile.dx[c * plane + (i + column) * p.stride_w];
-      dx = p.accumulate ? dx + results[c * Columns + column] : results[c * Columns + column];
+      Element& dx = tile.dx[c * plane + (i + column) * p.stride_w];
+      dx = Element(p.accumulate ? dx + results[c * Columns + column] : results[c * Columns + column]);
     }
 }
 
@@ -85,12 +85,12 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, int64_t 
   for (int64_t phase = 0; phase < min_of(p.stride_w, p.w); ++phase) {
     const Taps columns = grad_input_taps(p.s, p.stride_w, p.dilation_w, p.pad_left, phase);
     const InputTile tile{p,
-                         b.dy + n * ceil_div(p.k, W) * p.p * p.q * W,
-                         b.weight,
+                         elements(b.dy) + n * ceil_div(p.k, W) * p.p * p.q * W,
+                         elements(b.weight),
                          rows,
                          columns,
                          h / p.stride_h,
-                         b.dx + (n * p.c * p.h + h) * p.w + phase};
+                         elements(b.dx) + (n * p.c * p.h + h) * p.w + phase};
     const int64_t outputs = ceil_div(p.w - phase, p.stride_w);
     constexpr int Columns = columns_of(Channels);
     for (int64_t i = 0; i < outputs; i += Columns)

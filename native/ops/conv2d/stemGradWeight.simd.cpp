@@ -12,7 +12,7 @@ namespace groupconv {
 namespace {
 
 constexpr int64_t kPixels = 112;    // 7 cache lines per tap: the taps of a tile do not collide in L1
-constexpr int64_t kMaxReach = 512;  // floats beyond them that a kernel row reads
+constexpr int64_t kMaxReach = 512;  // elements beyond them that a kernel row reads
 constexpr int64_t kMaxRanges = 64;
 constexpr int64_t kMinChunks = 4;  // per range
 
@@ -23,29 +23,29 @@ int64_t chunk_ranges(const Conv2dProblem& p) {
 
 // Copies every Stride-th value; a Stride of 0 is known only at run time.
 template <int Stride>
-void copy_strided(const float* in, int64_t stride, float* out, int64_t count) {
+void copy_strided(const Element* in, int64_t stride, Element* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] = in[i * (Stride ? Stride : stride)];
 }
 
 // line[i] <- x_row[(first + i) * stride + left]; zero outside, and everywhere where there is no row.
-void unfold_row(const Conv2dProblem& p, const float* x_row, int64_t left, int64_t first, int64_t count,
-                float* line) {
+void unfold_row(const Conv2dProblem& p, const Element* x_row, int64_t left, int64_t first, int64_t count,
+                Element* line) {
   const int64_t stride = p.stride_w;
   const int64_t inside = left < 0 ? ceil_div(-left, stride) : 0,
                 outside = x_row && p.w > left ? (p.w - left - 1) / stride + 1 : 0;
   const int64_t begin = min_of(count, max_of(0, inside - first)),
                 end = max_of(begin, min_of(count, outside - first));
-  for (int64_t i = 0; i < begin; ++i) line[i] = 0;
+  for (int64_t i = 0; i < begin; ++i) line[i] = Element(0);
   if (end > begin) {
-    const float* in = x_row + (first + begin) * stride + left;
+    const Element* in = x_row + (first + begin) * stride + left;
     if (stride == 1)
-      copy_floats(in, line + begin, end - begin);
+      copy_elements(in, line + begin, end - begin);
     else if (stride == 2)
       copy_strided<2>(in, 2, line + begin, end - begin);
     else
       copy_strided<0>(in, stride, line + begin, end - begin);
   }
-  for (int64_t i = end; i < count; ++i) line[i] = 0;
+  for (int64_t i = end; i < count; ++i) line[i] = Element(0);
 }
 
 // A kernel column reads every stride-th value of x, beginning with value `phase` of the padded row, shifted
@@ -65,20 +65,20 @@ Shifts shifts_of(const Conv2dProblem& p) {
 
 // columns [C, R, S, kPixels] <- x [C, H, W] for `pixels` of [P, Q]. Borders are dealt with once per phase of
 // the stride, in `line`; the columns of that phase are copies of it.
-void unfold(const Conv2dProblem& p, const float* x, Range pixels, float* columns) {
-  alignas(64) float line[kPixels + kMaxReach];
+void unfold(const Conv2dProblem& p, const Element* x, Range pixels, Element* columns) {
+  alignas(64) Element line[kPixels + kMaxReach];
   const Shifts shifts = shifts_of(p);
   for (int64_t pixel = pixels.begin; pixel < pixels.end;) {
     const int64_t row = pixel / p.q, q = pixel % p.q, count = min_of(p.q - q, pixels.end - pixel);
-    float* out = columns + (pixel - pixels.begin);
+    Element* out = columns + (pixel - pixels.begin);
     for (int64_t c = 0; c < p.c; ++c)
       for (int64_t r = 0; r < p.r; ++r, out += p.s * kPixels) {
         const int64_t h = row * p.stride_h + r * p.dilation_h - p.pad_top;
-        const float* x_row = h >= 0 && h < p.h ? x + (c * p.h + h) * p.w : nullptr;
+        const Element* x_row = h >= 0 && h < p.h ? x + (c * p.h + h) * p.w : nullptr;
         for (int64_t phase = 0; phase < p.stride_w; ++phase) {
           unfold_row(p, x_row, phase - p.pad_left, q, count + shifts.reach, line);
           for (int64_t s = 0; s < p.s; ++s)
-            if (shifts.phase[s] == phase) copy_floats(line + shifts.shift[s], out + s * kPixels, count);
+            if (shifts.phase[s] == phase) copy_elements(line + shifts.shift[s], out + s * kPixels, count);
         }
       }
     pixel += count;
@@ -86,7 +86,7 @@ void unfold(const Conv2dProblem& p, const float* x, Range pixels, float* columns
 }
 
 struct TapTile {
-  const float *columns, *dy;  // [taps, kPixels], [pixels, lanes]
+  const Element *columns, *dy;  // [taps, kPixels], [pixels, lanes]
   int64_t dy_block, pixels;
   float* sums;  // [taps, lanes]
   int64_t sums_block;
@@ -96,14 +96,13 @@ struct TapTile {
 template <int Width, int Blocks, class Block>
 GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
   typedef typename Block::Lanes Lanes;
-  const auto load_lanes = [](const float* from)
-                              GROUPCONV_INLINE_LAMBDA { return *reinterpret_cast<const Lanes*>(from); };
+  const auto load_lanes = [](const auto* from) GROUPCONV_INLINE_LAMBDA { return Block::load(from); };
   Lanes sums[Blocks][Width];
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
   for (int tap = 0; tap < Width; ++tap)
     sums[block][tap] = tile.first ? Lanes{} : load_lanes(tile.sums + block * tile.sums_block + tap * W);
-  const float *columns = tile.columns, *dy = tile.dy;
+  const Element *columns = tile.columns, *dy = tile.dy;
   const int64_t dy_block = tile.dy_block;
 #pragma GCC unroll 1
   for (int64_t pixel = tile.pixels; pixel > 0; --pixel, ++columns, dy += W) {
@@ -112,7 +111,7 @@ GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
     for (int block = 0; block < Blocks; ++block) gradients[block] = load_lanes(dy + block * dy_block);
     GROUPCONV_UNROLL
     for (int tap = 0; tap < Width; ++tap) {
-      const Lanes input = columns[tap * kPixels] - Lanes{};
+      const Lanes input = float(columns[tap * kPixels]) - Lanes{};
       GROUPCONV_UNROLL
       for (int block = 0; block < Blocks; ++block) sums[block][tap] += input * gradients[block];
     }
@@ -126,16 +125,16 @@ GROUPCONV_KERNEL void tap_tile(const TapTile& tile) {
 // One chunk of pixels of image n into partial sums. Tap tiles are padded to whole ones: see padded_taps.
 int64_t padded_taps(const Conv2dProblem& p) { return max_of(stem_taps(p), kTilePixels / 2); }
 
-void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range pixels, float* columns,
+void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range pixels, Element* columns,
                float* sums, bool first) {
   const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), area = int64_t{p.p} * p.q;
   const int64_t stride = padded_taps(p) * W, parts = ceil_div(taps, kTilePixels);
-  unfold(p, b.x + n * p.c * p.h * p.w, pixels, columns);
+  unfold(p, elements(b.x) + n * p.c * p.h * p.w, pixels, columns);
   for (int64_t block = 0; block < blocks; block += tile_blocks(block, p.k))
     for (int64_t i = 0; i < parts; ++i) {
       const Range range = part(taps, i, parts);
       const TapTile tile{columns + range.begin * kPixels,
-                         b.dy + ((n * blocks + block) * area + pixels.begin) * W,
+                         elements(b.dy) + ((n * blocks + block) * area + pixels.begin) * W,
                          area * W,
                          pixels.end - pixels.begin,
                          sums + block * stride + range.begin * W,
@@ -162,14 +161,16 @@ void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext&
   const int64_t blocks = ceil_div(p.k, W), taps = stem_taps(p), padded = padded_taps(p),
                 ranges = chunk_ranges(p);
   const int64_t chunks = image_chunks(p), area = int64_t{p.p} * p.q;
-  float* workspace =
-      static_cast<float*>(b.workspace);  // [ranges][padded taps, kPixels], [ranges][K/W, padded taps, W]
+  // Columns [ranges][padded taps, kPixels] in room for as many floats, then sums [ranges][K/W, padded taps,
+  // W].
+  float* workspace = static_cast<float*>(b.workspace);
   float* partial = workspace + ranges * padded * kPixels;
   parallel(context, [&](int thread, int threads) {
     const Range mine = share(ranges, thread, threads);
-    float* columns = workspace + mine.begin * padded * kPixels;  // one for all of them: it stays in L2
+    Element* columns =
+        elements(workspace) + mine.begin * padded * kPixels;  // one for all of them: it stays in L2
     if (mine.begin < mine.end)
-      for (int64_t i = taps * kPixels; i < padded * kPixels; ++i) columns[i] = 0;
+      for (int64_t i = taps * kPixels; i < padded * kPixels; ++i) columns[i] = Element(0);
     for (int64_t range = mine.begin; range < mine.end; ++range) {
       const Range work = part(p.n * chunks, range, ranges);
       for (int64_t i = work.begin; i < work.end; ++i)

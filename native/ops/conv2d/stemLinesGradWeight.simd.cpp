@@ -34,26 +34,26 @@ int64_t met_rows(const Conv2dProblem& p, int64_t rows) {
 }
 int64_t met_columns(const Conv2dProblem& p, int64_t columns) { return (columns - 1) * p.stride_w + p.s; }
 
-// Floats of the largest copy, in whole vectors.
+// Elements of the largest copy, in whole vectors of float32.
 int64_t copy_size(const Conv2dProblem& p) {
   const Cuts cuts = cuts_of(p);
   const int64_t rows = met_rows(p, ceil_div(p.p, cuts.rows)),
                 columns = met_columns(p, ceil_div(p.q, cuts.columns));
-  return ceil_div(p.c * rows * columns, W) * W;
+  return ceil_div(p.c * rows * columns, kDotDepth * W) * (kDotDepth * W);
 }
 
 // The part of x that a chunk meets, from its first row and column on.
 struct Band {
-  const float* x;
-  int64_t plane, row;  // floats from channel to channel, from row to row
+  const Element* x;
+  int64_t plane, row;  // elements from channel to channel, from row to row
 };
 
-void fill_zero(float* out, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) out[i] = 0;
+void fill_zero(Element* out, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) out[i] = Element(0);
 }
 
 // x [C, H, W]; copy is used where the chunk meets padding.
-Band band_of(const Conv2dProblem& p, const float* x, Range rows, Range columns, float* copy) {
+Band band_of(const Conv2dProblem& p, const Element* x, Range rows, Range columns, Element* copy) {
   const int64_t top = rows.begin * p.stride_h - p.pad_top, left = columns.begin * p.stride_w - p.pad_left;
   const int64_t height = met_rows(p, rows.end - rows.begin),
                 width = met_columns(p, columns.end - columns.begin);
@@ -63,13 +63,13 @@ Band band_of(const Conv2dProblem& p, const float* x, Range rows, Range columns, 
   for (int64_t c = 0; c < p.c; ++c)
     for (int64_t i = 0; i < height; ++i) {
       const int64_t h = top + i;
-      float* out = copy + (c * height + i) * width;
+      Element* out = copy + (c * height + i) * width;
       if (h < 0 || h >= p.h) {
         fill_zero(out, 0, width);
         continue;
       }
       fill_zero(out, 0, begin);
-      copy_floats(x + (c * p.h + h) * p.w + left + begin, out + begin, end - begin);
+      copy_elements(x + (c * p.h + h) * p.w + left + begin, out + begin, end - begin);
       fill_zero(out, end, width);
     }
   return {copy, height * width, width};
@@ -82,9 +82,9 @@ constexpr int max_lines(int kernel, int blocks) {
 }
 
 struct LineTile {
-  const float* x[max_lines(3, 1)];  // of each line, at the chunk's first pixel
-  const float* dy;
-  int64_t x_row, x_pixel, dy_row, dy_block;  // floats from pixel row to pixel row, …
+  const Element* x[max_lines(3, 1)];  // of each line, at the chunk's first pixel
+  const Element* dy;
+  int64_t x_row, x_pixel, dy_row, dy_block;  // elements from pixel row to pixel row, …
   int64_t rows, pixels;
   float* sums;  // [lines, S, lanes]
   int64_t sums_block;
@@ -94,8 +94,7 @@ struct LineTile {
 template <int S, int Lines, int Blocks, class Block>
 GROUPCONV_KERNEL void line_tile(const LineTile& tile) {
   typedef typename Block::Lanes Lanes;
-  const auto load_lanes = [](const float* from)
-                              GROUPCONV_INLINE_LAMBDA { return *reinterpret_cast<const Lanes*>(from); };
+  const auto load_lanes = [](const auto* from) GROUPCONV_INLINE_LAMBDA { return Block::load(from); };
   Lanes sums[Blocks][Lines * S];
   GROUPCONV_UNROLL
   for (int block = 0; block < Blocks; ++block) GROUPCONV_UNROLL
@@ -103,10 +102,10 @@ GROUPCONV_KERNEL void line_tile(const LineTile& tile) {
     sums[block][tap] = tile.first ? Lanes{} : load_lanes(tile.sums + block * tile.sums_block + tap * W);
   const int64_t dy_block = tile.dy_block, x_pixel = tile.x_pixel;
   for (int64_t row = 0; row < tile.rows; ++row) {
-    const float* x[Lines];
+    const Element* x[Lines];
     GROUPCONV_UNROLL
     for (int line = 0; line < Lines; ++line) x[line] = tile.x[line] + row * tile.x_row;
-    const float* dy = tile.dy + row * tile.dy_row;
+    const Element* dy = tile.dy + row * tile.dy_row;
 #pragma GCC unroll 1
     for (int64_t pixel = tile.pixels; pixel > 0; --pixel, dy += W) {
       Lanes gradients[Blocks];
@@ -116,7 +115,7 @@ GROUPCONV_KERNEL void line_tile(const LineTile& tile) {
       for (int line = 0; line < Lines; ++line) {
         GROUPCONV_UNROLL
         for (int s = 0; s < S; ++s) {
-          const Lanes input = x[line][s] - Lanes{};
+          const Lanes input = float(x[line][s]) - Lanes{};
           GROUPCONV_UNROLL
           for (int block = 0; block < Blocks; ++block) sums[block][line * S + s] += input * gradients[block];
         }
@@ -133,26 +132,27 @@ GROUPCONV_KERNEL void line_tile(const LineTile& tile) {
 // One chunk of image n into partial sums [K/W, taps, lanes].
 template <int S>
 void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range rows, Range columns,
-               float* copy, float* sums, bool first) {
+               Element* copy, float* sums, bool first) {
   const int64_t lines = int64_t{p.c} * p.r, area = int64_t{p.p} * p.q, stride = stem_taps(p) * W;
-  const Band band = band_of(p, b.x + n * p.c * p.h * p.w, rows, columns, copy);
+  const Band band = band_of(p, elements(b.x) + n * p.c * p.h * p.w, rows, columns, copy);
   for (int64_t block = 0; block * W < p.k; block += tile_blocks(block, p.k))
     with_tile_blocks(block, p.k, [&](auto blocks, auto lanes) GROUPCONV_INLINE_LAMBDA {
       constexpr int Max = max_lines(S, blocks.value);
       const int64_t parts = ceil_div(lines, Max);
       for (int64_t i = 0; i < parts; ++i) {
         const Range range = part(lines, i, parts);
-        LineTile tile{{},
-                      b.dy + ((n * ceil_div(p.k, W) + block) * area + rows.begin * p.q + columns.begin) * W,
-                      p.stride_h * band.row,
-                      p.stride_w,
-                      p.q * W,
-                      area * W,
-                      rows.end - rows.begin,
-                      columns.end - columns.begin,
-                      sums + block * stride + range.begin * S * W,
-                      stride,
-                      first};
+        LineTile tile{
+            {},
+            elements(b.dy) + ((n * ceil_div(p.k, W) + block) * area + rows.begin * p.q + columns.begin) * W,
+            p.stride_h * band.row,
+            p.stride_w,
+            p.q * W,
+            area * W,
+            rows.end - rows.begin,
+            columns.end - columns.begin,
+            sums + block * stride + range.begin * S * W,
+            stride,
+            first};
         for (int64_t line = range.begin; line < range.end; ++line)
           tile.x[line - range.begin] =
               band.x + line / p.r * band.plane + line % p.r * p.dilation_h * band.row;
@@ -164,7 +164,7 @@ void add_chunk(const Conv2dProblem& p, const Conv2dBuffers& b, int64_t n, Range 
     });
 }
 
-using AddChunk = void (*)(const Conv2dProblem&, const Conv2dBuffers&, int64_t, Range, Range, float*, float*,
+using AddChunk = void (*)(const Conv2dProblem&, const Conv2dBuffers&, int64_t, Range, Range, Element*, float*,
                           bool);
 AddChunk add_chunk_of(int kernel) {
   return kernel == 3 ? add_chunk<3> : kernel == 5 ? add_chunk<5> : kernel == 7 ? add_chunk<7> : nullptr;
@@ -182,18 +182,18 @@ bool accepts(const Conv2dProblem& p) {
 int64_t sums_size(const Conv2dProblem& p) { return ceil_div(p.k, W) * stem_taps(p) * W; }
 
 size_t workspace_bytes(const Conv2dProblem& p) {
-  return chunk_ranges(p) * (copy_size(p) + sums_size(p)) * sizeof(float);
+  return chunk_ranges(p) * (copy_size(p) * sizeof(Element) + sums_size(p) * sizeof(float));
 }
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const int64_t ranges = chunk_ranges(p), chunks = image_chunks(p), taps = stem_taps(p);
   const Cuts cuts = cuts_of(p);
   const AddChunk add = add_chunk_of(p.s);
-  float* copies = static_cast<float*>(b.workspace);  // [ranges][C, rows, columns]
-  float* partial = copies + ranges * copy_size(p);   // [ranges][K/W, taps, lanes]
+  Element* copies = static_cast<Element*>(b.workspace);                       // [ranges][C, rows, columns]
+  float* partial = reinterpret_cast<float*>(copies + ranges * copy_size(p));  // [ranges][K/W, taps, lanes]
   parallel(context, [&](int thread, int threads) {
     const Range mine = share(ranges, thread, threads);
-    float* copy = copies + mine.begin * copy_size(p);  // one for all of them: it stays in L2
+    Element* copy = copies + mine.begin * copy_size(p);  // one for all of them: it stays in L2
     for (int64_t range = mine.begin; range < mine.end; ++range) {
       const Range work = part(p.n * chunks, range, ranges);
       for (int64_t i = work.begin; i < work.end; ++i)
