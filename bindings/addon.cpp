@@ -35,6 +35,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   bind<[](const Tensor& x, const Tensor& w, const Tensor* bias, const Conv2dGeometry& g) {
     return conv2d(x, w, bias, nullptr, {}, Activation::None, g);
   }>(env, exports, "conv2d");
+  // conv2dNormed(x, weight, bias | null, ...geometry): handle
+  bind<[](const Tensor& x, const Tensor& w, const Tensor* bias, const Conv2dGeometry& g) {
+    return conv2d(x, w, bias, nullptr, {}, Activation::None, g, true);
+  }>(env, exports, "conv2dNormed");
   // conv2dFused(x, weight, bias, normWeight, normBias, mean, variance, eps, residual, expendable, activation,
   // ...geometry): handle
   bind<conv2d_fused>(env, exports, "conv2dFused");

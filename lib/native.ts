@@ -111,6 +111,8 @@ export interface Native {
   releaseRecording(recording: RecordingHandle): void;
 
   conv2d(x: Handle, weight: Handle, bias: Nullable, ...geometry: Conv2dGeometry): Handle;
+  /** The same for a BatchNorm in training, which finds the result's statistics with it. */
+  conv2dNormed(x: Handle, weight: Handle, bias: Nullable, ...geometry: Conv2dGeometry): Handle;
   conv2dFused(
     x: Handle,
     weight: Handle,

@@ -2,7 +2,7 @@ import type { ActivationName } from '../activation.js';
 import { isRecording } from '../autograd.js';
 import type { Module } from '../module.js';
 import { add } from '../ops/add.js';
-import { conv2dInference, type Residual } from '../ops/conv2d.js';
+import { conv2dInference, conv2dWith, type Residual } from '../ops/conv2d.js';
 import { scope } from '../scope.js';
 import type { Tensor, Tensor4D } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
@@ -101,7 +101,8 @@ function convolution(place: Place, conv: Conv2d): Step {
   const { chain, at } = place;
   const x = place.x as Tensor4D;
   const following = chain[at + 1];
-  const norm = isStock(following, BatchNorm2d) && following.usesRunningStatistics ? following : null;
+  const follower = isStock(following, BatchNorm2d) ? following : null;
+  const norm = follower?.usesRunningStatistics ? follower : null;
   const { store, next } = epilogue(place, norm ? at + 2 : at + 1);
   // The tail belongs to a BatchNorm that is last: before one that can't be folded, a convolution stands alone.
   if (
@@ -109,7 +110,7 @@ function convolution(place: Place, conv: Conv2d): Step {
     (requireGrad(x, conv.weight, conv.bias, norm?.weight, norm?.bias) ||
       requireGrad(store.residual(!place.first)?.tensor))
   )
-    return { y: conv.forward(x), next: at + 1 };
+    return { y: conv2dWith(x, conv.weight, conv.bias, conv.geometry, !!follower && !norm), next: at + 1 };
   const y = adding(place, store, (residual) =>
     conv2dInference(
       x,

@@ -47,15 +47,17 @@ export function conv2d<D extends FloatDType = 'float32'>(
 const checkConv2d = inputCheck('conv2d', ['x', 'residual'], ['weight', 'bias']);
 const checkNorm = inputCheck('batchNorm', ['x'], ['weight', 'bias', 'runningMean', 'runningVar']);
 
-/** @internal conv2d with its geometry already read. */
+/** @internal conv2d with its geometry already read. `normed`: a BatchNorm will ask for the output's statistics. */
 export function conv2dWith<D extends FloatDType = 'float32'>(
   x: Tensor4D<D>,
   weight: Tensor4D,
   bias: Tensor1D | null,
   geometry: Conv2dGeometry,
+  normed = false,
 ): Tensor4D<D> {
   checkConv2d(x, null, weight, bias);
-  const y = native.conv2d(x.handle, weight.handle, handleOf(bias), ...geometry);
+  const convolve = normed ? native.conv2dNormed : native.conv2d;
+  const y = convolve(x.handle, weight.handle, handleOf(bias), ...geometry);
   return record<Shape4D, D>('conv2d', y, [x, weight, bias], (save) => {
     const savedX = weight.requiresGrad ? save(x) : null;
     const savedWeight = x.requiresGrad ? save(weight) : null;

@@ -1,6 +1,7 @@
 #include "core/tensor.h"
 
 #include <atomic>
+#include <utility>
 
 #include "core/recording.h"
 
@@ -135,6 +136,12 @@ const float* Tensor::renewed(std::string_view key, const Stamp& stamp, size_t by
     make(memory);
   entry.stamp = stamp;
   return memory;
+}
+
+std::shared_ptr<Storage> Tensor::take_attached() const {
+  const Recording* recording = stream_->recording();
+  if (finding_version_ != version_ || (recording && made_in_ != recording->number())) return nullptr;
+  return std::exchange(finding_, nullptr);
 }
 
 bool Tensor::set_derived(std::string_view key, const Stamp& stamp) const {

@@ -137,6 +137,13 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
     return present ? found->second.memory() : renewed(key, stamp, bytes, make);
   }
 
+  // What its maker found out about this version, for one reader that asks for it.
+  void attach(std::shared_ptr<Storage> finding) {
+    finding_ = std::move(finding), finding_version_ = version_;
+  }
+  // Null where there is nothing, or the tensor was written since, or a replay would not find it.
+  std::shared_ptr<Storage> take_attached() const;
+
   // For recordings. The number of the one this tensor was made in, or 0.
   uint64_t made_in() const { return made_in_; }
   Form form() const { return {storage_, block_}; }
@@ -165,11 +172,12 @@ class Tensor : public std::enable_shared_from_this<Tensor> {
   Shape shape_;
   DType dtype_;
   uint64_t id_;
-  uint64_t version_ = 0, made_in_ = 0;
+  uint64_t version_ = 0, made_in_ = 0, finding_version_ = 0;
   // The physical form is a cache of the logical value: readers may change it.
   mutable int block_ = 1;
   mutable std::shared_ptr<Storage> storage_;
   mutable std::map<std::string, Derived, std::less<>> derived_;
+  mutable std::shared_ptr<Storage> finding_;
 };
 
 // What operators ask of their arguments' dtypes: activations have one in which their device computes

@@ -3,13 +3,11 @@
 // include it.
 #pragma once
 #include "cpu/context.h"
-#include "cpu/simd.h"
+#include "cpu/moments.h"
 
 namespace groupconv {
 namespace {
 
-// 8 KB at 16 lanes: a second look at a run hits L1, and float32 loses nothing over so few terms.
-constexpr int64_t kRunRows = 128;
 constexpr int64_t kMostParts = 16;          // of one channel block
 constexpr int64_t kLeastSegmentRows = 512;  // cutting images finer than this costs more than it balances
 

@@ -107,8 +107,12 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
   problem.momentum = momentum;
   const BatchNormForward result{make_activation(x.shared_stream(), x.shape(), x.dtype()),
                                 make_tensor(x.shared_stream(), {kStatistics, problem.c}, DType::Float32)};
-  buffers.y = result.y->target_in_layout(x.activation_block());
+  const int layout = x.activation_block();
+  buffers.y = result.y->target_in_layout(layout);
   set_statistics(buffers, result.statistics->target_in_layout(1), problem.c);
+  const std::shared_ptr<Storage> moments = x.take_attached();  // its memory is free once this is queued
+  if (moments)
+    buffers.moments = PlaneMoments::at(moments->data(), problem.n * ((problem.c + layout - 1) / layout));
   if (running_mean) buffers.running_mean = running_mean->update_in_layout(1);
   if (running_var) buffers.running_var = running_var->update_in_layout(1);
   run(x.stream(), problem, buffers);

@@ -19,6 +19,7 @@
 #pragma once
 #include "core/activation.h"
 #include "core/dispatch.h"
+#include "core/plane_moments.h"
 #include "core/tensor.h"
 
 namespace groupconv {
@@ -50,6 +51,7 @@ struct BatchNormBuffers {
   const float* dy;
   float *dx, *dresidual, *dweight, *dbias;
   void* workspace;
+  PlaneMoments moments{};  // Train: of x, where its maker took them
 };
 
 using BatchNormSolver = Solver<BatchNormProblem, BatchNormBuffers>;

@@ -8,38 +8,15 @@ namespace {
 
 ChannelPartition partition_of(const BatchNormProblem& p) { return {p.n, p.c, p.pixels}; }
 
-// Adds the sums of x - origin and of (x - origin)^2 over one run. The run's own mean is taken away first, so
-// that float32 squares see deviations only: right for any mean, at the price of a second look at L1.
-GROUPCONV_KERNEL void add_moments(const float* x, int64_t rows, const float* origin, ChannelSums<2>& sums) {
-  constexpr int kLanesets = 4;  // independent sums hide the latency of additions
-  Vec first[kLanesets] = {}, second[kLanesets] = {};
-  int64_t row = 0;
-  for (; row + kLanesets <= rows; row += kLanesets)
-    GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) first[i] += load(x + (row + i) * W);
-  for (; row < rows; ++row) first[0] += load(x + row * W);
-  const Vec center =
-      ((first[0] + first[1]) + (first[2] + first[3])) * broadcast(1.0f / static_cast<float>(rows));
-
-  GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) first[i] = zero();
-  const auto add = [&](Vec v, int i) GROUPCONV_INLINE_LAMBDA {
-    const Vec deviation = v - center;
-    first[i] += deviation;
-    second[i] += deviation * deviation;
-  };
-  for (row = 0; row + kLanesets <= rows; row += kLanesets)
-    GROUPCONV_UNROLL for (int i = 0; i < kLanesets; ++i) add(load(x + (row + i) * W), i);
-  for (; row < rows; ++row) add(load(x + row * W), 0);
-
-  float centers[W], rests[W], squares[W];
-  store_unaligned(centers, center);
-  store_unaligned(rests, (first[0] + first[1]) + (first[2] + first[3]));
-  store_unaligned(squares, (second[0] + second[1]) + (second[2] + second[3]));
+// Adds the sums of x - origin and of (x - origin)^2 over one run.
+void add_moments(const float* x, int64_t rows, const float* origin, ChannelSums<2>& sums) {
+  Moments run;
+  moments_of(x, rows, run);
   const double count = static_cast<double>(rows);
   for (int lane = 0; lane < W; ++lane) {
-    const double rest = rests[lane] / count;  // what rounding left of the mean
-    const double mean = static_cast<double>(centers[lane]) - origin[lane] + rest;
+    const double mean = run.mean[lane] - origin[lane];
     sums.of[0][lane] += count * mean;
-    sums.of[1][lane] += squares[lane] - rests[lane] * rest + count * mean * mean;
+    sums.of[1][lane] += run.squares[lane] + count * mean * mean;
   }
 }
 
@@ -89,7 +66,28 @@ void apply_part(const BatchNormProblem& p, const BatchNormBuffers& b, const Chan
   });
 }
 
-void train(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
+// What a channel block's moments make of it; on one of its calls `writes` the statistics.
+Affine finish(const BatchNormProblem& p, const BatchNormBuffers& b, int64_t block, const Moments& moments,
+              bool writes) {
+  const double count = p.count();
+  double inv_std[W];
+  for (int lane = 0; lane < W; ++lane)
+    inv_std[lane] = 1 / __builtin_sqrt(moments.squares[lane] / count + p.eps);
+  const Affine applied = affine(p, b, block, moments.mean, inv_std);
+  for (int64_t lane = 0; writes && lane < min_of(W, p.c - block * W); ++lane) {
+    const int64_t c = block * W + lane;
+    b.mean[c] = applied.mean[lane], b.inv_std[c] = static_cast<float>(inv_std[lane]);
+    b.scale[c] = applied.scale[lane], b.shift[c] = applied.shift[lane];
+    const auto update = [&](float& running, double batch) {
+      running = static_cast<float>((1.0 - p.momentum) * running + p.momentum * batch);
+    };
+    if (b.running_mean) update(b.running_mean[c], moments.mean[lane]);
+    if (b.running_var) update(b.running_var[c], moments.squares[lane] / (count - 1));
+  }
+  return applied;
+}
+
+void train_from_sums(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
   const ChannelPartition partition = partition_of(p);
   const auto origin = [&](int64_t block) {
     return b.x + block * p.pixels * W;
@@ -102,31 +100,41 @@ void train(const BatchNormProblem& p, const BatchNormBuffers& b, const Execution
         });
       },
       [&](int64_t block, const ChannelSums<2>& sums, bool writes) {
-        const double count = p.count();
-        double mean[W], inv_std[W], variance[W];
+        Moments moments;
         for (int lane = 0; lane < W; ++lane) {
-          const double about_origin = sums.of[0][lane] / count;
+          const double about_origin = sums.of[0][lane] / p.count();
           const double squares = sums.of[1][lane] - sums.of[0][lane] * about_origin;
-          mean[lane] = origin(block)[lane] + about_origin;
-          variance[lane] = squares < 0 ? 0 : squares / count;
-          inv_std[lane] = 1 / __builtin_sqrt(variance[lane] + p.eps);
+          moments.mean[lane] = origin(block)[lane] + about_origin;
+          moments.squares[lane] = squares < 0 ? 0 : squares;
         }
-        const Affine applied = affine(p, b, block, mean, inv_std);
-        for (int64_t lane = 0; writes && lane < min_of(W, p.c - block * W); ++lane) {
-          const int64_t c = block * W + lane;
-          b.mean[c] = applied.mean[lane], b.inv_std[c] = static_cast<float>(inv_std[lane]);
-          b.scale[c] = applied.scale[lane], b.shift[c] = applied.shift[lane];
-          const auto update = [&](float& running, double batch) {
-            running = static_cast<float>((1.0 - p.momentum) * running + p.momentum * batch);
-          };
-          if (b.running_mean) update(b.running_mean[c], mean[lane]);
-          if (b.running_var) update(b.running_var[c], variance[lane] * (count / (count - 1)));
-        }
-        return applied;
+        return finish(p, b, block, moments, writes);
       },
       [&](int64_t block, int64_t part, const Affine& affine) {
         apply_part(p, b, partition, block, part, affine);
       });
+}
+
+// x's maker took the moments of its planes: one pass is left.
+void train_from_moments(const BatchNormProblem& p, const BatchNormBuffers& b,
+                        const ExecutionContext& context) {
+  const ChannelPartition partition = partition_of(p);
+  parallel_for(context, partition.blocks * partition.parts, [&](int64_t unit) {
+    const int64_t block = unit / partition.parts, part = unit % partition.parts;
+    MomentSums sums;
+    for (int64_t n = 0; n < p.n; ++n) {
+      Moments plane;
+      __builtin_memcpy(&plane, b.moments.values + (n * partition.blocks + block) * 2 * W, sizeof plane);
+      sums.add(plane, static_cast<double>(p.pixels));
+    }
+    apply_part(p, b, partition, block, part, finish(p, b, block, sums.total(), part == 0));
+  });
+}
+
+void train(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {
+  if (b.moments.are_complete(p.n * ceil_div(p.c, W), p.pixels))
+    train_from_moments(p, b, context);
+  else
+    train_from_sums(p, b, context);
 }
 
 void eval(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionContext& context) {

@@ -100,6 +100,20 @@ Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const
   return {packed ? derived : plain, padded ? derived + packed_aligned : nullptr};
 }
 
+// Room for the moments of y's planes, of which none is stored yet.
+PlaneMoments attach_moments(Tensor& y) {
+  const Shape& shape = y.shape();
+  const int64_t block = y.block(), planes = shape[0] * ((shape[1] + block - 1) / block);
+  const size_t bytes = PlaneMoments::bytes(planes, block);
+  const auto memory = std::make_shared<Storage>(y.shared_stream(), bytes, bytes);
+  const PlaneMoments moments = PlaneMoments::at(memory->data(), planes);
+  y.stream().submit([moments, planes](const ExecutionContext&) {
+    std::memset(moments.stored, 0, PlaneMoments::stored_bytes(planes));
+  });
+  y.attach(memory);
+  return moments;
+}
+
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const Conv2dProblem& p) {
@@ -173,7 +187,7 @@ void conv2d_set_stream(Conv2dProblem& problem, const Stream& stream) {
 }
 
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
-                 Residual residual, Activation activation, const Conv2dGeometry& geometry) {
+                 Residual residual, Activation activation, const Conv2dGeometry& geometry, bool normed) {
   Conv2dProblem problem = conv2d_problem(x.shape(), weight.shape(), geometry);
   require_computable("conv2d", "x", x);
   require_float32("conv2d", "weight", weight);
@@ -202,6 +216,8 @@ TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, cons
       residual.expendable && solver.in_place ? residual.tensor->give_memory(problem.y_block) : nullptr;
   if (!y) y = make_tensor(x.shared_stream(), y_shape, x.dtype(), problem.y_block);
   buffers.y = y->target_in_layout(problem.y_block);
+  if (normed && stream.device().kind == DeviceKind::Cpu && problem.y_block > 1)
+    buffers.moments = attach_moments(*y);
   enqueue(stream, solver, problem, buffers);
   return y;
 }

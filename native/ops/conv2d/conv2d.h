@@ -8,6 +8,7 @@
 #pragma once
 #include "core/activation.h"
 #include "core/dispatch.h"
+#include "core/plane_moments.h"
 #include "core/tensor.h"
 
 namespace groupconv {
@@ -48,6 +49,7 @@ struct Conv2dBuffers {
   float* dx;              // gradInput
   float* dweight;         // gradWeight: row-major [K, C / groups, R, S]
   void* workspace;
+  PlaneMoments moments{};  // forward: of y, where somebody asks and the solver takes them
 };
 
 using Conv2dSolver = Solver<Conv2dProblem, Conv2dBuffers>;
@@ -97,8 +99,10 @@ struct Residual {
 };
 
 // bias, norm and residual may be null; with all of them null and no activation this is plain conv2d.
+// `normed`: a BatchNorm will ask for y's moments, which are left with y where the device takes them.
 TensorPtr conv2d(const Tensor& x, const Tensor& weight, const Tensor* bias, const FoldedNorm* norm,
-                 Residual residual, Activation activation, const Conv2dGeometry& geometry);
+                 Residual residual, Activation activation, const Conv2dGeometry& geometry,
+                 bool normed = false);
 void conv2d_grad_input(const Tensor& dy, const Tensor& weight, const Conv2dGeometry& geometry, Tensor& dx,
                        GradMode mode);
 void conv2d_grad_weight(const Tensor& x, const Tensor& dy, const Conv2dGeometry& geometry, Tensor& dweight,

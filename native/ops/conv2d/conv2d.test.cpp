@@ -3,6 +3,7 @@
 #include "ops/conv2d/conv2d.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
@@ -38,9 +39,56 @@ Case make_case(const Conv2dProblem& problem, uint32_t seed) {
   return c;
 }
 
+// Moments of y's planes, as a solver took them; none where it takes none.
+class PlanesOfY {
+ public:
+  PlanesOfY(const Case& c, int block)
+      : block_(block),
+        planes_(c.y[0] * test::ceil_div(static_cast<int>(c.y[1]), block)),
+        pixels_(c.y[2] * c.y[3]),
+        memory_(PlaneMoments::bytes(planes_, block) / 4) {
+    std::memset(memory_.data(), 0, PlaneMoments::stored_bytes(planes_));
+  }
+  PlaneMoments moments() { return PlaneMoments::at(memory_.data(), planes_); }
+  // Empty: the solver left it alone, as `direct` does where it writes a copy.
+  std::vector<double> values(const Conv2dSolver& solver, const float* y, const std::string& note) {
+    CHECK_NOTE(memory_.intact(), "guards of the moments of " + note);
+    const PlaneMoments taken = moments();
+    if (!taken.are_complete(planes_, pixels_)) {
+      for (int64_t i = 0; i < planes_; ++i) CHECK_NOTE(taken.stored[i] == 0, "moments in part of " + note);
+      CHECK_NOTE(!std::strcmp(solver.name, "reference") || !std::strcmp(solver.name, "direct"),
+                 "no moments of " + note);
+      return {};
+    }
+    double worst = 0;
+    for (int64_t plane = 0; plane < planes_; ++plane)
+      for (int64_t lane = 0; lane < block_; ++lane) {
+        const float* at = y + plane * pixels_ * block_ + lane;
+        const double* values = taken.values + plane * 2 * block_ + lane;
+        double sum = 0, squares = 0, size = 0;
+        for (int64_t i = 0; i < pixels_; ++i) sum += at[i * block_];
+        const double mean = sum / static_cast<double>(pixels_);
+        for (int64_t i = 0; i < pixels_; ++i) {
+          squares += (at[i * block_] - mean) * (at[i * block_] - mean);
+          size += at[i * block_] * at[i * block_];
+        }
+        const double scale = std::sqrt(size / static_cast<double>(pixels_)) + 1e-30;
+        worst = std::max(
+            {worst, std::abs(values[0] - mean) / scale, std::abs(values[block_] - squares) / (size + 1e-30)});
+      }
+    CHECK_NOTE(worst < 1e-6, "moments of " + note + " error " + std::to_string(worst));
+    return std::vector<double>(taken.values, taken.values + planes_ * 2 * block_);
+  }
+
+ private:
+  const int64_t block_, planes_, pixels_;
+  Guarded memory_;
+};
+
 // The output of one solver in plain order. In place: y's memory holds the residual.
 std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const Case& c, int threads,
-                       const std::string& note, bool in_place = false) {
+                       const std::string& note, bool in_place = false,
+                       std::vector<double>* moments = nullptr) {
   const Guarded x(c.x, c.x_values, p.x_block), dy(c.y, c.y_values, p.y_block),
       residual(c.y, c.residual, p.y_block);
   Guarded y(c.y, p.y_block), dx(c.x, p.x_block), dweight(c.weight.size());
@@ -54,18 +102,21 @@ std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const
   Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / 4 : 0);
   const CpuContext context(threads);
   if (solver.prepare) solver.prepare(p, c.weight_values.data(), weight.data(), context);
-  const Conv2dBuffers b{x.data(),
-                        weight.data(),
-                        p.has_bias ? bias.data() : nullptr,
-                        !p.has_residual ? nullptr
-                        : in_place      ? y.data()
-                                        : residual.data(),
-                        y.data(),
-                        dy.data(),
-                        dx.data(),
-                        dweight.data(),
-                        workspace.data()};
+  PlanesOfY planes(c, p.y_block);
+  Conv2dBuffers b{x.data(),
+                  weight.data(),
+                  p.has_bias ? bias.data() : nullptr,
+                  !p.has_residual ? nullptr
+                  : in_place      ? y.data()
+                                  : residual.data(),
+                  y.data(),
+                  dy.data(),
+                  dx.data(),
+                  dweight.data(),
+                  workspace.data()};
+  if (moments) b.moments = planes.moments();
   solver.run(p, b, context);
+  if (moments) *moments = planes.values(solver, y.data(), note);
   CHECK_NOTE(x.intact() && y.intact() && dy.intact() && dx.intact() && dweight.intact() && weight.intact() &&
                  workspace.intact() && residual.intact(),
              "guards of " + note);
@@ -106,15 +157,18 @@ void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
     for (const Conv2dSolver* solver : list.list(DeviceKind::Cpu)) {
       if (!solver->accepts(p)) continue;
       std::vector<float> first;
+      std::vector<double> first_moments, moments;
+      const bool has_moments = p.pass == Conv2dPass::Forward && p.y_block > 1;
       for (int threads : {1, 2, 3}) {
         const std::string note = describe(*solver, p, isa, threads);
-        const std::vector<float> actual = run(*solver, p, c, threads, note);
+        const std::vector<float> actual =
+            run(*solver, p, c, threads, note, false, has_moments ? &moments : nullptr);
         const double error = test::relative_error(actual, expected);
         CHECK_NOTE(error <= tolerance, note + " error " + std::to_string(error));
         if (threads == 1)
-          first = actual;
+          first = actual, first_moments = moments;
         else
-          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note);
+          CHECK_NOTE(test::same_bits(first, actual) && first_moments == moments, "bitwise " + note);
         if (p.has_residual)
           CHECK_NOTE(test::same_bits(first, run(*solver, p, c, threads, note, true)), "in place " + note);
         ++runs;

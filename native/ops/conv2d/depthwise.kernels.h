@@ -31,6 +31,7 @@ struct Planes {
   const Element* residual;      // or null
   Element* out;
   Activation activation;
+  PlaneMoments moments{};  // forward: of out
 };
 
 // One plane of them.

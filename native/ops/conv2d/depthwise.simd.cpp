@@ -3,6 +3,7 @@
 // Threads share planes and strips of rows. 3x3 and 5x5 at stride 1 and 2 and 7x7 at stride 1, dilated or not,
 // have kernels that keep everything in registers; gradInput at stride 1 is forward on flipped weights. All
 // other geometry, and gradInput dilated at stride 2, walks lists of taps.
+#include "cpu/moments.h"
 #include "ops/conv2d/conv2d.taps.h"
 #include "ops/conv2d/depthwise.kernels.h"
 #include "ops/conv2d/depthwise.multiplier.kernels.h"
@@ -40,7 +41,8 @@ Planes planes_of(const Conv2dProblem& p, const Conv2dBuffers& b) {
             b.bias,
             elements(b.residual),
             elements(b.y),
-            p.activation};
+            p.activation,
+            b.moments};
   const Element* sum_onto = p.accumulate ? elements(b.dx) : nullptr;
   return {p.n * blocks,
           blocks,
@@ -78,11 +80,15 @@ template <int K, int Stride>
 void gather(const Planes& planes, const int32_t (&dilation)[2], const ExecutionContext& context) {
   const int64_t phases = int64_t{dilation[0]} * dilation[1];
   const int64_t strips = ceil_div(ceil_div(planes.out_h, dilation[0]), kRows);  // of the longest phase
+  const PlanesInTheMaking making(planes.moments, planes.out, planes.out_h * planes.out_w);
   run_strips(planes.count * phases, strips, context, [&](int64_t item, int64_t first, int64_t last) {
     const int64_t plane = item / phases, phase = item % phases;
-    if (phases == 1) return gather_strips<K, Stride>(planes, plane, first, last);
-    const Planes part = phase_of(planes, Stride, dilation, phase / dilation[1], phase % dilation[1]);
-    gather_strips<K, Stride>(part, plane, first, min_of(last, ceil_div(part.out_h, kRows)));
+    const auto gather_of = [&](const Planes& part) {
+      gather_strips<K, Stride>(part, plane, first, min_of(last, ceil_div(part.out_h, kRows)));
+      making.stored(plane, max_of(0, min_of(part.out_h, last * kRows) - first * kRows) * part.out_w);
+    };
+    if (phases == 1) return gather_of(planes);
+    gather_of(phase_of(planes, Stride, dilation, phase / dilation[1], phase % dilation[1]));
   });
 }
 template <int K>
@@ -139,6 +145,7 @@ GROUPCONV_KERNEL void walk_taps(const TapWalk& walk, int64_t i, int64_t count) {
 
 void any_geometry(const Conv2dProblem& p, const Planes& planes, const ExecutionContext& context) {
   const int64_t step_h = is_forward(p) ? 1 : p.stride_h, step_w = is_forward(p) ? 1 : p.stride_w;
+  const PlanesInTheMaking making(planes.moments, planes.out, planes.out_h * planes.out_w);
   parallel_for(context, planes.count * planes.out_h, [&](int64_t item) {
     const Plane plane(planes, item / planes.out_h);
     const int64_t h = item % planes.out_h;
@@ -156,6 +163,7 @@ void any_geometry(const Conv2dProblem& p, const Planes& planes, const ExecutionC
         else
           walk_taps<true>(walk, i, outputs - i);
     }
+    making.stored(item / planes.out_h, planes.out_w);
   });
 }
 

@@ -5,6 +5,7 @@
 // Loops: phase -> chunk of tiles (their pixel lists fit in L1, their source in L2) -> portion of the taps ->
 // group -> depth of input blocks -> pair of output blocks -> tile. Groups of awkward sizes and plain layouts
 // go through copies (regroup.kernels.h).
+#include "cpu/moments.h"
 #include "ops/conv2d/directLists.kernels.h"
 #include "ops/conv2d/regroup.kernels.h"
 
@@ -38,8 +39,10 @@ void run_panel(const Correlation& m, const Table& table, int64_t image, int64_t 
   tile.residual = first && m.epilogue.residual ? m.epilogue.residual + target : nullptr;
   tile.resume = !first || m.accumulate;
   tile.activation = last ? m.epilogue.activation : Activation::None;
+  int64_t pixels = 0;
   for (int64_t i = 0; i < table.chunk.end - table.chunk.begin; ++i) {
     tile.pixels = table.tiles + i;
+    pixels += tile.pixels->count;
     if (m.lanes_size)
       direct_lanes_tile(m.lanes_size, tile);
     else if (blocks == 2)
@@ -47,6 +50,9 @@ void run_panel(const Correlation& m, const Table& table, int64_t image, int64_t 
     else
       direct_tile<1>(tile);
   }
+  const PlanesInTheMaking planes(m.moments, m.target, m.target_height * m.target_width);
+  for (int64_t block = 0; last && block < blocks; ++block)
+    planes.stored(image * m.units * m.output_blocks + o + block, pixels);
 }
 
 // One thread's part of a phase: tiles of all images, pairs of output blocks of all units.
@@ -125,7 +131,7 @@ void correlate(const Conv2dProblem& p, const Side& source, const Side& target, C
   if (target.is_native())
     m.accumulate = p.accumulate, m.epilogue = epilogue;
   else
-    m.accumulate = false, m.epilogue = {nullptr, nullptr, Activation::None};
+    m.accumulate = false, m.epilogue = {nullptr, nullptr, Activation::None}, m.moments = {};
   if (!source.is_native()) copy_in(source, p.n, from, copy, context);
   parallel(context, [&](int thread, int threads) { phases(m, thread, threads); });
   if (!target.is_native()) copy_out(target, p.n, target_copy, to, p.accumulate, epilogue, context);
@@ -133,7 +139,8 @@ void correlate(const Conv2dProblem& p, const Side& source, const Side& target, C
 
 void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Sides sides = sides_of(p);
-  const Correlation m = correlation(p, sides, sides.x, sides.y, elements(b.weight));
+  Correlation m = correlation(p, sides, sides.x, sides.y, elements(b.weight));
+  m.moments = b.moments;
   correlate(p, sides.x, sides.y, m, elements(b.x), elements(b.y),
             {b.bias, elements(b.residual), p.activation}, b.workspace, context,
             [&p](const Correlation& ready, int thread, int threads) {

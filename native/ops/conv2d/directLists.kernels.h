@@ -53,6 +53,7 @@ struct Correlation {
   int64_t lanes_size;  // 0: broadcast
   bool accumulate;
   Epilogue epilogue;
+  PlaneMoments moments;  // of the target
 
   int64_t pairs() const { return ceil_div(output_blocks, 2); }
   int64_t source_plane() const { return source_height * source_width * W; }

@@ -5,6 +5,7 @@
 // what the kernel spans less the padding. Threads share output rows; no sum depends on how.
 #pragma once
 #include "cpu/context.h"
+#include "cpu/moments.h"
 #include "ops/conv2d/groupedRows.kernels.h"
 
 namespace groupconv {
@@ -155,6 +156,10 @@ struct RowPlan {
     shift = ceil_div(g.pad_top, g.stride) % unit;
   }
   int64_t units(const Geometry& g) const { return ceil_div(g.out_h + shift, unit); }
+  // Output rows of some units.
+  Range rows(const Geometry& g, Range units) const {
+    return {max_of(0, units.begin * unit - shift), min_of(g.out_h, units.end * unit - shift)};
+  }
   bool is_pair(const Geometry& g, int64_t row) const {
     const int64_t top = row * g.stride - g.pad_top;
     return unit == 2 && (row + shift) % 2 == 0 && row + 1 < g.out_h && top >= 0 &&
@@ -169,13 +174,14 @@ template <class Rows>
 GROUPCONV_INLINE void convolve_units(const Geometry& g, const StripSet& set, const RowPlan& plan,
                                      const Strip& strip, Rows& source, const Element* plane, Range units,
                                      bool fetch) {
-  const int64_t end = min_of(g.out_h, units.end * plan.unit - plan.shift), in_row = int64_t{g.in_w} * W;
+  const Range out = plan.rows(g, units);
+  const int64_t in_row = int64_t{g.in_w} * W;
   const int64_t reach = (set.kernel - 1) * set.dilation;
   const auto in_taps = [&](int64_t rows) { return set.dilation == 1 ? rows : ceil_div(rows, set.dilation); };
   Strip s = strip;
   source.place(s);
   int64_t rows;
-  for (int64_t row = max_of(0, units.begin * plan.unit - plan.shift); row < end; row += rows) {
+  for (int64_t row = out.begin; row < out.end; row += rows) {
     const bool pair = plan.is_pair(g, row);
     const Cover& cover = pair ? plan.paired : plan.single;
     rows = pair ? 2 : 1;
@@ -203,7 +209,8 @@ GROUPCONV_KERNEL void convolve_shuffled(const Geometry& g, const StripSet& set, 
 }
 
 void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, const Element* x,
-              const Element* weight, Element* y, const Epilogue& epilogue, const ExecutionContext& context) {
+              const Element* weight, Element* y, const Epilogue& epilogue, const PlaneMoments& moments,
+              const ExecutionContext& context) {
   const Layout layout(p);
   const RowPlan plan(g, set);
   const int64_t in_row = int64_t{g.in_w} * W;
@@ -216,6 +223,7 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, co
   strip.width = g.in_w;
   strip.y_row = int64_t{g.out_w} * W;
   strip.activation = epilogue.activation;
+  const PlanesInTheMaking planes(moments, y, int64_t{g.out_h} * g.out_w);
   for_rows(context, p.n, layout.out_blocks(), plan.units(g), [&](int64_t n, int64_t block, Range units) {
     const int64_t out = (n * layout.out_blocks() + block) * g.out_h * strip.y_row;
     Strip s = strip;
@@ -225,16 +233,19 @@ void convolve(const Conv2dProblem& p, const Geometry& g, const StripSet& set, co
     s.residual = epilogue.residual ? epilogue.residual + out : nullptr;
     const Element* plane = x + (n * layout.in_blocks() + layout.first_input(block)) * s.x_block;
     PlainRows source{plane, in_row};
-    if (kShufflesRowsFirst && set.shuffled) return convolve_shuffled(g, set, plan, s, source, units);
-    // Later blocks of a group find its input in cache.
-    convolve_units(g, set, plan, s, source, plane, units, block % layout.group_out == 0);
+    if (kShufflesRowsFirst && set.shuffled)
+      convolve_shuffled(g, set, plan, s, source, units);
+    else  // later blocks of a group find its input in cache
+      convolve_units(g, set, plan, s, source, plane, units, block % layout.group_out == 0);
+    const Range rows = plan.rows(g, units);
+    planes.stored(n * layout.out_blocks() + block, (rows.end - rows.begin) * g.out_w);
   });
 }
 
 void forward(const Conv2dProblem& p, const StripSet& set, const Conv2dBuffers& b,
              const ExecutionContext& context) {
   convolve(p, {p.h, p.w, p.p, p.q, p.stride_h, p.pad_top, p.pad_left}, set, elements(b.x), elements(b.weight),
-           elements(b.y), {b.bias, elements(b.residual), p.activation}, context);
+           elements(b.y), {b.bias, elements(b.residual), p.activation}, b.moments, context);
 }
 
 void grad_input_stride1(const Conv2dProblem& p, const StripSet& set, const Conv2dBuffers& b,
@@ -242,7 +253,7 @@ void grad_input_stride1(const Conv2dProblem& p, const StripSet& set, const Conv2
   const int reach = (set.kernel - 1) * set.dilation;
   convolve(p, {p.p, p.q, p.h, p.w, 1, reach - p.pad_top, reach - p.pad_left}, set, elements(b.dy),
            elements(b.weight), elements(b.dx),
-           {nullptr, p.accumulate ? elements(b.dx) : nullptr, Activation::None}, context);
+           {nullptr, p.accumulate ? elements(b.dx) : nullptr, Activation::None}, {}, context);
 }
 
 // One operand of weights per tap, for every kDotDepth channels of a block (Broadcast) or a step.

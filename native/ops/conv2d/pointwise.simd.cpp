@@ -4,6 +4,7 @@
 // pair of output blocks -> tile. While one chunk is worked on, the next one, or the next pair's weights, is
 // prefetched. gradInput is the same product with transposed weights. A stride or padding goes through the
 // sampled pixels alone: gathered into the workspace (forward), or computed there and scattered (gradInput).
+#include "cpu/moments.h"
 #include "ops/conv2d/pointwise.kernels.h"
 #include "ops/conv2d/pointwiseSampling.kernels.h"
 
@@ -23,6 +24,7 @@ struct Product {
   int64_t images, pixels, input_blocks, output_blocks;
   bool accumulate;
   Epilogue epilogue;
+  PlaneMoments moments{};
 };
 
 // Tiles of an image, in order: the first ones are one pixel wider than the others.
@@ -66,6 +68,7 @@ void run_panel(const Product& m, const Tiling& tiling, const Panel& panel) {
   // The next chunk's tiles come in bit by bit, one bit per panel.
   const int64_t tile_lines = ceil_div(kTilePixels * W, kLine), bit = ceil_div(tile_lines, panel.turns);
   const bool next_chunk = panel.next_chunk_end > panel.chunk.end;
+  const PlanesInTheMaking planes(m.moments, m.y, m.pixels);
   PointwiseRun run;
   run.x_plane = run.y_plane = plane;
   run.weight = m.weight + (o * m.input_blocks + panel.depth.begin * blocks) * W * W;
@@ -99,6 +102,8 @@ void run_panel(const Product& m, const Tiling& tiling, const Panel& panel) {
       run_pointwise<2>(at.width, run);
     else
       run_pointwise<1>(at.width, run);
+    for (int64_t block = 0; last && block < blocks; ++block)
+      planes.stored(at.image * m.output_blocks + o + block, at.width * run.tiles);
   }
 }
 
@@ -171,7 +176,8 @@ void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionCont
             ceil_div(p.c, W),
             ceil_div(p.k, W),
             false,
-            {b.bias, elements(b.residual), p.activation}},
+            {b.bias, elements(b.residual), p.activation},
+            b.moments},
            context);
 }
 

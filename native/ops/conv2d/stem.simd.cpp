@@ -2,6 +2,7 @@
 // weight vectors and broadcasts one x value per pixel. Tiles that touch the left or right border read a
 // zero-padded copy of their patch instead of x, narrow rows one copy of the whole row; kernel rows above and
 // below are skipped. A row takes one pair of output blocks after the other, so that its weights stay in L1.
+#include "cpu/moments.h"
 #include "ops/conv2d/stem.kernels.h"
 
 namespace groupconv {
@@ -202,7 +203,8 @@ void run_blocks(const Conv2dProblem& p, const Conv2dBuffers& b, const Source& so
   }
 }
 
-void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut (&cuts)[2], int64_t n, int64_t row) {
+void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut (&cuts)[2],
+             const PlanesInTheMaking& planes, int64_t n, int64_t row) {
   alignas(64) Element patch[kPatch];
   const int64_t h = row * p.stride_h - p.pad_top;
   const Range rows = rows_inside(p, h);
@@ -210,6 +212,7 @@ void run_row(const Conv2dProblem& p, const Conv2dBuffers& b, const Cut (&cuts)[2
   for (int64_t block = 0, count; block * W < p.k; block += count) {
     count = tile_blocks(block, p.k);
     run_blocks(p, b, source, rows, cuts[count - 1], n, row, block);
+    for (int64_t i = block; i < block + count; ++i) planes.stored(n * ceil_div(p.k, W) + i, p.q);
   }
 }
 
@@ -220,7 +223,9 @@ bool accepts(const Conv2dProblem& p) {
 
 void run(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionContext& context) {
   const Cut cuts[2] = {cut_row(p, 1), cut_row(p, 2)};
-  parallel_for(context, int64_t{p.n} * p.p, [&](int64_t i) { run_row(p, b, cuts, i / p.p, i % p.p); });
+  const PlanesInTheMaking planes(b.moments, elements(b.y), int64_t{p.p} * p.q);
+  parallel_for(context, int64_t{p.n} * p.p,
+               [&](int64_t i) { run_row(p, b, cuts, planes, i / p.p, i % p.p); });
 }
 
 constexpr Conv2dSolver solvers[] = {{"stem", accepts, run, nullptr, stem_prepared_bytes, stem_prepare}};
