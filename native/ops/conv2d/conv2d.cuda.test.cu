@@ -70,6 +70,16 @@ void check_gradients(const Shapes& shapes, DType dtype, GradMode mode, const std
       });
 }
 
+// Everything at once: whatever is misread, it is noticed here, and not tried with case after case.
+void check_mixture() {
+  const Shapes shapes =
+      shapes_of(conv2d_problem({2, 8, 15, 13}, {12, 4, 3, 3}, {{3, 2}, {2, 3}, {3, 1, 2, 4}, 2}));
+  for (const Activation activation : {Activation::None, Activation::Relu6})
+    check_forward(shapes, DType::Float32, activation, "mixture");
+  for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate})
+    check_gradients(shapes, DType::Float32, mode, "mixture");
+}
+
 // Values that TF32 has, so that its products are exact.
 void check_tf32() {
   const Shape x{2, 64, 7, 9}, weight{64, 8, 3, 3};
@@ -146,6 +156,7 @@ void say_what_is_noticed() {
 int main() {
   using namespace groupconv;
   say_what_is_noticed();
+  check_mixture();
   check_tf32();
   check_fold();
   int taken = 0;
