@@ -120,6 +120,20 @@ test('every operator has its header, its door, its reference and its test', (t) 
       );
 });
 
+test('every operator with CUDA solvers shows that its tests notice flaws in them', (t) => {
+  const tests = files('native/ops', /\.cuda\.test\.cu$/)
+    .map((file) => read(file).replace(/\s/g, ''))
+    .join();
+  let offers = 0;
+  for (const file of files('native/ops', /\.cuda\.cu$/))
+    for (const [, op] of read(file).matchAll(/offer<\w+, \w+>\(\s*"(\w+)"/g)) {
+      const registry = `${op?.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_registry()`;
+      t.true(tests.includes(`must_notice(${registry}`), `no test says must_notice(${registry}, …)`);
+      offers++;
+    }
+  t.true(offers > 10);
+});
+
 test('files can be read in one sitting', (t) => {
   const sources = [
     ...files('native', /\.(h|cpp|cu)$/),

@@ -12,8 +12,16 @@
 namespace groupconv::test {
 
 inline int passed = 0, failed = 0;
+// While it is set, failed checks are counted there and not told: of what is broken on purpose.
+inline int* trial = nullptr;
+// What is left to check when all else is done.
+inline void (*before_report)() = nullptr;
 
 inline void check(bool holds, const char* text, const char* file, int line, const std::string& note = "") {
+  if (trial) {
+    *trial += !holds;
+    return;
+  }
   if (holds) {
     ++passed;
     return;
@@ -23,6 +31,7 @@ inline void check(bool holds, const char* text, const char* file, int line, cons
 }
 
 inline int report() {
+  if (before_report) before_report();
   std::printf("%d checks passed, %d checks failed\n", passed, failed);
   return failed ? 1 : 0;
 }

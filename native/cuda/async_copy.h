@@ -24,13 +24,17 @@ struct Copy {
   const void* from;  // null: zeros
 };
 struct ThreadCopies {
+  uint64_t block = 0;
   std::vector<Copy> open;
   std::deque<std::vector<Copy>> committed;
 };
 
 inline ThreadCopies& thread_copies() {
   static std::vector<ThreadCopies> threads(1024);
-  return threads[threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)];
+  ThreadCopies& copies = threads[threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)];
+  // A block that failed may have left some.
+  if (copies.block != emulator::block_number()) copies = {emulator::block_number(), {}, {}};
+  return copies;
 }
 inline void land(const Copy& copy) {
   if (copy.from)

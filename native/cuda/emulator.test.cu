@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "cuda/async_copy.h"
 #include "cuda/element.h"
+#include "cuda/emulator/flaws.h"
 #include "cuda/launch.h"
 #include "cuda/warp_matrix.h"
 
@@ -185,6 +186,45 @@ void test_addresses() {
   CHECK(fails(failure_of(1, 1, 40, write_shared, -1), "outside"));
 }
 
+// Every flaw that can be, one by one, where it is watched.
+void test_flaws() {
+  const std::vector<float> values = test::hashed_values(3, 2 * 64);
+  std::vector<float> right(2), lanes(64), sums(2), swapped(64);
+  const auto run = [&] {
+    sums.assign(2, 0), swapped.assign(64, 0);
+    launch(context, 2, 64, 64 * sizeof(float), block_sums<true>, values.data(), sums.data());
+    launch(context, 1, 64, 0, warp_sums, values.data(), swapped.data());
+  };
+  run();
+  right = sums, lanes = swapped;
+  emulator::note_places();
+  {
+    const emulator::Watched watched;
+    run();
+  }
+  const std::vector<emulator::Flaw> places = emulator::noted_places();
+  std::string kinds;
+  for (const emulator::Flaw& flaw : places) {
+    emulator::set_flaw(flaw);
+    {
+      const emulator::Watched watched;
+      try {
+        run();
+      } catch (const Error&) {
+        sums.clear();
+      }
+    }
+    emulator::forget_failure();
+    CHECK(sums != right || swapped != lanes);
+    run();
+    CHECK(sums == right && swapped == lanes);
+    emulator::clear_flaw();
+    if (kinds.find(emulator::kWrongs[static_cast<size_t>(flaw.what)]) == std::string::npos)
+      kinds += emulator::kWrongs[static_cast<size_t>(flaw.what)] + std::string(" ");
+  }
+  CHECK_NOTE(kinds == "barrier exchange launch block thread ", kinds);
+}
+
 // Against the definition: the nearest representable number, ties to even.
 void test_elements() {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
@@ -213,6 +253,7 @@ int main() {
   groupconv::cuda::test_misuse();
   groupconv::cuda::test_limits();
   groupconv::cuda::test_addresses();
+  groupconv::cuda::test_flaws();
   groupconv::cuda::test_elements();
   return groupconv::test::report();
 }

@@ -8,6 +8,9 @@
 #include <vector>
 
 #include "core/stream.h"
+#ifdef GROUPCONV_EMULATED
+#include "cuda/emulator/flaws.h"
+#endif
 
 namespace groupconv::test {
 
@@ -17,6 +20,7 @@ class GuardedStream final : public Stream {
 
   // Nothing was written beside any block that has been released by now.
   bool intact() const { return intact_; }
+  void forget_damage() { intact_ = true; }
 
   Device device() const override { return inner_->device(); }
   std::string place() const override { return inner_->place(); }
@@ -42,7 +46,19 @@ class GuardedStream final : public Stream {
   }
 
  private:
-  void queue(Task task, size_t host_bytes) override { inner_->submit(std::move(task), host_bytes); }
+  // What operators submit is watched; copies and changes of layout go by the inner stream.
+  void queue(Task task, size_t host_bytes) override {
+#ifdef GROUPCONV_EMULATED
+    inner_->submit(
+        [task = std::move(task)](const ExecutionContext& context) mutable {
+          const emulator::Watched watched;
+          task(context);
+        },
+        host_bytes);
+#else
+    inner_->submit(std::move(task), host_bytes);
+#endif
+  }
   void* take(size_t bytes) override {
     auto* const block = static_cast<unsigned char*>(inner_->allocate(bytes + 2 * kGuard));
 #ifdef GROUPCONV_EMULATED

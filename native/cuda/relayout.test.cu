@@ -46,8 +46,8 @@ void check_shapes() {
   for (const Shape& shape :
        {Shape{2, 2, 4, 6}, Shape{3, 2, 3, 3}, Shape{2, 3, 8, 8}, Shape{3, 3, 5, 7}, Shape{1, 3, 50, 48},
         Shape{2, 3, 1, 1}, Shape{2, 4, 4, 4}, Shape{2, 4, 3, 5}, Shape{2, 5, 8, 8}, Shape{3, 33, 5, 9}}) {
-    check_shape<uint16_t>(shape);
-    check_shape<uint32_t>(shape);
+    test::prove("relayout", [&] { check_shape<uint16_t>(shape); });
+    test::prove("relayout", [&] { check_shape<uint32_t>(shape); });
   }
   CHECK(test::cuda_stream()->intact());
 }
@@ -56,6 +56,7 @@ void check_shapes() {
 }  // namespace groupconv
 
 int main() {
+  groupconv::test::must_notice("relayout", "barrier launch block thread");
   groupconv::check_shapes();
   return groupconv::test::report();
 }

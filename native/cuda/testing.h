@@ -6,7 +6,8 @@
 //       return test::Tensors{add(*on.activation({2, 8, 5, 5}, 1), *on.activation({2, 8, 5, 5}, 2), …)};
 //     });
 //
-// Results are the same bits in both orders of threads, and nothing is written beside an allocation.
+// Results are the same bits in both orders of threads, and nothing is written beside an allocation. What
+// must_notice (proof.h) says of a solver is shown with its cases.
 #pragma once
 #include <functional>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "cuda/engine.h"
 #include "cuda/guarded_stream.h"
 #include "cuda/offer.h"
+#include "cuda/proof.h"
 #include "cuda/stream.h"
 #include "ops/convert/convert.h"
 
@@ -80,7 +82,7 @@ inline const std::shared_ptr<GuardedStream>& cuda_stream() {
 // Through the stream's door, because queued work may still use the memory of what was released.
 inline TensorPtr upload(const std::shared_ptr<Stream>& stream, const Shape& shape, const Values& values) {
   const TensorPtr tensor = make_tensor(stream, shape, DType::Float32);
-  stream->upload(values.data(), *tensor);
+  stream->upload(given(values).data(), *tensor);
   return tensor;
 }
 inline Values download(const Tensor& tensor) {
@@ -89,7 +91,9 @@ inline Values download(const Tensor& tensor) {
   tensor.stream().synchronize();
   const TensorPtr host = make_tensor(cpu_stream(), tensor.shape(), tensor.dtype());
   cpu_stream()->upload(bytes.data(), *host);
-  return values_of(*cast(*host, DType::Float32));
+  Values values = values_of(*cast(*host, DType::Float32));
+  witness(values);
+  return values;
 }
 
 // Where a case runs. Its tensors hold the same values everywhere: those of activations are numbers of
@@ -119,7 +123,7 @@ struct Place {
   }
   TensorPtr integers(const Shape& shape, const std::vector<int32_t>& values) const {
     const TensorPtr tensor = make_tensor(stream, shape, DType::Int32);
-    stream->upload(values.data(), *tensor);
+    stream->upload(given(values).data(), *tensor);
     return tensor;
   }
   // A target that an operator overwrites: without memory yet.
@@ -143,6 +147,7 @@ template <class Body>
 void for_thread_orders(const Body& body) {
 #ifdef GROUPCONV_EMULATED
   for (const emulator::Order order : {emulator::Order::Forward, emulator::Order::Backward}) {
+    if (trial && *trial) break;  // noticed
     emulator::order = order;
     body(order == emulator::Order::Forward ? "threads forward" : "threads backward");
   }
@@ -150,6 +155,38 @@ void for_thread_orders(const Body& body) {
 #else
   for (const char* name : {"first run", "second run"}) body(name);
 #endif
+}
+
+struct Wanted {
+  DType dtype;
+  double tolerance;
+  std::string what;
+};
+// Whether the solver that is forced takes the case.
+inline bool check_solver(const Wanted& wanted, const std::vector<Values>& expected, const Run& run) {
+  bool taken = false;
+  std::vector<Values> first;
+  for_thread_orders([&](const char* order) {
+    const std::string note = wanted.what + ' ' + name_of(wanted.dtype) + ", " + order;
+    std::vector<Values> actual;
+    try {
+      actual = run_on({cuda_stream(), wanted.dtype}, run);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::Unsupported) CHECK_NOTE(false, note + ": " + error.message());
+      return;
+    }
+    taken = true;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const double error = relative_error(actual[i], expected[i]);
+      CHECK_NOTE(error <= wanted.tolerance, note + ": result " + std::to_string(i) + " is off by " +
+                                                std::to_string(error / wanted.tolerance) + " tolerances");
+    }
+    if (first.empty()) first = actual;
+    for (size_t i = 0; i < expected.size(); ++i)
+      CHECK_NOTE(same_bits(first[i], actual[i]), "bitwise " + note);
+  });
+  CHECK_NOTE(cuda_stream()->intact(), "written beside an allocation: " + wanted.what);
+  return taken;
 }
 
 // Checks one case; `registry` is that of the operator under test. At least one CUDA solver has to take it.
@@ -161,37 +198,18 @@ void check_on_cuda(AnyRegistry& registry, DType dtype, const Tolerance& toleranc
   cuda_stream();
   registry.force(registry.solver_names(DeviceKind::Cpu).back());  // the reference
   const std::vector<Values> expected = run_on({cpu_stream(), dtype}, run);
-  int taken = 0;
+  bool taken = false;
   std::string last;
   for (const std::string& solver : registry.solver_names(DeviceKind::Cuda)) {
-    if (solver == last) continue;  // a family
+    if (solver == last || solver == kMistaken) continue;  // a family; a stand-in
     last = solver;
     registry.force(solver);
-    const double tolerance = tolerance_of(solver);
-    std::vector<Values> first;
-    for_thread_orders([&](const char* order) {
-      const std::string note = what + ", " + solver + ' ' + name_of(dtype) + ", " + order;
-      std::vector<Values> actual;
-      try {
-        actual = run_on({cuda_stream(), dtype}, run);
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::Unsupported) CHECK_NOTE(false, note + ": " + error.message());
-        return;
-      }
-      ++taken;
-      for (size_t i = 0; i < expected.size(); ++i) {
-        const double error = relative_error(actual[i], expected[i]);
-        CHECK_NOTE(error <= tolerance, note + ": result " + std::to_string(i) + " is off by " +
-                                           std::to_string(error / tolerance) + " tolerances");
-      }
-      if (first.empty()) first = actual;
-      for (size_t i = 0; i < expected.size(); ++i)
-        CHECK_NOTE(same_bits(first[i], actual[i]), "bitwise " + note);
+    prove(subject(registry.op(), solver), [&] {
+      taken |= check_solver({dtype, tolerance_of(solver), what + ", " + solver}, expected, run);
     });
   }
   registry.force("");
-  CHECK_NOTE(taken > 0, "no solver takes " + what);
-  CHECK_NOTE(cuda_stream()->intact(), "written beside an allocation: " + what);
+  CHECK_NOTE(taken, "no solver takes " + what);
 }
 inline void check_on_cuda(AnyRegistry& registry, DType dtype, double tolerance, const std::string& what,
                           const Run& run) {

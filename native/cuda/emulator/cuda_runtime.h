@@ -53,13 +53,13 @@ inline uint32_t __ballot_sync(uint32_t mask, int predicate) {
 template <class T>
 T atomicAdd(T* target, T value) {
   const T before = *target;
-  *target = before + value;
+  if (emulator::atomic_works()) *target = before + value;
   return before;
 }
 template <class T>
 T atomicMin(T* target, T value) {
   const T before = *target;
-  *target = value < before ? value : before;
+  if (emulator::atomic_works()) *target = value < before ? value : before;
   return before;
 }
 template <class T>

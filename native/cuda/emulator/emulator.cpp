@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cuda/emulator/context.h"
+#include "cuda/emulator/flaws.h"
 #include "cuda/emulator/refusal.h"
 
 namespace emulator {
@@ -78,6 +79,8 @@ struct Machine {
   std::vector<Warp> warps;
   SharedMemory shared;
   unsigned threads = 0, next_thread = 0, ended = 0, used = 0, current = 0;
+  uint64_t blocks = 0;
+  bool without_first = false;  // a flaw
   std::string failure;
   Fiber& running() const { return *fibers[current]; }
 };
@@ -118,7 +121,7 @@ void fiber_main() {
       self.thread = numbered(machine.next_thread++);
       place.thread = self.place = place_of(self.thread);
       try {
-        (*machine.body)();
+        if (self.thread > 0 || !machine.without_first) (*machine.body)();
       } catch (const std::exception& error) {
         machine.failure = error.what();
       }
@@ -145,6 +148,7 @@ bool open_barrier() {
 // Round after round, in the order in which threads began: one fiber more, then all that may go on.
 void run_block() {
   machine.next_thread = machine.ended = machine.used = 0;
+  ++machine.blocks;
   while (machine.ended < machine.threads) {
     if (machine.next_thread < machine.threads && machine.failure.empty()) {
       // While threads are left to begin, all fibers of this block belong to threads that wait.
@@ -168,8 +172,13 @@ void run_block() {
 const Dim3& thread_index() { return place.thread; }
 const Dim3& block_index() { return place.block; }
 const Dim3& block_extent() { return place.block_extent; }
-const Dim3& grid_extent() { return place.grid_extent; }
+Dim3 grid_extent() {
+  const Dim3& grid = place.grid_extent;
+  return is_wrong(Wrong::Stride, __builtin_return_address(0)) ? Dim3(grid.x + 1, grid.y + 1, grid.z + 1)
+                                                              : grid;
+}
 void* dynamic_shared() { return machine.shared.data(); }
+uint64_t block_number() { return machine.blocks; }
 void check_shared(const void* address, size_t bytes) {
   check_aligned(address, bytes);
   if (!machine.shared.holds(address, bytes))
@@ -177,13 +186,27 @@ void check_shared(const void* address, size_t bytes) {
 }
 unsigned lane() { return machine.running().thread % kWarp; }
 
-void block_barrier() { wait_among(machine.at_barrier); }
+bool atomic_works() { return !is_wrong(Wrong::Atomic, __builtin_return_address(0)); }
+
+void block_barrier() {
+  if (!is_wrong(Wrong::Barrier, __builtin_return_address(0))) wait_among(machine.at_barrier);
+}
+
+namespace {
+// Whoever asks reads it at once: nobody else runs until then.
+const unsigned char* alone(const void* mine, size_t bytes) {
+  alignas(64) static unsigned char slots[kWarp][kLaneBytes];
+  for (auto& slot : slots) std::memcpy(slot, mine, bytes);
+  return slots[0];
+}
+}  // namespace
 
 const unsigned char* meet(uint32_t mask, const void* mine, size_t bytes) {
   Warp& warp = machine.warps[machine.running().thread / kWarp];
   const unsigned self = lane();
   if (bytes > kLaneBytes || !(mask >> self & 1))
     throw std::runtime_error("a lane calls a collective without it");
+  if (is_wrong(Wrong::Exchange, __builtin_return_address(0))) return alone(mine, bytes);
   if (warp.arrived == 0) warp.mask = mask;
   if (warp.mask != mask) throw std::runtime_error("lanes of one warp meet with different masks");
   const uint64_t meeting = warp.meetings;
@@ -199,15 +222,21 @@ const unsigned char* meet(uint32_t mask, const void* mine, size_t bytes) {
   return warp.slots[meeting & 1][0];
 }
 
-void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
+void run(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes,
+         const std::function<void()>& thread) {
   const std::lock_guard<std::mutex> lock(machine_mutex);
+  if (is_wrong(Wrong::Launch, kernel)) return;
   place.grid_extent = grid, place.block_extent = block, machine.body = &thread;
   machine.threads = block.x * block.y * block.z;
   machine.failure.clear();
   machine.warps.assign((machine.threads + kWarp - 1) / kWarp, Warp{});
+  machine.without_first = machine.threads > 1 && is_wrong(Wrong::Thread, kernel);
+  const bool several = grid.x * uint64_t{grid.y} * grid.z > 1;
+  const bool without_last = several && is_wrong(Wrong::Block, kernel);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
+        if (without_last && z + 1 == grid.z && y + 1 == grid.y && x + 1 == grid.x) break;
         place.block = {x, y, z};
         machine.shared.assign(shared_bytes, 0xcd);
         run_block();

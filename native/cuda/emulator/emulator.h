@@ -19,8 +19,10 @@ struct Dim3 {
 const Dim3& thread_index();
 const Dim3& block_index();
 const Dim3& block_extent();
-const Dim3& grid_extent();
+Dim3 grid_extent();
 void* dynamic_shared();
+// Of all blocks that ever ran: what another one has left behind is of no use.
+uint64_t block_number();
 // An access of that many bytes, as one: throws where its address is no multiple of them.
 void check_aligned(const void* address, size_t bytes);
 // The same of dynamic shared memory, which must hold all of it.
@@ -37,6 +39,8 @@ void block_barrier();
 constexpr size_t kLaneBytes = 64;
 const unsigned char* meet(uint32_t mask, const void* mine, size_t bytes);
 unsigned lane();
+// Whether an atomic operation takes place.
+bool atomic_works();
 template <class T>
 T from_lane(const unsigned char* met, unsigned lane) {
   T value;
@@ -45,7 +49,7 @@ T from_lane(const unsigned char* met, unsigned lane) {
 }
 
 // Runs a kernel's threads; throws std::runtime_error when they cannot go on.
-void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& thread);
+void run(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 
 // On an emulated stream: at once, or kept while it is captured. Errors become the stream's.
 void submit(void* stream, std::function<void()> work);
@@ -57,7 +61,9 @@ template <class... Parameters>
 void launch(void* stream, Dim3 grid, Dim3 block, size_t shared_bytes, void (*kernel)(Parameters...),
             Parameters... arguments) {
   if (!accepts_launch(grid, block, shared_bytes) || only_checked) return;
-  submit(stream, [=] { run(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
+  submit(stream, [=] {
+    run(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [&] { kernel(arguments...); });
+  });
 }
 
 // A new start after a failure, which a GPU has not got without a new process.

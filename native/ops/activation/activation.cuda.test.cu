@@ -4,8 +4,16 @@
 
 int main() {
   using namespace groupconv;
+  test::must_notice(activation_registry(), "packs", "stride launch block thread",
+                    {{"the last element is left out", [](auto& p, auto&) { --p.size; }},
+                     {"no upper end", [](auto& p, auto&) { p.kind = Activation::Relu; }},
+                     {"an upper end too many", [](auto& p, auto&) { p.kind = Activation::Relu6; }},
+                     {"y for dy", [](auto&, auto& b) { b.dy = b.y; }},
+                     {"added to what was there", [](auto& p, auto&) { p.accumulate = true; }},
+                     {"not added to what was there", [](auto& p, auto&) { p.accumulate = false; }}});
   for (DType dtype : test::kDTypes)
-    for (const Shape& shape : {Shape{2, 5, 3, 7}, Shape{1, 16, 9, 9}, Shape{3}, Shape{40, 301}})
+    for (const Shape& shape :
+         {Shape{9, 4001}, Shape{2, 5, 3, 7}, Shape{1, 16, 9, 9}, Shape{3}, Shape{40, 301}})
       for (Activation kind : {Activation::Relu, Activation::Relu6}) {
         test::Values values = test::hashed_values(1, static_cast<size_t>(shape.size()));
         for (float& value : values) value *= 9;

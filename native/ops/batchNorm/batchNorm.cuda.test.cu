@@ -208,6 +208,18 @@ void check_doors() {
 }  // namespace groupconv
 
 int main() {
+  using namespace groupconv;
+  test::must_notice(
+      batch_norm_registry(), "channelRows", "barrier stride launch block thread",
+      {{"no epsilon", [](auto& p, auto&) { p.eps = 0; }},
+       {"no momentum", [](auto& p, auto&) { p.momentum = 0; }},
+       {"no activation", [](auto& p, auto&) { p.activation = Activation::None; }},
+       {"statistics are constants, or not", [](auto& p, auto&) { p.training = !p.training; }},
+       {"no residual", [](auto&, auto& b) { b.residual = nullptr; }},
+       {"dx not added to what was there", [](auto& p, auto&) { p.accumulate_x = false; }},
+       {"dresidual not added to what was there", [](auto& p, auto&) { p.accumulate_residual = false; }},
+       {"dweight not added to what was there", [](auto& p, auto&) { p.accumulate_weight = false; }},
+       {"dbias not added to what was there", [](auto& p, auto&) { p.accumulate_bias = false; }}});
   groupconv::check_cases();
   groupconv::check_masks();
   groupconv::check_one_target();

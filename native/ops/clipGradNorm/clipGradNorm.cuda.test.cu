@@ -22,12 +22,22 @@ test::Tensors clip(const test::Place& on, const std::vector<Shape>& shapes, doub
 
 int main() {
   using namespace groupconv;
-  std::vector<Shape> shapes{{3}, {16, 7, 3, 3}, {40000}, {1}, {257}};
-  for (int64_t i = 1; i < 240; ++i) shapes.push_back({i});  // several batches of chunks
+  test::must_notice(clip_grad_norm_registry(), "batches", "barrier exchange stride launch block thread",
+                    {{"the last chunk is left out", [](auto& p, auto&) { --p.chunks; }},
+                     {"nothing is clipped", [](auto& p, auto&) { p.max_norm = INFINITY; }},
+                     {"no factor", [](auto& p, auto&) { p.factor = 1; }}});
+  const std::vector<Shape> few{{3}, {16, 7, 3, 3}, {1}, {257}, {40000}};
+  std::vector<Shape> many;  // several batches of chunks
+  for (int64_t i = 1; i < 240; ++i) many.push_back({i});
+  many.insert(many.end(), few.begin(), few.end());
+  const auto check = [&](const std::vector<Shape>& shapes, double max_norm, double factor) {
+    test::check_on_cuda(clip_grad_norm_registry(), DType::Float32, 1e-6, "clipGradNorm",
+                        [&](const test::Place& on) { return clip(on, shapes, max_norm, factor); });
+  };
   for (const double factor : {1.0, 1.0 / 65536})
-    for (const double max_norm : {0.5, 1e9, double{INFINITY}})
-      test::check_on_cuda(clip_grad_norm_registry(), DType::Float32, 1e-6, "clipGradNorm",
-                          [&](const test::Place& on) { return clip(on, shapes, max_norm, factor); });
+    for (const double max_norm : {0.5, 1e9, double{INFINITY}}) check(few, max_norm, factor);
+  check(many, 0.5, 1);
+  check(many, 1e9, 1.0 / 65536);
   const test::Place cuda{test::cuda_stream(), DType::Float32};
   const TensorPtr endless = cuda.parameter({2}, {INFINITY, 1}), lost = cuda.parameter({2}, {NAN, 1});
   CHECK(std::isinf(test::download(*clip_grad_norm({endless.get()}, 1))[0]));

@@ -42,6 +42,14 @@ void check_integers() {
 
 int main() {
   using namespace groupconv;
+  test::must_notice(concat_registry(), "copies", "stride launch block thread",
+                    {{"the last of a part is left out", [](auto& p, auto&) { --p.count; }},
+                     {"a part is read too early", [](auto& p, auto&) { p.from_begin -= p.from_begin > 0; }},
+                     {"a part is written too early", [](auto& p, auto&) { p.to_begin -= p.to_begin > 0; }},
+                     {"the rest is not cleared", [](auto& p, auto&) { p.clear = false; }},
+                     {"planes are taken for channels", [](auto& p, auto&) { p.from_block = p.to_block = 1; }},
+                     {"added to what was there", [](auto& p, auto&) { p.accumulate = true; }},
+                     {"not added to what was there", [](auto& p, auto&) { p.accumulate = false; }}});
   for (const DType dtype : test::kDTypes)
     for (const bool channels_last : {true, false}) {
       check({2, 48, 3, 5}, 1, {16, 32}, dtype, channels_last);
@@ -53,6 +61,8 @@ int main() {
       check({3, 7}, 1, {2, 4, 1}, dtype, channels_last);
       check({4, 2, 5}, 0, {1, 3}, dtype, channels_last);
       check({9}, 0, {4, 5}, dtype, channels_last);
+      check({9, 4001}, 1, {2000, 2001}, dtype, channels_last);
+      check({2, 16, 30, 31}, 1, {5, 11}, dtype, channels_last);
     }
   check_integers();
   return test::report();

@@ -52,6 +52,13 @@ void check_wrong_labels() {
 
 int main() {
   using namespace groupconv;
+  test::must_notice(cross_entropy_registry(), "rows", "barrier exchange atomic launch block thread",
+                    {{"the last class is left out", [](auto& p, auto&) { --p.classes; }},
+                     {"the last sample is left out", [](auto& p, auto&) { --p.n; }},
+                     {"labels are not smoothed", [](auto& p, auto&) { p.label_smoothing = 0; }},
+                     {"the neighbour's label", [](auto&, auto& b) { ++b.labels; }},
+                     {"added to what was there", [](auto& p, auto&) { p.accumulate = true; }},
+                     {"not added to what was there", [](auto& p, auto&) { p.accumulate = false; }}});
   for (const DType dtype : test::kDTypes)
     for (const float smoothing : {0.0f, 0.1f, 1.0f})
       for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate}) {
@@ -60,6 +67,7 @@ int main() {
         check(70, 33, smoothing, dtype, mode);
         check(1, 2, smoothing, dtype, mode);
       }
-  test::for_thread_orders([](const char*) { check_wrong_labels(); });
+  test::prove("crossEntropy, rows",
+              [] { test::for_thread_orders([](const char*) { check_wrong_labels(); }); });
   return test::report();
 }

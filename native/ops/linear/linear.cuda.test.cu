@@ -110,11 +110,27 @@ void settings_go_with_the_call() {
 }
 #endif
 
+void say_what_is_noticed() {
+  test::must_notice(linear_registry(), "thin", "exchange launch block thread",
+                    {{"the last feature is left out", [](auto& p, auto&) { p.in -= p.in > 1; }},
+                     {"the last output is left out", [](auto& p, auto&) { p.out -= p.out > 1; }},
+                     {"the last row is left out", [](auto& p, auto&) { p.rows -= p.rows > 1; }},
+                     {"no bias", [](auto& p, auto&) { p.has_bias = false; }}});
+  test::must_notice(linear_registry(), "tiles", "barrier launch block thread",
+                    {{"the last feature is left out", [](auto& p, auto&) { p.in -= p.in > 1; }},
+                     {"the last output is left out", [](auto& p, auto&) { p.out -= p.out > 1; }},
+                     {"the last row is left out", [](auto& p, auto&) { p.rows -= p.rows > 1; }},
+                     {"no bias", [](auto& p, auto&) { p.has_bias = false; }},
+                     {"added to what was there", [](auto& p, auto&) { p.accumulate = true; }},
+                     {"not added to what was there", [](auto& p, auto&) { p.accumulate = false; }}});
+}
+
 }  // namespace
 }  // namespace groupconv
 
 int main() {
   using namespace groupconv;
+  say_what_is_noticed();
   for (const DType dtype : test::kDTypes)
     for (const bool variant : {false, true}) {
       check(1, 1, 1, dtype, variant);

@@ -94,14 +94,24 @@ void check_flaws() {
 
 int main() {
   using namespace groupconv;
+  test::must_notice(
+      pool_registry(), "gather", "stride launch block thread",
+      {{"the last column of windows is left out", [](auto& p, auto&) { --p.kernel_w; }},
+       {"the last row of windows is left out", [](auto& p, auto&) { --p.kernel_h; }},
+       {"rows move on by one", [](auto& p, auto&) { p.stride_h = 1; }},
+       {"no padding above", [](auto& p, auto&) { p.pad_top = 0; }},
+       {"no padding before", [](auto& p, auto&) { p.pad_left = 0; }},
+       {"padding counts, or not", [](auto& p, auto&) { p.count_include_pad = !p.count_include_pad; }},
+       {"added to what was there", [](auto& p, auto&) { p.accumulate = true; }},
+       {"not added to what was there", [](auto& p, auto&) { p.accumulate = false; }}});
   const Window windows[] = {
-      {{2, 5, 9, 9}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},    {{1, 16, 14, 13}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},
-      {{2, 3, 1, 1}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},    {{1, 7, 6, 5}, {{3, 3}, {2, 2}, {0, 0, 0, 0}}},
-      {{1, 16, 8, 8}, {{2, 2}, {2, 2}, {0, 0, 0, 0}}},   {{1, 13, 8, 7}, {{3, 2}, {2, 1}, {1, 0, 1, 0}}},
-      {{1, 8, 7, 8}, {{3, 3}, {1, 1}, {1, 1, 1, 1}}},    {{2, 4, 11, 10}, {{5, 5}, {3, 3}, {2, 2, 2, 2}}},
-      {{1, 5, 9, 8}, {{2, 2}, {3, 3}, {0, 0, 0, 0}}},    {{1, 5, 2, 2}, {{1, 1}, {1, 1}, {0, 0, 0, 0}}},
-      {{3, 24, 2, 30}, {{2, 7}, {1, 2}, {1, 3, 1, 2}}},  {{1, 8, 9, 9}, {{3, 3}, {2, 2}, {0, 1, 1, 0}}},
-      {{1, 8, 20, 18}, {{17, 16}, {2, 3}, {3, 2, 1, 4}}}};
+      {{2, 13, 20, 21}, {{2, 3}, {1, 1}, {0, 1, 0, 1}}}, {{2, 5, 9, 9}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},
+      {{1, 16, 14, 13}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}}, {{2, 3, 1, 1}, {{3, 3}, {2, 2}, {1, 1, 1, 1}}},
+      {{1, 7, 6, 5}, {{3, 3}, {2, 2}, {0, 0, 0, 0}}},    {{1, 16, 8, 8}, {{2, 2}, {2, 2}, {0, 0, 0, 0}}},
+      {{1, 13, 8, 7}, {{3, 2}, {2, 1}, {1, 0, 1, 0}}},   {{1, 8, 7, 8}, {{3, 3}, {1, 1}, {1, 1, 1, 1}}},
+      {{2, 4, 11, 10}, {{5, 5}, {3, 3}, {2, 2, 2, 2}}},  {{1, 5, 9, 8}, {{2, 2}, {3, 3}, {0, 0, 0, 0}}},
+      {{1, 5, 2, 2}, {{1, 1}, {1, 1}, {0, 0, 0, 0}}},    {{3, 24, 2, 30}, {{2, 7}, {1, 2}, {1, 3, 1, 2}}},
+      {{1, 8, 9, 9}, {{3, 3}, {2, 2}, {0, 1, 1, 0}}},    {{1, 8, 20, 18}, {{17, 16}, {2, 3}, {3, 2, 1, 4}}}};
   for (const DType dtype : test::kDTypes)
     for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate}) {
       for (const Window& window : windows)

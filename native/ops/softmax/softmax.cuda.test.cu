@@ -23,6 +23,17 @@ void check(const Shape& shape, int axis, DType dtype, bool log, GradMode mode) {
       });
 }
 
+// The maximum lies with the last lane, of the last warp where there are several, and far above all others.
+void check_peaks(const Shape& shape, DType dtype) {
+  test::Values values = test::hashed_values(1, static_cast<size_t>(shape.size()));
+  const auto count = static_cast<size_t>(shape[1]);
+  for (size_t peak = count < 512 ? 31 : 1023; peak < values.size(); peak += count) values[peak] += 200;
+  for (const bool log : {false, true})
+    test::check_on_cuda(
+        softmax_registry(), dtype, 2 * test::rounding(dtype), "softmax",
+        [&](const test::Place& on) { return test::Tensors{softmax(*on.activation(shape, values), 1, log)}; });
+}
+
 // As the CPU's reference: NaN spreads over its row, -infinity is a zero.
 void check_ends() {
   const test::Place cuda{test::cuda_stream(), DType::Float32};
@@ -39,7 +50,18 @@ void check_ends() {
 
 int main() {
   using namespace groupconv;
-  for (const DType dtype : test::kDTypes)
+  test::must_notice(softmax_registry(), "rows", "barrier exchange stride launch block thread",
+                    {{"the last class is left out", [](auto& p, auto&) { --p.count; }},
+                     {"rows along another axis are taken for runs",
+                      [](auto& p, auto&) { p.outer *= p.inner, p.inner = 1; }},
+                     {"a logarithm too many, or too few", [](auto& p, auto&) { p.log = !p.log; }},
+                     {"y for dy", [](auto&, auto& b) { b.dy = b.y; }},
+                     {"added to what was there", [](auto& p, auto&) { p.accumulate = true; }},
+                     {"not added to what was there", [](auto& p, auto&) { p.accumulate = false; }}});
+  for (const DType dtype : test::kDTypes) {
+    check_peaks({3, 100}, dtype);
+    check_peaks({2, 5000}, dtype);
+    check({2, 3, 50, 45}, 1, dtype, false, GradMode::Overwrite);  // more rows than threads
     for (const bool log : {false, true})
       for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate}) {
         check({9, 10}, 1, dtype, log, mode);
@@ -48,6 +70,7 @@ int main() {
         check({2, 20, 3, 5}, 1, dtype, log, mode);
         check({7}, 0, dtype, log, mode);
       }
+  }
   check_ends();
   return test::report();
 }
