@@ -1,6 +1,6 @@
-// Rows of a float32 tensor on their way into a ring in shared memory, for kernels on CUDA cores: there an
-// instruction that computes an address takes a multiply-add's place, so so addresses are cheap and
-// few registers hold them.
+// Rows of a float32 tensor on their way into a ring in shared memory, for kernels on CUDA cores. There an
+// instruction that computes an address takes a multiply-add's place, and all registers are taken: addresses
+// are one multiplication away from numbers that are there anyhow.
 #pragma once
 #include "ops/conv2d/grouped3x3.stage.cuda.h"
 
@@ -18,7 +18,7 @@ struct Slot {
   __device__ __forceinline__ void next() { offset = offset == (kSlots - 1) * bytes ? 0 : offset + bytes; }
 };
 
-// Where a row of a tensor N H W C begins: `row` of all images', each of `width` pixels. One multiplication.
+// Where a row of a tensor N H W C begins: `row` counts those of all images, `width` pixels each.
 template <class Float>
 __device__ __forceinline__ Float* row_of(Float* tensor, const Lines& lines, int row, int width) {
   return tensor + int64_t{row} * (width * lines.channels);

@@ -79,23 +79,22 @@ __device__ __forceinline__ void fill(float (&sums)[kCount], float value) {
 // An address that is computed here, from the one before it: the compiler would keep the distances of all from
 // the first in registers, and spill.
 __device__ __forceinline__ float* from_here(float* address) {
+#ifndef GROUPCONV_EMULATED
   asm volatile("" : "+l"(address));
+#endif
   return address;
 }
 
-// Where a member's strip is in a stage, and what it stores of the target. kColumns: columns of
-// the target in the strip.
+// Where a member's strip is in a stage, and what it stores of the target. kColumns: of the target in the
+// strip.
 template <class Shape, int kColumns, Flaw kFlaw>
 struct Targets {
   using Members = typename Shape::Members;
   static constexpr int kOwn = kColumns / Members::kShares;  // columns that a member stores
   static constexpr int kPerPosition = Shape::kSpreads ? 2 : 1;
 
-  int share;
   int columns;  // that are left from the member's first column on; negative or 0: none
   int offset;   // elements from a row's beginning in the run's first image to what it stores
-
-  __device__ __forceinline__ Targets() : share(Member<Members>(threadIdx.x).share) {}
 
   // Bytes into a stage of the first pixel that the strip reads.
   static __device__ __forceinline__ int in_stage(const Lines& lines) {
@@ -128,13 +127,13 @@ struct Targets {
     float own[kColumns];
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) own[i] = sums[i];
-    add_shares<Members, kFlaw>(own, share);
+    add_shares<Members, kFlaw>(own, Member<Members>(computed_here(threadIdx.x)).share);
     float* to = row_of(o.target, lines, row, lines.target_w) + offset;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       if (i < columns) {
         float value = own[i];
-        if (o.addend) value += to[o.addend - o.target];
+        if (o.addend) value += o.addend[to - o.target];
         *to = Shape::kSpreads ? value : activate(o.activation, value);
       }
       to = from_here(to + lines.channels);

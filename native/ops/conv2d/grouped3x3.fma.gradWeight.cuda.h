@@ -10,13 +10,17 @@
 
 namespace groupconv::cuda::grouped3x3 {
 
-template <int kPerGroup, int kPixelsPerPosition>
-struct FmaWeightTile : Team<kPerGroup, 4, 2> {
+// In groups of 4, where a line has most pixels, half the sums and twice the positions leave registers to aim
+// at them.
+template <int kChannels>
+using WeightTeam = Team<kChannels, 4, kChannels == 4 ? 1 : 2>;
+
+template <int kChannels, int kPixelsPerPosition>
+struct FmaWeightTile : WeightTeam<kChannels> {
   using T = float;
-  using Members = Team<kPerGroup, 4, 2>;
+  using Members = WeightTeam<kChannels>;
   static constexpr int kStride = kPixelsPerPosition, kReach = 3 - kStride;
-  // Positions of a member. Of many, at stride 2, too many registers would aim at pixels.
-  static constexpr int kStrip = kPerGroup == 4 && kStride == 2 ? 2 : 4;
+  static constexpr int kStrip = 8 / Members::kOutputs;  // positions of a member
   static constexpr int kPositions = Members::kTeams * kStrip, kSegments = kPositions / kSegment;
   static constexpr int kPixels = kSegments * (kSegment * kStride + kReach);
   // Rows on their way: as many as let two blocks fit the shared memory of an A100.
@@ -159,8 +163,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       }
     };
     // Together they read x once; at the images' edges, one by one.
+    constexpr int kTogether = kStride == 1 ? 7 : 5;
     if (meets[0] && meets[2] && (kStride == 2 || meets[1])) {
-      add_rows(std::integral_constant < int, kStride == 1 ? 7 : 5 > {});
+      add_rows(std::integral_constant<int, kTogether>{});
     } else {
       if (meets[0]) add_rows(std::integral_constant<int, 1>{});
       if (meets[1]) add_rows(std::integral_constant<int, 2>{});

@@ -1,9 +1,9 @@
 // A thread's share of a float32 grouped 3x3 convolution on CUDA cores.
 //
 // A team of threads computes a slab's 32 channels for one strip of neighbouring positions. A member owns
-// kOutputs output channels and kInputs input channels of their group at all nine taps: 72 numbers (36 in
-// groups of 4) that stay in registers, weights or, in gradWeight, sums. So 16 bytes from shared memory serve
-// 16 to 36 multiply-adds, of which a multiprocessor does 4 x 32 in the time that such a read takes a quarter.
+// kOutputs output channels and kInputs input channels of their group at all nine taps: 72 numbers, or 36,
+// that stay in registers, weights or, in gradWeight, sums. 16 bytes that a warp reads from shared memory
+// serve 24 to 29 of its multiply-adds at stride 1 and 9 at stride 2, while such a read takes the time of 8.
 #pragma once
 #include "cuda/element.h"
 #include "cuda/reduce.h"
@@ -18,8 +18,8 @@ struct Team {
   static constexpr int kValues = 9 * kInputs * kOutputs;  // [tap][input][output]
   // Members with the same outputs: lanes of one warp, so that they can add up.
   static constexpr int kShares = kPerGroup / kInputs;
-  // Lanes next to each other with different outputs and the same inputs: they read the same address, which
-  // lets half a warp's reads of 16 bytes be one transaction.
+  // Lanes next to each other with different outputs and the same inputs: they read the same address, so that
+  // half a warp's reads of 16 bytes are one transaction.
   static constexpr int kSide = std::min(kPerGroup / kOutputs, kWarp / kShares);
   static constexpr int kMembers = kSlab<float> / kOutputs * kShares;
   static constexpr int kTeams = kThreads / kMembers;
