@@ -133,7 +133,7 @@ struct Targets {
     for (int i = 0; i < kOwn; ++i) {
       if (i < columns) {
         float value = own[i];
-        if (o.addend) value += o.addend[to - o.target];
+        if (o.addend) value += to[o.addend - o.target];
         *to = Shape::kSpreads ? value : activate(o.activation, value);
       }
       to = from_here(to + lines.channels);
