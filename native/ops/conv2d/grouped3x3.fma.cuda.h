@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads)
     prepare_fma(int64_t packs, int channels, WeightReader read, Pack<float, 4>* to) {
   constexpr int kPacks = Team::kValues / 4;
   GROUPCONV_GRID_STRIDE(i, packs) {
-    const Member<Team> member(static_cast<int>(i % Team::kMembers));
+    const Member<Team> member(static_cast<unsigned>(i % Team::kMembers));
     const int first = static_cast<int>(i / Team::kMembers % kPacks) * 4;
     const int slab = static_cast<int>(i / (Team::kMembers * kPacks)) * kSlab<float>;
     const int output = slab + member.output, input = slab + member.input + first % Team::kInputs;
@@ -112,7 +112,7 @@ struct Targets {
 
   template <class Walk>
   __device__ __forceinline__ void aim(const Lines& lines, const Walk& run) {
-    const Member<Members> member(computed_here(threadIdx.x));
+    const Member<Members> member(static_cast<unsigned>(computed_here(threadIdx.x)));
     const Position place = first_position(lines, member);
     const int column = kPerPosition * (run.column + place.column) + member.share * kOwn;
     const int channel = blockIdx.y * kSlab<float> + member.output, image = run.image + place.image;
@@ -127,7 +127,7 @@ struct Targets {
     float own[kColumns];
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) own[i] = sums[i];
-    add_shares<Members, kFlaw>(own, Member<Members>(computed_here(threadIdx.x)).share);
+    add_shares<Members, kFlaw>(own, Member<Members>(static_cast<unsigned>(computed_here(threadIdx.x))).share);
     float* to = row_of(o.target, lines, row, lines.target_w) + offset;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {

@@ -194,7 +194,7 @@ struct FmaPartials {
   __host__ __device__ __forceinline__ int of_block() const { return slabs * Team::kValues * Team::kMembers; }
   // Where the sum at `at` belongs; negative: past the last channel.
   __device__ __forceinline__ int64_t place_of(int at) const {
-    const Member<Team> member(at);
+    const Member<Team> member(static_cast<unsigned>(at));
     const int value = at / Team::kMembers % Team::kValues;
     const int slab = at / (Team::kMembers * Team::kValues) * kSlab<float>;
     const int k = slab + member.output + value % Team::kOutputs;

@@ -30,13 +30,14 @@ struct Member {
   int team, share;
   int output, input;  // first channels within the slab
 
-  __device__ __forceinline__ explicit Member(int thread) {
-    const int member = thread % Team::kMembers, side = member % Team::kSide;
-    const int above = member / (Team::kSide * Team::kShares);
-    team = thread / Team::kMembers;
-    share = member / Team::kSide % Team::kShares;
-    output = (above * Team::kSide + side) * Team::kOutputs;
-    input = output / Team::kPerGroup * Team::kPerGroup + share * Team::kInputs;
+  __device__ __forceinline__ explicit Member(unsigned thread) {  // unsigned divisions are shifts
+    const unsigned member = thread % Team::kMembers, side = member % Team::kSide;
+    const unsigned above = member / (Team::kSide * Team::kShares);
+    const unsigned first = (above * Team::kSide + side) * Team::kOutputs;
+    team = static_cast<int>(thread / Team::kMembers);
+    share = static_cast<int>(thread / Team::kSide % Team::kShares);
+    output = static_cast<int>(first);
+    input = static_cast<int>(first / Team::kPerGroup * Team::kPerGroup) + share * Team::kInputs;
   }
 };
 
