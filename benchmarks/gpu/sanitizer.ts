@@ -11,7 +11,13 @@ import { fileURLToPath } from 'node:url';
 import { endGroup } from './group.js';
 
 const tools = ['racecheck', 'synccheck', 'initcheck'] as const;
-const sharing = ['grouped3x3_cuda_test', 'depthwise_cuda_test', 'reduce_test', 'batchNorm_cuda_test'];
+const sharing = [
+  'grouped3x3_cuda_test',
+  'grouped3x3_fma_cuda_test',
+  'depthwise_cuda_test',
+  'reduce_test',
+  'batchNorm_cuda_test',
+];
 /** Programs of tests that use the GPU are named after their files. */
 export const onDevice = /(_cuda|^memory|^relayout|^stream|^reduce|^warp_matrix)_test$/;
 

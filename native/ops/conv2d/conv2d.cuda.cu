@@ -6,7 +6,8 @@
 namespace groupconv::cuda {
 
 extern const Conv2dTable conv2d_depthwise, conv2d_depthwise_grad_weight, conv2d_grouped3x3,
-    conv2d_grouped3x3_grad_weight, conv2d_grouped3x3_tf32, conv2d_cudnn, conv2d_direct;
+    conv2d_grouped3x3_grad_weight, conv2d_grouped3x3_tf32, conv2d_grouped3x3_float32,
+    conv2d_grouped3x3_float32_grad_weight, conv2d_cudnn, conv2d_direct;
 
 namespace {
 
@@ -43,6 +44,8 @@ const bool offered = offer<Conv2dProblem, Conv2dBuffers>("conv2d",
                                                              conv2d_grouped3x3,
                                                              conv2d_grouped3x3_grad_weight,
                                                              conv2d_grouped3x3_tf32,
+                                                             conv2d_grouped3x3_float32,
+                                                             conv2d_grouped3x3_float32_grad_weight,
                                                              conv2d_cudnn,
                                                              conv2d_direct,
                                                          }) &&

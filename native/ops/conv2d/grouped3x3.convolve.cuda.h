@@ -71,11 +71,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
           }
         }
 
-    // Of the run's last source row, the target row under which the image ends is complete, too.
-    const int middle = run.h / kStride;
-    const bool image_ends = run.h == run.last_h && run.last == middle && (kStride == 1 || even);
-    const int complete = kStride == 1 ? run.h - 1 : even ? middle : (run.h - 1) / 2;
-    const int completes = even ? middle - 1 + image_ends : complete + image_ends;
+    const auto [complete, completes] = completed_rows<kStride>(run);
 #pragma unroll 1
     for (int row = complete; row <= completes; ++row) {
       const int64_t first = (int64_t{run.image} * lines.target_h + row) * lines.target_w + run.column;

@@ -6,6 +6,7 @@
 // writes its registers as they are, lane beside lane, and a second kernel adds that up in a fixed order and
 // puts it where it belongs in [K, C / groups, 3, 3].
 #pragma once
+#include "ops/conv2d/grouped3x3.partials.cuda.h"
 #include "ops/conv2d/grouped3x3.tile.cuda.h"
 
 namespace groupconv::cuda::grouped3x3 {
@@ -72,19 +73,6 @@ __device__ __forceinline__ void load_x(FragmentB (&b)[kChunkSteps<T>][2],
               pixel[half] + shift + (lane % 4 + word * 4) * kPixelPitch + (lane / 4 + slice * 8) * 4));
   }
 }
-
-// What a block leaves: [block of a slab][unit][value][lane], units of all slabs. Of a lane's 72 sums
-// [tap][slice of 8 input channels][4], groups of 4 and 8 need those alone whose 8 output channels are the
-// slice's: 36.
-struct Partials {
-  int per_group, units;
-  // Dense squares of 16 channels, or of 32 in four units.
-  Partials(int channels, int per_group)
-      : per_group(per_group), units(channels / 16 * (per_group <= 16 ? 1 : 2)) {}
-  __host__ __device__ __forceinline__ bool diagonal() const { return per_group <= 8; }
-  __host__ __device__ __forceinline__ int values() const { return diagonal() ? 36 : 72; }
-  __host__ __device__ __forceinline__ int of_block() const { return units * values() * 32; }
-};
 
 template <class T>
 struct GradWeightOperands {
@@ -253,46 +241,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
         else if (on_diagonal)
           partial[(4 * tap + i) * 32] = sum[tap][slice][i];
       }
-}
-
-// Where the sum at `at` of a block's partials belongs in [K, C / groups, 3, 3]; negative: between groups.
-template <int kSquare>
-__device__ __forceinline__ int64_t place_of(const Partials& layout, int at) {
-  constexpr int kSide = 16, kSides = kSquare / kSide;
-  const int lane = at % 32, value = at / 32 % layout.values(), unit = at / 32 / layout.values();
-  const int tap = layout.diagonal() ? value / 4 : value / 8, i = value % 4;
-  const int slice = layout.diagonal() ? i / 2 : value / 4 % 2;
-  const int quarter = unit % (kSides * kSides), square = unit / (kSides * kSides) * kSquare;
-  const int k = square + quarter / kSides * kSide + lane / 4 + i / 2 * 8;
-  const int c = square + quarter % kSides * kSide + slice * 8 + lane % 4 * 2 + i % 2;
-  if (k / layout.per_group != c / layout.per_group) return -1;
-  return (int64_t{k} * layout.per_group + c % layout.per_group) * 9 + tap;
-}
-
-// target (+)= the sums over `count` blocks of what they left: eight threads an element, each a part of the
-// blocks, then one adds up theirs; always in this order.
-constexpr int kAdders = 8;
-template <int kSquare>
-__global__ void __launch_bounds__(kThreads)
-    add_partials(Partials layout, int count, const float* __restrict__ partial, bool accumulate,
-                 float* target) {
-  constexpr int kElements = kThreads / kAdders;  // a warp's: 128 bytes
-  __shared__ float sums[kAdders][kElements];
-  const int element = threadIdx.x % kElements, adder = threadIdx.x / kElements;
-  const int at = blockIdx.x * kElements + element;
-  float sum = 0;
-#pragma unroll 8
-  for (int block = adder; block < count; block += kAdders)
-    sum += partial[int64_t{block} * layout.of_block() + at];
-  sums[adder][element] = sum;
-  __syncthreads();
-  if (adder != 0) return;
-  const int64_t place = place_of<kSquare>(layout, at);
-  if (place < 0) return;
-  sum = accumulate ? target[place] : 0;
-#pragma unroll
-  for (int from = 0; from < kAdders; ++from) sum += sums[from][element];
-  target[place] = sum;
 }
 
 }  // namespace groupconv::cuda::grouped3x3

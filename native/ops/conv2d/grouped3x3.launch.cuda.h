@@ -122,8 +122,8 @@ void run_grad_weight_shape(const Conv2dProblem& p, const Conv2dBuffers& b, const
   const GradWeightOperands<T> operands = {as<T>(b.x), as<T>(b.dy), partial, layout};
   launch(context, grid, kThreads, grad_weight_shared_bytes<Shape>(lines), grad_weight<Shape, kFlaw>, lines,
          operands);
-  launch(context, dim3(layout.of_block() / (kThreads / kAdders)), kThreads, 0, add_partials<Shape::kSquare>,
-         layout, static_cast<int>(grid.x), static_cast<const float*>(partial), p.accumulate != 0, b.dweight);
+  queue_add_partials(SquarePartials<Shape::kSquare>(layout), grid.x, partial, p.accumulate != 0, b.dweight,
+                     context);
 }
 
 // body(Shape{}) with the tile of a gradWeight pass.

@@ -17,7 +17,7 @@ constexpr int kSlab = kSlabBytes / static_cast<int>(sizeof(T));  // channels
 constexpr int kBlocksPerMultiprocessor = 2;
 
 // What a test breaks on purpose, to see that it notices.
-enum class Flaw { None, NoBarrier, HalvesSwapped, NoMask, WrongPhase, NoTail };
+enum class Flaw { None, NoBarrier, HalvesSwapped, NoMask, WrongPhase, NoTail, OneShare, StaleRows };
 
 // Where a run begins, what follows from a thread's number is computed again: out of the loop, the compiler
 // would keep all of it in registers, and spill.
@@ -115,6 +115,20 @@ struct Walk {
     last_h = std::min(kStride * last + 1, lines.source_h - 1);
   }
 };
+
+// Target rows that are complete once the source row at hand has been: of a run's last one, the target row
+// under which the image ends is complete, too.
+struct RowRange {
+  int first, last;
+};
+template <int kStride, class Walk>
+__device__ __forceinline__ RowRange completed_rows(const Walk& run) {
+  const bool even = kStride == 2 && run.h % 2 == 0;
+  const int middle = run.h / kStride;
+  const bool image_ends = run.h == run.last_h && run.last == middle && (kStride == 1 || even);
+  const int first = kStride == 1 ? run.h - 1 : even ? middle : (run.h - 1) / 2;
+  return {first, even ? middle - 1 + image_ends : first + image_ends};
+}
 
 // Where in a line position `i` of segment `segment` is. Segments past the line's images are nowhere: image <
 // 0.

@@ -15,9 +15,10 @@ constexpr int kPitch = kSlabBytes + 16;
 // Of pixels in a line's part, the even columns.
 __host__ __device__ __forceinline__ int even_columns(int width) { return (width + 1) / 2; }
 
-// One thread's part of every row. kPixels: the most that a stage holds; kStride orders the columns; kLeft:
-// the first position's column is that many before position * kStride.
-template <class T, int kPixels, int kStride, int kLeft, int kPixelPitch = kPitch, Flaw kFlaw = Flaw::None>
+// One thread's part of every row. kPixels: the most that a stage holds; kLeft: the first position's column is
+// that many before position * kStride; kParted: even columns come first.
+template <class T, int kPixels, int kStride, int kLeft, int kPixelPitch = kPitch, Flaw kFlaw = Flaw::None,
+          bool kParted = kStride == 2>
 struct Stager {
   static constexpr int kPixelsPerRound = kThreads / kVectors;
   static constexpr int kRounds = (kPixels + kPixelsPerRound - 1) / kPixelsPerRound;
@@ -40,7 +41,7 @@ struct Stager {
       const int pixel = i * kPixelsPerRound + thread / kVectors;
       const int image = quotient(pixel, by_width);
       int column = pixel - image * width;
-      if constexpr (kStride == 2) {
+      if constexpr (kParted) {
         const int even = even_columns(width);
         column = column < even ? 2 * column : 2 * (column - even) + 1;
       }
