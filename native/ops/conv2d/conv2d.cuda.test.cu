@@ -123,7 +123,7 @@ void check_fold() {
 
 void say_what_is_noticed() {
   test::must_notice(conv2d_registry(), "depthwise", "barrier launch block thread");
-  for (const char* own : {"grouped3x3", "grouped3x3Tf32"})
+  for (const char* own : {"grouped3x3", "grouped3x3Tf32", "grouped3x3Float32"})
     test::must_notice(conv2d_registry(), own, "barrier exchange stride launch block thread");
   test::must_notice(conv2d_registry(), "direct", "stride launch block thread",
                     {{"the last tap of a column is left out", [](auto& p, auto&) { --p.r; }},

@@ -180,9 +180,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     flat[i] = sums[i / (kInputs * kOutputs)][i / kOutputs % kInputs][i % kOutputs];
   add_teams<Members, kFlaw>(flat, shared_memory<float>());
   if (threadIdx.x >= Members::kMembers) return;
-  float* const partial =
-      o.partial + (int64_t{blockIdx.x} * gridDim.y + blockIdx.y) * Members::kValues * Members::kMembers +
-      threadIdx.x;
+  const int slabs = (lines.channels + kSlab<float> - 1) / kSlab<float>;
+  float* const partial = o.partial +
+                         (int64_t{blockIdx.x} * slabs + blockIdx.y) * Members::kValues * Members::kMembers +
+                         threadIdx.x;
 #pragma unroll
   for (int i = 0; i < Members::kValues; ++i) partial[i * Members::kMembers] = flat[i];
 }
