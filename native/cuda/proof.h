@@ -147,7 +147,7 @@ inline void check_shown() {
     }
     std::string found;
     for (size_t kind = 0; kind < std::size(kinds); ++kind)
-      if (kinds[kind]) found += (found.empty() ? "" : " ") + std::string(emulator::kWrongs[kind]);
+      if (kinds[kind]) found.append(found.empty() ? "" : " ").append(emulator::kWrongs[kind]);
     CHECK_NOTE(found == subject.expected, name + ": noticed: " + found);
     for (const Shown::Misreading& mistake : subject.mistakes)
       CHECK_NOTE(mistake.noticed, name + ": not noticed: " + mistake.what);
