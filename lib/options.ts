@@ -37,11 +37,15 @@ export function flag(name: string, what: string, value: boolean): boolean {
   return value;
 }
 
+/** Of extents and settings: the native side reads them as int32. */
+const LIMIT = 2 ** 31;
+
 function whole(name: string, what: string, value: unknown, least: number): number {
   check(
-    Number.isInteger(value) && (value as number) >= least && (value as number) < 2 ** 31,
+    Number.isInteger(value) && (value as number) >= least && (value as number) < LIMIT,
     'INVALID_ARGUMENT',
-    () => `${name}: ${what} is a whole number from ${least} to 2^31 - 1, found ${show(value)}`,
+    () =>
+      `${name}: ${what} is a whole number from ${least} on${(value as number) >= LIMIT ? ', below 2^31' : ''}, found ${show(value)}`,
   );
   return value as number;
 }
