@@ -1,5 +1,5 @@
 import { type DType, dtypeCode } from './dtype.js';
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 import { type DeviceIndex, type Handle, native } from './native.js';
 import { Storage } from './storage.js';
 
@@ -165,8 +165,18 @@ export function isRecording(): boolean {
   return recording;
 }
 
-/** Runs `fn` without recording anything for backward: inference, metrics, updates. */
+const AsyncFunction = (async () => {}).constructor;
+
+/**
+ * Runs `fn` without recording anything for backward: inference, metrics, updates.
+ * @throws INVALID_ARGUMENT when `fn` is an async function: what follows its first `await` would be recorded again
+ */
 export function noGrad<T>(fn: () => T): T {
+  check(
+    typeof fn === 'function' && !(fn instanceof AsyncFunction),
+    'INVALID_ARGUMENT',
+    () => `noGrad: expected a synchronous function, found ${show(fn)}; await outside of it`,
+  );
   const before = recording;
   recording = false;
   try {

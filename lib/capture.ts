@@ -1,4 +1,4 @@
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 import { native, type RecordingHandle } from './native.js';
 import { isCapturing, Recorder, recordWith } from './recording.js';
 import { keep, scoped } from './scope.js';
@@ -99,7 +99,7 @@ export function capture<T>(fn: () => T): Captured<T> {
   check(
     typeof fn === 'function',
     'INVALID_ARGUMENT',
-    () => `capture: expected a function, found ${String(fn)}`,
+    () => `capture: expected a function, found ${show(fn)}`,
   );
   const recorder = new Recorder();
   let results: Tensor[] = [];

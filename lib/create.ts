@@ -1,6 +1,6 @@
 import { type Device, deviceIndex, resolveDevice } from './device.js';
 import { type DType, dtypeCode, isDType } from './dtype.js';
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 import { type HostArray, native } from './native.js';
 import { checkOptions } from './options.js';
 import { Storage } from './storage.js';
@@ -13,13 +13,18 @@ export interface CreateOptions<D extends DType = 'float32'> {
   requiresGrad?: boolean;
 }
 
+/** Options without a dtype: float32 then (int32 for an Int32Array), whatever the context expects. */
+export type Float32Options = Omit<CreateOptions, 'dtype'>;
+export type DTypeOptions<D extends DType> = CreateOptions<D> & { dtype: D };
+
 /** A shape of the same rank, whatever its extents. */
 export type OfRank<S extends Shape> = number extends S['length']
   ? Shape
   : { readonly [Axis in keyof S]: number };
 
 type Nested = number | readonly Nested[];
-type FlatData = Float32Array | Float64Array | Int32Array | readonly number[];
+type FlatData = Float32Array | Float64Array | Int32Array | Uint8Array | readonly number[];
+type Images = readonly (readonly (readonly (readonly number[])[])[])[];
 
 const known = ['dtype', 'device', 'requiresGrad'] as const;
 
@@ -27,7 +32,7 @@ const known = ['dtype', 'device', 'requiresGrad'] as const;
 export function creation<D extends DType>(name: string, options: CreateOptions<D>, dtype: DType) {
   checkOptions(name, options, known);
   const wanted = options.dtype ?? dtype;
-  check(isDType(wanted), 'INVALID_ARGUMENT', () => `${name}: unknown dtype ${JSON.stringify(wanted)}`);
+  check(isDType(wanted), 'INVALID_ARGUMENT', () => `${name}: unknown dtype ${show(wanted)}`);
   const requiresGrad = options.requiresGrad ?? false;
   check(!requiresGrad || wanted === 'float32', 'UNSUPPORTED', `${name}: no gradients for ${wanted}`);
   return { dtype: wanted as D, device: resolveDevice(options.device), requiresGrad };
@@ -40,7 +45,7 @@ export function checkShape(name: string, shape: Shape): void {
       shape.length <= 6 &&
       shape.every((extent) => Number.isInteger(extent) && extent > 0),
     'INVALID_SHAPE',
-    () => `${name}: a shape is a list of at most 6 whole numbers from 1 on, found ${JSON.stringify(shape)}`,
+    () => `${name}: a shape is a list of at most 6 whole numbers from 1 on, found ${show(shape)}`,
   );
 }
 
@@ -48,7 +53,7 @@ const sizeOf = (shape: Shape) => shape.reduce((product, extent) => product * ext
 
 /** The extents of nested arrays. @throws INVALID_SHAPE where rows differ in length */
 function shapeOf(data: Nested): number[] {
-  if (typeof data === 'number') return [];
+  if (!Array.isArray(data)) return [];
   const [first, ...rest] = data.map(shapeOf);
   check(first, 'INVALID_SHAPE', 'tensor: an empty list has no shape');
   for (const other of rest)
@@ -60,8 +65,15 @@ function shapeOf(data: Nested): number[] {
   return [data.length, ...first];
 }
 
+/** @throws INVALID_ARGUMENT for what is neither a number nor a list */
 function flatten(data: Nested): number[] {
-  return typeof data === 'number' ? [data] : data.flatMap(flatten);
+  if (Array.isArray(data)) return (data as readonly Nested[]).flatMap(flatten);
+  check(
+    typeof data === 'number',
+    'INVALID_ARGUMENT',
+    () => `tensor: data is a typed array, or numbers in nested lists, found ${show(data)}`,
+  );
+  return [data];
 }
 
 function hostArray(values: FlatData, dtype: DType): HostArray {
@@ -74,53 +86,70 @@ function hostArray(values: FlatData, dtype: DType): HostArray {
  *
  * @param data nested lists, whose nesting is the shape, or a flat list or typed array in row-major order
  * @param shape of flat data; one dimension by default
- * @param options dtype: int32 for an Int32Array, else float32
+ * @param options dtype: int32 for an Int32Array, else float32 (bytes keep their values); made int32, fractions are cut off
  * @throws INVALID_SHAPE when the number of values doesn't fit, INVALID_ARGUMENT, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
  */
-export function tensor<const S extends Shape, D extends DType = 'float32'>(
+export function tensor<const S extends Shape, D extends DType>(
   data: FlatData,
   shape: S,
-  options: CreateOptions<D> & { dtype: D },
+  options: DTypeOptions<D>,
 ): Tensor<OfRank<S>, D>;
 export function tensor<const S extends Shape>(
   data: Int32Array,
   shape: S,
-  options?: Omit<CreateOptions, 'dtype'>,
+  options?: Float32Options,
 ): Tensor<OfRank<S>, 'int32'>;
 export function tensor<const S extends Shape>(
-  data: Float32Array | Float64Array | readonly number[],
+  data: Exclude<FlatData, Int32Array>,
   shape: S,
-  options?: Omit<CreateOptions, 'dtype'>,
+  options?: Float32Options,
 ): Tensor<OfRank<S>>;
-export function tensor<D extends DType = 'float32'>(
-  data: number,
-  shape?: undefined,
-  options?: CreateOptions<D>,
-): Tensor<readonly [], D>;
 export function tensor(
   data: Int32Array,
   shape?: undefined,
-  options?: Omit<CreateOptions, 'dtype'>,
+  options?: Float32Options,
 ): Tensor<Shape1D, 'int32'>;
-export function tensor<D extends DType = 'float32'>(
-  data: FlatData,
+export function tensor(data: number, shape?: undefined, options?: Float32Options): Tensor<readonly []>;
+export function tensor<D extends DType>(
+  data: number,
+  shape: undefined,
+  options: DTypeOptions<D>,
+): Tensor<readonly [], D>;
+export function tensor(
+  data: Exclude<FlatData, Int32Array>,
   shape?: undefined,
-  options?: CreateOptions<D>,
+  options?: Float32Options,
+): Tensor<Shape1D>;
+export function tensor<D extends DType>(
+  data: FlatData,
+  shape: undefined,
+  options: DTypeOptions<D>,
 ): Tensor<Shape1D, D>;
-export function tensor<D extends DType = 'float32'>(
+export function tensor(
   data: readonly (readonly number[])[],
   shape?: undefined,
-  options?: CreateOptions<D>,
+  options?: Float32Options,
+): Tensor<Shape2D>;
+export function tensor<D extends DType>(
+  data: readonly (readonly number[])[],
+  shape: undefined,
+  options: DTypeOptions<D>,
 ): Tensor<Shape2D, D>;
-export function tensor<D extends DType = 'float32'>(
+export function tensor(
   data: readonly (readonly (readonly number[])[])[],
   shape?: undefined,
-  options?: CreateOptions<D>,
+  options?: Float32Options,
+): Tensor<Shape3D>;
+export function tensor<D extends DType>(
+  data: readonly (readonly (readonly number[])[])[],
+  shape: undefined,
+  options: DTypeOptions<D>,
 ): Tensor<Shape3D, D>;
-export function tensor<D extends DType = 'float32'>(
-  data: readonly (readonly (readonly (readonly number[])[])[])[],
-  shape?: undefined,
-  options?: CreateOptions<D>,
+export function tensor(data: Images, shape?: undefined, options?: Float32Options): Tensor<Shape4D>;
+export function tensor<D extends DType>(
+  data: Images,
+  shape: undefined,
+  options: DTypeOptions<D>,
 ): Tensor<Shape4D, D>;
 export function tensor(
   data: FlatData | Nested,
@@ -132,10 +161,10 @@ export function tensor(
     options,
     data instanceof Int32Array ? 'int32' : 'float32',
   );
-  const isFlat = ArrayBuffer.isView(data);
-  const extents = shape ?? (isFlat ? [(data as Float32Array).length] : shapeOf(data as Nested));
+  const isFlat = ArrayBuffer.isView(data) && !(data instanceof DataView) && typeof data[0] !== 'bigint';
+  const extents = shape ?? (isFlat ? [data.length] : shapeOf(data as Nested));
   checkShape('tensor', extents);
-  const values = isFlat ? (data as Float32Array) : flatten(data as Nested);
+  const values = isFlat ? data : flatten(data as Nested);
   check(
     values.length === sizeOf(extents),
     'INVALID_SHAPE',
@@ -161,10 +190,6 @@ export function tensor(
     made.dispose();
   }
 }
-
-/** Options without a dtype: float32 then, whatever the context expects. */
-export type Float32Options = Omit<CreateOptions, 'dtype'>;
-export type DTypeOptions<D extends DType> = CreateOptions<D> & { dtype: D };
 
 /**
  * A tensor in which every element is `value`.

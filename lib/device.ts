@@ -1,4 +1,4 @@
-import { check, GroupConvError } from './errors.js';
+import { check, GroupConvError, show } from './errors.js';
 import { type CudaLibrary, type DeviceIndex, native } from './native.js';
 import { checkOptions } from './options.js';
 
@@ -57,7 +57,7 @@ export function resolveDevice(device: Device = currentDefault()): Device {
   check(
     /^cuda(:\d+)?$/.test(String(device)),
     'INVALID_ARGUMENT',
-    () => `device: expected 'cpu', 'cuda', 'cuda:<index>' or 'auto', found ${JSON.stringify(device)}`,
+    () => `device: expected 'cpu', 'cuda', 'cuda:<index>' or 'auto', found ${show(device)}`,
   );
   const { reason, devices } = cudaLibrary();
   check(reason === '', 'DEVICE_UNAVAILABLE', () => `${device}: ${reason}`);
@@ -162,7 +162,7 @@ export function setNumThreads(threads: number): void {
   check(
     Number.isInteger(threads),
     'INVALID_ARGUMENT',
-    () => `setNumThreads: expected a whole number, found ${threads}`,
+    () => `setNumThreads: expected a whole number, found ${show(threads)}`,
   );
   native.setThreads(threads);
 }
@@ -190,7 +190,11 @@ export function setDeterministic(on: boolean): void {
 }
 
 function checkedSwitch(name: string, on: boolean): boolean {
-  check(typeof on === 'boolean', 'INVALID_ARGUMENT', () => `${name}: expected true or false, found ${on}`);
+  check(
+    typeof on === 'boolean',
+    'INVALID_ARGUMENT',
+    () => `${name}: expected true or false, found ${show(on)}`,
+  );
   return on;
 }
 

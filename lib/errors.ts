@@ -29,3 +29,13 @@ export function check(
 ): asserts condition {
   if (!condition) throw new GroupConvError(code, typeof message === 'string' ? message : message());
 }
+
+/** A value as messages show it. `JSON.stringify` would make null of NaN, and fails on bigints. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(show).join(',')}]`;
+  if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const { name = 'object' } = value.constructor ?? {};
+  return name === 'Object' ? `{ ${Object.keys(value).join(', ')} }` : `a ${name}`;
+}

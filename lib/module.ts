@@ -1,7 +1,7 @@
 import { noGrad } from './autograd.js';
 import { type Device, resolveDevice } from './device.js';
 import { type DType, type FloatDType, isDType, isFloatDType } from './dtype.js';
-import { check, GroupConvError } from './errors.js';
+import { check, GroupConvError, show } from './errors.js';
 import { keep, scope } from './scope.js';
 import { type StateSource, takeState } from './state.js';
 import { type Shape, Tensor } from './tensor.js';
@@ -16,6 +16,11 @@ const parameters = new WeakSet<AnyTensor>();
  * A float32 leaf that requires a gradient and lies in a module's field is one without further ado.
  */
 export function parameter<S extends Shape>(values: Tensor<S>): Tensor<S> {
+  check(
+    values instanceof Tensor,
+    'INVALID_ARGUMENT',
+    () => `parameter: expected a tensor, found ${show(values)}`,
+  );
   values.requiresGrad = true;
   parameters.add(values as AnyTensor);
   return keep(values);
@@ -110,6 +115,9 @@ export function deviceOf(module: Module): Device | undefined {
  *   }
  * }
  * ```
+ *
+ * Fields that nobody can see from outside (`#conv`), arrays in arrays and plain objects are not looked into: what lies
+ * there is neither trained nor saved.
  *
  * A module disposes of what it creates inside `forward`; the result belongs to the caller.
  */
@@ -215,8 +223,7 @@ export abstract class Module<In extends Tensor = Tensor, Out extends Tensor = Te
     check(
       dtype === null || isFloatDType(dtype),
       'INVALID_ARGUMENT',
-      () =>
-        `${name}: computeDtype is 'float32', 'bfloat16', 'float16' or null, found ${JSON.stringify(dtype)}`,
+      () => `${name}: computeDtype is 'float32', 'bfloat16', 'float16' or null, found ${show(dtype)}`,
     );
     check(!this.#disposed, 'DISPOSED', () => `${name}: the module has been disposed`);
     this.#stopCasting();

@@ -8,7 +8,7 @@ import {
 } from './create.js';
 import { deviceIndex } from './device.js';
 import { type DType, dtypeCode } from './dtype.js';
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 import { feed } from './feed.js';
 import { type DeviceIndex, type Handle, native } from './native.js';
 import { eachRun } from './recording.js';
@@ -31,7 +31,7 @@ export function manualSeed(value: number): void {
   check(
     Number.isSafeInteger(value) && value >= 0,
     'INVALID_ARGUMENT',
-    () => `manualSeed: the seed is a whole number from 0 to 2^53 - 1, found ${value}`,
+    () => `manualSeed: the seed is a whole number from 0 to 2^53 - 1, found ${show(value)}`,
   );
   eachRun(() => {
     seed = value;
@@ -56,7 +56,7 @@ export function setRandomState(state: RandomState): void {
     check(
       Number.isSafeInteger(value) && value >= 0,
       'INVALID_ARGUMENT',
-      () => `setRandomState: ${name} is a whole number from 0 to 2^53 - 1, found ${value}`,
+      () => `setRandomState: ${name} is a whole number from 0 to 2^53 - 1, found ${show(value)}`,
     );
   const { seed: from, offset: at } = state;
   eachRun(() => {

@@ -1,7 +1,7 @@
 import { type Backward, GradNode, isRecording } from './autograd.js';
 import type { Device } from './device.js';
 import { type DType, type FloatDType, isFloatDType } from './dtype.js';
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 import type { Handle } from './native.js';
 import { Storage } from './storage.js';
 import { type Shape, Tensor } from './tensor.js';
@@ -53,8 +53,8 @@ export function record<S extends Shape, D extends FloatDType = 'float32'>(
 /**
  * Makes the check at the door of an operator, which takes its tensors in the order of their roles (activations first,
  * null where an optional one is absent): whether they are usable, activations of a floating-point dtype (the device then
- * says whether it computes in it), parameters and statistics of float32, and all on one device. The check throws
- * INVALID_ARGUMENT (no tensor, several devices), DISPOSED, UNSUPPORTED (dtype).
+ * says whether it computes in it), parameters and statistics of float32, and all on one device. A role that ends in ? may
+ * be null. The check throws INVALID_ARGUMENT (no tensor, several devices), DISPOSED, UNSUPPORTED (dtype).
  */
 export function inputCheck(
   name: string,
@@ -62,17 +62,18 @@ export function inputCheck(
   parameters: readonly string[] = [],
 ): (...tensors: MaybeTensor[]) => void {
   const roles = [...activations, ...parameters];
+  const optional = roles.map((role) => role.endsWith('?'));
   return (...tensors) => {
     // It runs at every call of every operator: what is wrong is only looked for where something is.
-    if (!areFit(tensors, activations.length)) explain(name, roles, activations.length, tensors);
+    if (!areFit(tensors, optional, activations.length)) explain(name, roles, activations.length, tensors);
   };
 }
 
-function areFit(tensors: readonly MaybeTensor[], activations: number): boolean {
+function areFit(tensors: readonly MaybeTensor[], optional: readonly boolean[], activations: number): boolean {
   let device: Device | undefined;
   for (let i = 0; i < tensors.length; i++) {
     const tensor = tensors[i];
-    if (tensor === null || tensor === undefined) continue;
+    if (tensor === null && optional[i]) continue;
     if (!(tensor instanceof Tensor) || tensor.disposed) return false;
     if (tensor.dtype !== 'float32' && (i >= activations || !isFloatDType(tensor.dtype))) return false;
     device ??= tensor.device;
@@ -83,14 +84,20 @@ function areFit(tensors: readonly MaybeTensor[], activations: number): boolean {
 
 function explain(
   name: string,
-  roles: readonly string[],
+  marked: readonly string[],
   activations: number,
   tensors: readonly MaybeTensor[],
 ): void {
+  const roles = marked.map((role) => role.replace('?', ''));
   for (const [i, tensor] of tensors.entries()) {
     const role = roles[i];
-    if (tensor === null || tensor === undefined) continue;
-    check(tensor instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: ${role} is not a tensor`);
+    if (tensor === null && role !== marked[i]) continue;
+    check(
+      tensor instanceof Tensor,
+      'INVALID_ARGUMENT',
+      () =>
+        `${name}: ${role} is not a tensor${show(tensor) === 'a Tensor' ? ' of this copy of groupconv; import and require load one each' : `, found ${show(tensor)}`}`,
+    );
     check(!tensor.disposed, 'DISPOSED', () => `${name}: ${role} has been disposed`);
     check(
       i >= activations || isFloatDType(tensor.dtype),

@@ -1,4 +1,4 @@
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 
 interface Disposable {
   readonly disposed: boolean;
@@ -75,6 +75,11 @@ export function scope<T>(fn: () => T): T {
 
 /** @internal `scope`, which also tells what was made inside and returned; nobody has it yet. */
 export function scoped<T>(name: string, fn: () => T): [result: T, returned: Disposable[]] {
+  check(
+    typeof fn === 'function',
+    'INVALID_ARGUMENT',
+    () => `${name}: expected a function, found ${show(fn)}`,
+  );
   const made = new Scope();
   open.push(made);
   const returned: Disposable[] = [];

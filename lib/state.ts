@@ -1,6 +1,6 @@
 import { noGrad } from './autograd.js';
 import type { DType } from './dtype.js';
-import { check, GroupConvError } from './errors.js';
+import { check, GroupConvError, show } from './errors.js';
 import { native } from './native.js';
 import { checkOptions } from './options.js';
 import { type Shape, Tensor } from './tensor.js';
@@ -10,7 +10,7 @@ type AnyTensor = Tensor<Shape, DType>;
 /** Tensors by key: a Map, or a plain object. */
 export type StateSource = ReadonlyMap<string, AnyTensor> | Readonly<Record<string, AnyTensor>>;
 
-const show = (shape: Shape) => `[${shape.join(', ')}]`;
+const dims = (shape: Shape) => `[${shape.join(', ')}]`;
 
 /** Files from before PyTorch 0.4.1 and torchvision's first weights have no such counters. */
 const isOptional = (key: string) => /(^|\.)num_batches_tracked$/.test(key);
@@ -37,6 +37,11 @@ export function takeState(
   options: { strict?: boolean },
 ): { missing: string[]; unexpected: string[] } {
   checkOptions('loadStateDict', options, ['strict']);
+  check(
+    typeof source === 'object' && source !== null,
+    'INVALID_ARGUMENT',
+    () => `loadStateDict: expected a Map or an object of tensors, found ${show(source)}`,
+  );
   const given = source instanceof Map ? source : new Map(Object.entries(source));
   const nameIn = (key: string) => {
     const other = foreign.get(key);
@@ -58,7 +63,7 @@ export function takeState(
     check(!values.disposed, 'DISPOSED', () => `loadStateDict: ${found} has been disposed`);
     check(!target.disposed, 'DISPOSED', () => `loadStateDict: ${name} has been disposed`);
     if (String(values.shape) === String(target.shape)) pairs.push([target, values]);
-    else misshapen.push(`${found} ${show(values.shape)} for ${show(target.shape)}`);
+    else misshapen.push(`${found} ${dims(values.shape)} for ${dims(target.shape)}`);
   }
   const unexpected = [...given.keys()].filter((key) => !used.has(key));
   const keysFit = options.strict === false || (missing.length === 0 && unexpected.length === 0);

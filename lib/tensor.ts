@@ -1,7 +1,7 @@
-import { type Edge, GradNode, isRecording, type Leaf, runBackward } from './autograd.js';
+import { type Edge, GradNode, isRecording, runBackward } from './autograd.js';
 import { type Device, deviceIndex, resolveDevice } from './device.js';
 import { type DType, dtypeCode, isDType, isFloatDType, type TypedArrayOf } from './dtype.js';
-import { check } from './errors.js';
+import { check, show } from './errors.js';
 import { type Handle, native } from './native.js';
 import { noteGradient, refuseReading } from './recording.js';
 import { keep, track } from './scope.js';
@@ -29,7 +29,7 @@ export interface TensorInit<D extends DType> {
  * Operators return at once and run in order on the device; only reading values waits. Memory is freed by `dispose()`
  * (also by `using`, by `scope` and, later, by the garbage collector).
  */
-export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implements Leaf {
+export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> {
   readonly dtype: D;
   readonly device: Device;
   #storage: Storage;
@@ -93,7 +93,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
     check(
       value === null || value instanceof Tensor,
       'INVALID_ARGUMENT',
-      () => `grad: expected a tensor or null, found ${String(value)}`,
+      () => `grad: expected a tensor or null, found ${show(value)}`,
     );
     noteGradient(this as Tensor, undefined);
     if (value === this.#grad) return;
@@ -268,6 +268,10 @@ export class Tensor<S extends Shape = Shape, D extends DType = 'float32'> implem
     this.dispose();
   }
 
+  /** @internal What `console.log` shows in Node. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
   toString(): string {
     return `Tensor([${this.shape.join(', ')}], ${this.dtype}, ${this.device}${this.#disposed ? ', disposed' : ''})`;
   }

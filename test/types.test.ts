@@ -53,6 +53,9 @@ test('ranks and dtypes are types', (t) => {
   expectTypeOf(new Bottleneck(16, 8, { cardinality: 2 })).toMatchTypeOf<Module>();
   expectTypeOf(adaptiveAvgPool2d(image, 1)).toMatchTypeOf<Tensor4D>();
 
+  expectTypeOf(tensor(new Uint8Array(3))).toMatchTypeOf<Tensor1D>();
+  expectTypeOf(tensor([1, 2], undefined, { dtype: 'int32' })).toMatchTypeOf<Tensor1D<'int32'>>();
+
   // Not every device runs these.
   const compiles = () => {
     expectTypeOf(conv2d(narrow, weight, { bias: ones([16]) })).toEqualTypeOf<Tensor4D<'bfloat16'>>();
@@ -73,6 +76,8 @@ test('ranks and dtypes are types', (t) => {
     conv2d(image, weight, { bias: image });
     // @ts-expect-error labels are int32
     crossEntropy(matrix, ones([2]));
+    // @ts-expect-error without a dtype a list is float32, whatever the context wants
+    crossEntropy(matrix, tensor([1, 2]));
     // @ts-expect-error logits are of floating point
     crossEntropy(zeros([2, 3], { dtype: 'int32' }), labels);
     // @ts-expect-error relu takes floating point

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { ArrayDataset } from './dataset.js';
 import { fileBytes, invalidFile } from './files.js';
 
@@ -77,7 +77,7 @@ export async function cifar10(folder: string, part: 'train' | 'test'): Promise<A
   check(
     Object.hasOwn(files, part),
     'INVALID_ARGUMENT',
-    () => `cifar10: part is 'train' or 'test', found ${JSON.stringify(part)}`,
+    () => `cifar10: part is 'train' or 'test', found ${show(part)}`,
   );
   return readCifar10(files[part].map((file) => join(folder, file)));
 }

@@ -1,6 +1,6 @@
 import { tensor } from '../create.js';
 import type { Device } from '../device.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { checkOptions, count } from '../options.js';
 import { keep } from '../scope.js';
 import type { Tensor1D, Tensor4D } from '../tensor.js';
@@ -81,6 +81,16 @@ export class DataLoader {
     options: DataLoaderOptions,
   ) {
     checkOptions('DataLoader', options, known);
+    check(
+      typeof dataset?.get === 'function',
+      'INVALID_ARGUMENT',
+      () => `DataLoader: a dataset has length and get(index), found ${show(dataset)}`,
+    );
+    check(
+      options.transform === undefined || typeof options.transform === 'function',
+      'INVALID_ARGUMENT',
+      () => `DataLoader: transform is a function, found ${show(options.transform)}`,
+    );
     this.#options = options;
     this.batchSize = count('DataLoader', 'batchSize', options.batchSize);
     this.#prefetch = count('DataLoader', 'prefetch', options.prefetch ?? 2, 0);
@@ -123,7 +133,11 @@ export class DataLoader {
     this.epoch = epoch;
   }
 
-  /** One epoch. @throws INVALID_SHAPE when the images of a batch differ in size, and what the dataset throws */
+  /**
+   * One epoch.
+   * @throws INVALID_SHAPE when the images of a batch differ in size, INVALID_ARGUMENT for what is no sample, and what the
+   *   dataset throws
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
     const epoch = this.#epoch++;
     const order = this.#order(epoch);
@@ -162,9 +176,12 @@ export class DataLoader {
     const { transform } = this.#options;
     let images = new Float32Array(0);
     let first: Image | undefined;
-    for (const [i, { image }] of samples.entries()) {
+    for (const [i, sample] of samples.entries()) {
       const index = indices[i] as number;
+      checkSample(sample, index);
+      const { image } = sample;
       const made = transform ? transform(image, new Generator(this.seed, [epoch, index + 1])) : image;
+      if (made !== image) checkImage(made, index);
       if (!first) images = new Float32Array(samples.length * made.data.length);
       first ??= made;
       checkSize(made, first, index);
@@ -176,6 +193,32 @@ export class DataLoader {
     const labels = Int32Array.from(samples, ({ label }) => label);
     return { images, shape: [samples.length, channels, height, width], labels, indices };
   }
+}
+
+/** What is wrong with a sample would else be trained on unnoticed. @throws INVALID_ARGUMENT, INVALID_SHAPE */
+function checkSample(sample: Sample, index: number): void {
+  checkImage(sample?.image, index);
+  check(
+    Number.isInteger(sample.label),
+    'INVALID_ARGUMENT',
+    () => `DataLoader: sample ${index} has label ${show(sample.label)}, a whole number is needed`,
+  );
+}
+
+function checkImage(image: Image, index: number): void {
+  const data: unknown = image?.data;
+  check(
+    data instanceof Uint8Array || data instanceof Float32Array,
+    'INVALID_ARGUMENT',
+    () =>
+      `DataLoader: sample ${index}: an image is { data: Uint8Array or Float32Array, channels, height, width }, at once, found ${show(image)}`,
+  );
+  const { channels, height, width } = image;
+  check(
+    data.length === channels * height * width,
+    'INVALID_SHAPE',
+    () => `DataLoader: sample ${index} is [${channels}, ${height}, ${width}] with ${data.length} values`,
+  );
 }
 
 function checkSize(image: Image, first: Image, index: number): void {

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type sharpModule from 'sharp';
-import { check, GroupConvError } from '../errors.js';
+import { check, GroupConvError, show } from '../errors.js';
 import { checkOptions } from '../options.js';
 import { checkIndex, type Dataset, type Image, type Sample } from './dataset.js';
 
@@ -91,7 +91,7 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
   check(
     channels === 1 || channels === 3,
     'INVALID_ARGUMENT',
-    () => `imageFolder: channels is 1 or 3, found ${channels}`,
+    () => `imageFolder: channels is 1 or 3, found ${show(channels)}`,
   );
   const sharp = await loadSharp();
   const list = async (path: string, deep: boolean) => {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { ArrayDataset } from './dataset.js';
 import { invalidFile } from './files.js';
 import { readIdx } from './idx.js';
@@ -42,7 +42,7 @@ export async function mnist(
   check(
     Object.hasOwn(prefixes, part),
     'INVALID_ARGUMENT',
-    () => `mnist: part is 'train' or 'test', found ${JSON.stringify(part)}`,
+    () => `mnist: part is 'train' or 'test', found ${show(part)}`,
   );
   const classes = options.classes ?? DIGITS;
   const imagesPath = find(folder, `${prefixes[part]}-images-idx3-ubyte`);

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { checkOptions, count, type Pair, pair } from '../options.js';
 import type { Image } from './dataset.js';
 import type { Generator } from './generator.js';
@@ -10,8 +10,14 @@ import { resample } from './resample.js';
  */
 export type Transform = (image: Image, random: Generator) => Image;
 
-/** One transform after the other. */
+/** One transform after the other. @throws INVALID_ARGUMENT for what is no function */
 export function compose(...transforms: readonly Transform[]): Transform {
+  for (const transform of transforms)
+    check(
+      typeof transform === 'function',
+      'INVALID_ARGUMENT',
+      () => `compose: a transform is a function, found ${show(transform)}`,
+    );
   return (image, random) => transforms.reduce((current, transform) => transform(current, random), image);
 }
 
@@ -64,7 +70,11 @@ export function centerCrop(size: Pair): Transform {
 
 /** Left and right exchanged with probability p; as torchvision's RandomHorizontalFlip. @throws INVALID_ARGUMENT */
 export function randomHorizontalFlip(p = 0.5): Transform {
-  check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `randomHorizontalFlip: p is from 0 to 1, found ${p}`);
+  check(
+    p >= 0 && p <= 1,
+    'INVALID_ARGUMENT',
+    () => `randomHorizontalFlip: p is from 0 to 1, found ${show(p)}`,
+  );
   return (image, random) => {
     if (random.uniform() >= p) return image;
     const { width } = image;
@@ -106,9 +116,13 @@ function tableOf(mean: readonly number[], std: readonly number[]): Float32Array 
  */
 export function normalize(mean: readonly number[], std: readonly number[]): Transform {
   check(
-    mean.length === std.length && mean.every(Number.isFinite) && std.every((one) => one > 0),
+    Array.isArray(mean) &&
+      Array.isArray(std) &&
+      mean.length === std.length &&
+      mean.every(Number.isFinite) &&
+      std.every((one) => one > 0),
     'INVALID_ARGUMENT',
-    () => `normalize: one mean and one std above 0 for each channel, found [${mean}] and [${std}]`,
+    () => `normalize: one mean and one std above 0 for each channel, found ${show(mean)} and ${show(std)}`,
   );
   const table = tableOf(mean, std);
   return (image) => {

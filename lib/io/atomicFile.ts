@@ -1,7 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { check, GroupConvError } from '../errors.js';
+import { check, GroupConvError, show } from '../errors.js';
+
+/** A number would be taken for an open file. @throws INVALID_ARGUMENT @internal */
+export function checkPath(caller: string, path: string): void {
+  check(
+    typeof path === 'string' && path !== '',
+    'INVALID_ARGUMENT',
+    () => `${caller}: path is the name of a file, found ${show(path)}`,
+  );
+}
 
 /**
  * Writes a file of these parts, one after the other. It appears complete or not at all: it is written under another
@@ -16,11 +25,7 @@ export async function writeAtomically(
   path: string,
   parts: readonly ArrayBufferView[],
 ): Promise<void> {
-  check(
-    typeof path === 'string' && path !== '',
-    'INVALID_ARGUMENT',
-    () => `${caller}: path is the name of a file, found ${JSON.stringify(path)}`,
-  );
+  checkPath(caller, path);
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
   try {
     const file = await open(temporary, 'wx');

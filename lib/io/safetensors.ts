@@ -1,13 +1,13 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { deviceIndex, resolveDevice } from '../device.js';
 import { type DType, dtypeCode } from '../dtype.js';
-import { check, GroupConvError } from '../errors.js';
+import { check, GroupConvError, show } from '../errors.js';
 import { type HostArray, native } from '../native.js';
 import { checkOptions } from '../options.js';
 import type { StateSource } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Shape, Tensor } from '../tensor.js';
-import { writeAtomically } from './atomicFile.js';
+import { checkPath, writeAtomically } from './atomicFile.js';
 import { type Entry, headerLength, parseHeader, parseMetadata, writeHeader } from './safetensorsHeader.js';
 
 const names = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', int32: 'I32' } as const satisfies Record<
@@ -33,7 +33,7 @@ export interface SaveSafetensorsOptions {
  * and others. The file appears complete or not at all: it is written under another name in the same folder and then
  * renamed. Values are those at the time of the call.
  *
- * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (an option, metadata that isn't text), DISPOSED, and
+ * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (no tensor, an option, metadata that isn't text), DISPOSED, and
  *   what led to the tensors' failure
  */
 export async function saveSafetensors(
@@ -42,7 +42,20 @@ export async function saveSafetensors(
   options: SaveSafetensorsOptions = {},
 ): Promise<void> {
   checkOptions('saveSafetensors', options, ['metadata']);
+  check(
+    typeof state === 'object' && state !== null,
+    'INVALID_ARGUMENT',
+    () => `saveSafetensors: expected a Map or an object of tensors, found ${show(state)}`,
+  );
   const given: [string, Tensor<Shape, DType>][] = state instanceof Map ? [...state] : Object.entries(state);
+  for (const [key, value] of given) {
+    check(
+      value instanceof Tensor,
+      'INVALID_ARGUMENT',
+      () => `saveSafetensors: ${key} is not a tensor, found ${show(value)}`,
+    );
+    check(!value.disposed, 'DISPOSED', () => `saveSafetensors: ${key} has been disposed`);
+  }
   // Wide elements first, so that all of them lie at multiples of their size.
   const entries = given.sort(([, a], [, b]) => width(b) - width(a));
   const header = writeHeader(
@@ -106,6 +119,7 @@ function toTensor(bytes: Uint8Array, { dtype, shape, begin, end }: Entry): Tenso
  *   another dtype or an empty tensor; UNSUPPORTED for an I64 value beyond int32; OUT_OF_MEMORY
  */
 export function loadSafetensors(path: string): Map<string, Tensor<Shape, DType>> {
+  checkPath('loadSafetensors', path);
   const fail = (code: 'INVALID_FILE' | 'UNSUPPORTED', what: string, cause?: unknown) =>
     new GroupConvError(code, `loadSafetensors: ${path}: ${what}`, { cause });
   let bytes: Uint8Array;
@@ -138,6 +152,7 @@ export function loadSafetensors(path: string): Map<string, Tensor<Shape, DType>>
  * @throws INVALID_FILE, naming the file and what is wrong
  */
 export function readSafetensorsMetadata(path: string): Record<string, string> {
+  checkPath('readSafetensorsMetadata', path);
   try {
     return parseMetadata(readHeader(path));
   } catch (cause) {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { check, GroupConvError } from '../errors.js';
+import { check, GroupConvError, show } from '../errors.js';
 import { native } from '../native.js';
 import { writeAtomically } from './atomicFile.js';
 
@@ -18,7 +18,7 @@ export function setAutotune(on: boolean): void {
   check(
     typeof on === 'boolean',
     'INVALID_ARGUMENT',
-    () => `setAutotune: expected true or false, found ${on}`,
+    () => `setAutotune: expected true or false, found ${show(on)}`,
   );
   native.setAutotune(on);
 }

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { Module } from '../module.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
 import { runChain } from '../modules/chain.js';
@@ -10,6 +10,7 @@ import { ReLU } from '../modules/relu.js';
 import { Sequential, stepsOf } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
 import { checkOptions } from '../options.js';
+import { scope } from '../scope.js';
 import type { Tensor2D, Tensor4D } from '../tensor.js';
 
 export interface MobileNetOptions {
@@ -45,7 +46,8 @@ export class MobileNetV1 extends Module {
   readonly stem: Layers;
   readonly blocks: Layers;
   readonly gap: AdaptiveAvgPool2d;
-  readonly classifier: Linear;
+  /** From pooled features to logits. Another module may take its place: an `Identity` leaves the features. */
+  classifier: Linear;
 
   /** @throws INVALID_ARGUMENT */
   constructor(widthMultiplier: number, options: MobileNetOptions = {}) {
@@ -54,7 +56,7 @@ export class MobileNetV1 extends Module {
     check(
       widthMultiplier > 0 && widthMultiplier <= 16,
       'INVALID_ARGUMENT',
-      () => `mobilenet_v1: widthMultiplier is above 0, at most 16, found ${widthMultiplier}`,
+      () => `mobilenet_v1: widthMultiplier is above 0, at most 16, found ${show(widthMultiplier)}`,
     );
     const { inChannels = 3, numClasses = 1000 } = options;
     const scaled = (channels: number) => Math.max(8, Math.floor(channels * widthMultiplier));
@@ -76,9 +78,8 @@ export class MobileNetV1 extends Module {
 
   /** [N, inChannels, H, W] to logits [N, numClasses]. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */
   override forward(x: Tensor4D): Tensor2D {
-    using features = runChain(stepsOf([this.stem, this.blocks, this.gap]), x);
-    using flat = flatten(features);
-    return this.classifier.forward(flat);
+    const chain = stepsOf([this.stem, this.blocks, this.gap]);
+    return scope(() => this.classifier.forward(flatten(runChain(chain, x))));
   }
 }
 

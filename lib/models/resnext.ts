@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { torchvisionKey } from '../io/torchvision.js';
 import { Module, modulesIn } from '../module.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
@@ -11,6 +11,7 @@ import { ReLU } from '../modules/relu.js';
 import { Sequential, stepsOf } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
 import { checkOptions, withDefaults } from '../options.js';
+import { scope } from '../scope.js';
 import type { Tensor2D, Tensor4D } from '../tensor.js';
 
 /** A stage: the width of its blocks (all branches together) and their number. */
@@ -80,7 +81,8 @@ export class ResNeXt extends Module {
   declare readonly conv2_pool?: MaxPool2d;
   readonly [stage: `conv${number}_blocks`]: Layers;
   declare readonly gap: AdaptiveAvgPool2d;
-  declare readonly classifier: Linear;
+  /** From pooled features to logits. Another module may take its place: an `Identity` leaves the features. */
+  declare classifier: Linear;
 
   /** @throws INVALID_ARGUMENT */
   constructor(options: ResNeXtOptions = {}) {
@@ -91,12 +93,12 @@ export class ResNeXt extends Module {
     check(
       stem === 'imagenet' || stem === 'cifar',
       'INVALID_ARGUMENT',
-      () => `ResNeXt: stem is 'imagenet' or 'cifar', found ${JSON.stringify(stem)}`,
+      () => `ResNeXt: stem is 'imagenet' or 'cifar', found ${show(stem)}`,
     );
     check(
       Array.isArray(blockRepeats) && blockRepeats.length > 0,
       'INVALID_ARGUMENT',
-      () => `ResNeXt: blockRepeats is a list of [width, blocks], found ${JSON.stringify(blockRepeats)}`,
+      () => `ResNeXt: blockRepeats is a list of [width, blocks], found ${show(blockRepeats)}`,
     );
     // Assigned in order, because the number of stages isn't fixed: fields are children in the order of definition.
     const add = (children: Record<string, Module>) => Object.assign(this, children);
@@ -125,9 +127,8 @@ export class ResNeXt extends Module {
   /** [N, inChannels, H, W] to logits [N, numClasses]. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */
   override forward(x: Tensor4D): Tensor2D {
     const { classifier } = this;
-    using features = runChain(stepsOf(modulesIn(this).filter((child) => child !== classifier)), x);
-    using flat = flatten(features);
-    return classifier.forward(flat);
+    const chain = stepsOf(modulesIn(this).filter((child) => child !== classifier));
+    return scope(() => classifier.forward(flatten(runChain(chain, x))));
   }
 
   protected override foreignKey(key: string): string | null {

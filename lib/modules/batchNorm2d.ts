@@ -1,6 +1,6 @@
 import type { ActivationName } from '../activation.js';
 import { ones, tensor, zeros } from '../create.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { Module, parameter } from '../module.js';
 import { batchNormActivated } from '../ops/batchNorm.js';
 import type { NormToFold } from '../ops/conv2d.js';
@@ -44,11 +44,11 @@ export class BatchNorm2d extends Module {
     checkOptions('BatchNorm2d', options, ['eps', 'momentum', 'affine', 'trackRunningStats']);
     const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = options;
     count('BatchNorm2d', 'numFeatures', numFeatures);
-    check(eps >= 0, 'INVALID_ARGUMENT', () => `BatchNorm2d: eps is at least 0, found ${eps}`);
+    check(eps >= 0, 'INVALID_ARGUMENT', () => `BatchNorm2d: eps is at least 0, found ${show(eps)}`);
     check(
-      momentum >= 0 && momentum <= 1,
+      typeof momentum === 'number' && momentum >= 0 && momentum <= 1,
       'INVALID_ARGUMENT',
-      () => `BatchNorm2d: momentum is from 0 to 1, found ${momentum}`,
+      () => `BatchNorm2d: momentum is from 0 to 1, found ${show(momentum)}`,
     );
     this.eps = eps;
     this.momentum = momentum;

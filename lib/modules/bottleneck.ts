@@ -1,5 +1,5 @@
 import type { Device } from '../device.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { deviceOf, Module } from '../module.js';
 import { count, withDefaults } from '../options.js';
 import type { Tensor4D } from '../tensor.js';
@@ -101,7 +101,7 @@ export class Bottleneck extends Module {
     check(
       bottleneckForms.includes(form),
       'INVALID_ARGUMENT',
-      () => `Bottleneck: form is one of ${bottleneckForms.join(', ')}, found ${JSON.stringify(form)}`,
+      () => `Bottleneck: form is one of ${bottleneckForms.join(', ')}, found ${show(form)}`,
     );
     check(
       !residual || projection || (inChannels === outChannels && stride === 1),

@@ -2,7 +2,7 @@ import { check } from '../errors.js';
 import { Module, parameter } from '../module.js';
 import type { Conv2dGeometry } from '../native.js';
 import { conv2dGeometry, conv2dWith } from '../ops/conv2d.js';
-import { checkOptions, count, type Padding, type Pair, pair } from '../options.js';
+import { checkOptions, count, flag, type Padding, type Pair, pair } from '../options.js';
 import type { Tensor1D, Tensor4D } from '../tensor.js';
 import { fanIn, kaimingNormal, uniform } from './init.js';
 
@@ -48,7 +48,9 @@ export class Conv2d extends Module {
     );
     const shape = [outChannels, inChannels / groups, ...pair('Conv2d', 'kernelSize', kernelSize, 1)] as const;
     this.weight = parameter(kaimingNormal(shape));
-    this.bias = bias ? parameter(uniform([outChannels], 1 / Math.sqrt(fanIn(shape)))) : null;
+    this.bias = flag('Conv2d', 'bias', bias)
+      ? parameter(uniform([outChannels], 1 / Math.sqrt(fanIn(shape))))
+      : null;
   }
 
   /** @internal Stride, dilation, padding and groups as the native side reads them. */

@@ -2,7 +2,7 @@ import { isRecording } from '../autograd.js';
 import { numThreads } from '../device.js';
 import { type Module, modulesIn } from '../module.js';
 import { concat, slice } from '../ops/concat.js';
-import type { Tensor } from '../tensor.js';
+import { Tensor } from '../tensor.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { Conv2d } from './conv2d.js';
 import { Identity } from './identity.js';
@@ -51,7 +51,8 @@ export function depthFirst(
   x: Tensor,
   run: (chain: readonly Module[], x: Tensor) => Tensor,
 ): DepthFirst | null {
-  if (isRecording() || x.device !== 'cpu' || x.rank !== 4) return null;
+  if (isRecording() || !(x instanceof Tensor) || x.disposed) return null; // the first module says what is wrong
+  if (x.device !== 'cpu' || x.rank !== 4) return null;
   const [images = 0] = x.shape;
   const size = imagesAtOnce(x);
   if (images <= size) return null;
@@ -61,9 +62,11 @@ export function depthFirst(
   const modules = chain.slice(0, next);
   const parts: Tensor[] = [];
   for (let begin = 0; begin < images; begin += size) {
-    using part = slice(x, 0, begin, Math.min(size, images - begin));
     try {
-      parts.push(run(modules, part));
+      using part = slice(x, 0, begin, Math.min(size, images - begin));
+      const y = run(modules, part);
+      if (y === part) return null; // the modules do nothing, and the batch is to come back as it is
+      parts.push(y);
     } catch (error) {
       if (begin > 0) throw error;
       return null; // what is wrong is told of the whole batch

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import type { Module } from '../module.js';
 import { checkOptions, count, type Padding, type Pair, pair } from '../options.js';
 import type { Tensor4D } from '../tensor.js';
@@ -77,7 +77,7 @@ export class DepthwiseSeparable extends Sequential<Tensor4D, Tensor4D> {
     check(
       activation === null || Object.hasOwn(activations, activation),
       'INVALID_ARGUMENT',
-      () => `DepthwiseSeparable: activation is 'relu', 'relu6' or null, found ${JSON.stringify(activation)}`,
+      () => `DepthwiseSeparable: activation is 'relu', 'relu6' or null, found ${show(activation)}`,
     );
     const between = count('DepthwiseSeparable', 'channelMultiplier', channelMultiplier) * inChannels;
     const depthwise = { stride, padding, dilation, groups: inChannels, bias };

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { Module } from '../module.js';
 import { dropout } from '../ops/dropout.js';
 import type { Shape, Tensor } from '../tensor.js';
@@ -11,7 +11,7 @@ export class Dropout extends Module {
   /** @param p the probability of zero, from 0 to 1 @throws INVALID_ARGUMENT */
   constructor(readonly p = 0.5) {
     super();
-    check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `Dropout: p is a probability, found ${p}`);
+    check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `Dropout: p is a probability, found ${show(p)}`);
   }
 
   /** @throws DISPOSED, UNSUPPORTED */

@@ -1,6 +1,6 @@
 import { Module, parameter } from '../module.js';
 import { linear } from '../ops/linear.js';
-import { checkOptions, count } from '../options.js';
+import { checkOptions, count, flag } from '../options.js';
 import type { Tensor, Tensor1D, Tensor2D } from '../tensor.js';
 import { fanIn, uniform } from './init.js';
 
@@ -25,7 +25,9 @@ export class Linear extends Module {
     const shape = [outFeatures, inFeatures] as const;
     const bound = 1 / Math.sqrt(fanIn(shape));
     this.weight = parameter(uniform(shape, bound));
-    this.bias = (options.bias ?? true) ? parameter(uniform([outFeatures], bound)) : null;
+    this.bias = flag('Linear', 'bias', options.bias ?? true)
+      ? parameter(uniform([outFeatures], bound))
+      : null;
   }
 
   /** [N, inFeatures] to [N, outFeatures]. @throws INVALID_SHAPE, DISPOSED, UNSUPPORTED */

@@ -13,7 +13,8 @@ import { imagewiseForward } from './depthFirst.js';
  * ```
  */
 export class Sequential<In extends Tensor = Tensor, Out extends Tensor = Tensor> extends Module<In, Out> {
-  readonly [index: number]: Module;
+  /** A module by its place; another one may take it. */
+  [index: number]: Module;
 
   /** @throws INVALID_ARGUMENT for what is no module, or a name that is taken */
   constructor(...modules: readonly Module[] | [Readonly<Record<string, Module>>]) {

@@ -1,9 +1,9 @@
 import { type ActivationName, activationCodes } from '../activation.js';
 import type { Backward, GradSlot } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { type Handle, native } from '../native.js';
-import { checkOptions } from '../options.js';
+import { checkOptions, flag } from '../options.js';
 import { handleOf, inputCheck, record } from '../record.js';
 import { Storage } from '../storage.js';
 import type { Shape, Shape2D, Shape4D, Tensor, Tensor1D } from '../tensor.js';
@@ -45,8 +45,8 @@ export function batchNorm<S extends Shape4D | Shape2D, D extends FloatDType = 'f
 
 const checkBatchNorm = inputCheck(
   'batchNorm',
-  ['x', 'residual'],
-  ['weight', 'bias', 'runningMean', 'runningVar'],
+  ['x', 'residual?'],
+  ['weight?', 'bias?', 'runningMean?', 'runningVar?'],
 );
 const targetOf = (slot: GradSlot | null | undefined): [Handle | null, boolean] =>
   slot?.target() ?? [null, false];
@@ -55,7 +55,7 @@ function checkFinite(name: string, value: number): void {
   check(
     Number.isFinite(value),
     'INVALID_ARGUMENT',
-    () => `batchNorm: ${name} is a finite number, found ${value}`,
+    () => `batchNorm: ${name} is a finite number, found ${show(value)}`,
   );
 }
 
@@ -69,11 +69,7 @@ export function batchNormActivated<S extends Shape4D | Shape2D, D extends FloatD
   const { training = false, momentum = 0.1, eps = 1e-5 } = options;
   const { weight = null, bias = null, runningMean = null, runningVar = null } = options;
   checkBatchNorm(x, residual, weight, bias, runningMean, runningVar);
-  check(
-    typeof training === 'boolean',
-    'INVALID_ARGUMENT',
-    () => `batchNorm: training is a boolean, found ${training}`,
-  );
+  flag('batchNorm', 'training', training);
   checkFinite('momentum', momentum);
   checkFinite('eps', eps);
   check(

@@ -1,5 +1,5 @@
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { native } from '../native.js';
 import { count } from '../options.js';
 import { inputCheck, record } from '../record.js';
@@ -13,7 +13,7 @@ function axisOf(name: string, axis: number, rank: number): number {
   check(
     Number.isInteger(axis) && axis >= -rank && axis < rank,
     'INVALID_ARGUMENT',
-    () => `${name}: axis is a whole number from ${-rank} to ${rank - 1}, found ${axis}`,
+    () => `${name}: axis is a whole number from ${-rank} to ${rank - 1}, found ${show(axis)}`,
   );
   return axis < 0 ? axis + rank : axis;
 }
@@ -76,7 +76,13 @@ export function split<S extends Shape, D extends FloatDType = 'float32'>(
   checkSplit(x);
   const along = axisOf('split', axis, x.rank);
   const extent = x.shape[along] ?? 0;
-  const extents = typeof sizes === 'number' ? evenly(extent, count('split', 'size', sizes)) : sizes;
+  const extents: readonly number[] =
+    typeof sizes === 'number' ? evenly(extent, count('split', 'size', sizes)) : sizes;
+  check(
+    Array.isArray(extents),
+    'INVALID_ARGUMENT',
+    () => `split: sizes is a number or a list of numbers, found ${show(sizes)}`,
+  );
   for (const size of extents) count('split', 'size', size);
   const total = extents.reduce((sum, size) => sum + size, 0);
   check(

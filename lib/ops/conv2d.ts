@@ -44,8 +44,8 @@ export function conv2d<D extends FloatDType = 'float32'>(
   return conv2dWith(x, weight, options.bias ?? null, conv2dGeometry('conv2d', options));
 }
 
-const checkConv2d = inputCheck('conv2d', ['x', 'residual'], ['weight', 'bias']);
-const checkNorm = inputCheck('batchNorm', ['x'], ['weight', 'bias', 'runningMean', 'runningVar']);
+const checkConv2d = inputCheck('conv2d', ['x', 'residual?'], ['weight', 'bias?']);
+const checkNorm = inputCheck('batchNorm', ['x'], ['weight?', 'bias?', 'runningMean', 'runningVar']);
 
 /** @internal conv2d with its geometry already read. `normed`: a BatchNorm will ask for the output's statistics. */
 export function conv2dWith<D extends FloatDType = 'float32'>(

@@ -1,6 +1,6 @@
 import type { Backward } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { checkOneDevice, inputCheck, record } from '../record.js';
@@ -35,7 +35,7 @@ export function crossEntropy<D extends FloatDType = 'float32'>(
   check(
     labelSmoothing >= 0 && labelSmoothing <= 1,
     'INVALID_ARGUMENT',
-    () => `crossEntropy: labelSmoothing is a number from 0 to 1, found ${labelSmoothing}`,
+    () => `crossEntropy: labelSmoothing is a number from 0 to 1, found ${show(labelSmoothing)}`,
   );
   checkLogits(logits);
   check(labels instanceof Tensor, 'INVALID_ARGUMENT', 'crossEntropy: labels is not a tensor');

@@ -1,5 +1,5 @@
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { feedPosition } from '../random.js';
@@ -29,7 +29,11 @@ export function dropout<S extends Shape, D extends FloatDType = 'float32'>(
 ): Tensor<S, D> {
   checkOptions('dropout', options, ['p', 'training']);
   const { p = 0.5, training = true } = options;
-  check(p >= 0 && p <= 1, 'INVALID_ARGUMENT', () => `dropout: p is a probability, from 0 to 1, found ${p}`);
+  check(
+    p >= 0 && p <= 1,
+    'INVALID_ARGUMENT',
+    () => `dropout: p is a probability, from 0 to 1, found ${show(p)}`,
+  );
   checkDropout(x);
   if (!training) return x;
   using position = feedPosition(x.deviceIndex, x.size);

@@ -3,7 +3,7 @@ import { native } from '../native.js';
 import { handleOf, inputCheck, record } from '../record.js';
 import type { Shape, Tensor, Tensor1D, Tensor2D } from '../tensor.js';
 
-const checkLinear = inputCheck('linear', ['x'], ['weight', 'bias']);
+const checkLinear = inputCheck('linear', ['x'], ['weight', 'bias?']);
 
 /**
  * y = x weightᵀ + bias over the last axis. As torch.nn.functional.linear.

@@ -1,7 +1,6 @@
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
 import { native, type PoolGeometry } from '../native.js';
-import { checkOptions, type Padding, type Pair, pair, sides } from '../options.js';
+import { checkOptions, flag, type Padding, type Pair, pair, sides } from '../options.js';
 import { inputCheck, record } from '../record.js';
 import type { Shape4D, Tensor4D } from '../tensor.js';
 
@@ -73,11 +72,7 @@ export function avgPool2d<D extends FloatDType = 'float32'>(
 ): Tensor4D<D> {
   checkOptions('avgPool2d', options, ['stride', 'padding', 'countIncludePad']);
   const { countIncludePad = true } = options;
-  check(
-    typeof countIncludePad === 'boolean',
-    'INVALID_ARGUMENT',
-    () => `avgPool2d: countIncludePad is a boolean, found ${countIncludePad}`,
-  );
+  flag('avgPool2d', 'countIncludePad', countIncludePad);
   const geometry = poolGeometry('avgPool2d', kernelSize, options);
   checks.avgPool2d(x);
   const y = native.avgPool2d(x.handle, countIncludePad, ...geometry);

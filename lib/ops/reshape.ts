@@ -1,5 +1,5 @@
 import type { FloatDType } from '../dtype.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { native } from '../native.js';
 import { inputCheck, record } from '../record.js';
 import { Storage } from '../storage.js';
@@ -12,13 +12,18 @@ const checkFlatten = inputCheck('flatten', ['x']);
  * The same elements in row-major order under another shape; memory is shared where it can be. As torch.reshape.
  *
  * @param shape one extent may be -1: it follows from the others
- * @throws INVALID_SHAPE when the sizes differ, DISPOSED, UNSUPPORTED (dtype)
+ * @throws INVALID_SHAPE when the sizes differ, INVALID_ARGUMENT (no list), DISPOSED, UNSUPPORTED (dtype)
  */
 export function reshape<const T extends Shape, D extends FloatDType = 'float32'>(
   x: Tensor<Shape, D>,
   shape: T,
 ): Tensor<{ readonly [Axis in keyof T]: number }, D> {
   checkReshape(x);
+  check(
+    Array.isArray(shape),
+    'INVALID_ARGUMENT',
+    () => `reshape: a shape is a list of numbers, found ${show(shape)}`,
+  );
   const known = shape.filter((extent) => extent !== -1).reduce((product, extent) => product * extent, 1);
   check(
     shape.filter((extent) => extent === -1).length <= 1,
@@ -61,7 +66,7 @@ export function flatten<D extends FloatDType = 'float32'>(
   check(
     Number.isInteger(startAxis) && startAxis >= 0 && startAxis < Math.max(1, x.rank),
     'INVALID_ARGUMENT',
-    () => `flatten: startAxis is a whole number from 0 to ${x.rank - 1}, found ${startAxis}`,
+    () => `flatten: startAxis is a whole number from 0 to ${x.rank - 1}, found ${show(startAxis)}`,
   );
   return reshape(x, [...x.shape.slice(0, startAxis), -1]);
 }

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { feed } from '../feed.js';
 import { native } from '../native.js';
 import { checkOptions } from '../options.js';
@@ -41,7 +41,7 @@ export class AdamW extends Optimizer {
     check(
       Array.isArray(betas) && betas.length === 2,
       'INVALID_ARGUMENT',
-      () => `AdamW: betas is a list of two numbers, found ${JSON.stringify(betas)}`,
+      () => `AdamW: betas is a list of two numbers, found ${show(betas)}`,
     );
     this.betas = [number('AdamW', 'betas[0]', betas[0], 0, 1), number('AdamW', 'betas[1]', betas[1], 0, 1)];
     this.eps = number('AdamW', 'eps', options.eps ?? 1e-8);

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { native } from '../native.js';
 import { checkOneDevice } from '../record.js';
 import { Storage } from '../storage.js';
@@ -29,7 +29,7 @@ export function scaleAndClip(
     typeof maxNorm === 'number' && maxNorm > 0,
     'INVALID_ARGUMENT',
     () =>
-      `${name}: ${name === 'clipGradNorm' ? 'maxNorm' : 'clipGradNorm'} is a number above 0, found ${maxNorm}`,
+      `${name}: ${name === 'clipGradNorm' ? 'maxNorm' : 'clipGradNorm'} is a number above 0, found ${show(maxNorm)}`,
   );
   const ready = [...parameters].filter((tensor) => {
     check(tensor instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: a parameter is not a tensor`);

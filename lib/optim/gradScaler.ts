@@ -1,6 +1,6 @@
 import { full } from '../create.js';
 import type { Device } from '../device.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { linear } from '../ops/linear.js';
 import { reshape } from '../ops/reshape.js';
 import { checkOptions, count } from '../options.js';
@@ -175,7 +175,7 @@ function positive(what: string, value: number): number {
   check(
     typeof value === 'number' && value >= LEAST && value <= MOST,
     'INVALID_ARGUMENT',
-    () => `GradScaler: ${what} is a number above 0, within float32's range, found ${value}`,
+    () => `GradScaler: ${what} is a number above 0, within float32's range, found ${show(value)}`,
   );
   return value;
 }

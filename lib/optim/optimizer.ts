@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd.js';
 import { zeros } from '../create.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { type Handle, native } from '../native.js';
 import { checkOptions } from '../options.js';
 import { checkOneDevice } from '../record.js';
@@ -37,7 +37,7 @@ export function number(name: string, what: string, value: unknown, least = 0, be
     typeof value === 'number' && value >= least && value < below,
     'INVALID_ARGUMENT',
     () =>
-      `${name}: ${what} is a number from ${least} on${below < Infinity ? `, below ${below}` : ''}, found ${value}`,
+      `${name}: ${what} is a number from ${least} on${below < Infinity ? `, below ${below}` : ''}, found ${show(value)}`,
   );
   return value;
 }
@@ -47,6 +47,11 @@ function isGroup(item: Tensor | ParameterGroup): item is ParameterGroup {
 }
 
 function groupsOf(name: string, trainable: Trainable, lr: number, weightDecay: number): Group[] {
+  check(
+    typeof (trainable as Iterable<Tensor> | undefined)?.[Symbol.iterator] === 'function',
+    'INVALID_ARGUMENT',
+    () => `${name}: expected a list of parameters, as a module's parameters(), found ${show(trainable)}`,
+  );
   const items = [...(trainable as Iterable<Tensor | ParameterGroup>)];
   const given: ParameterGroup[] = items.some(isGroup)
     ? (items as ParameterGroup[])

@@ -1,10 +1,19 @@
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import { checkOptions, count } from '../options.js';
 import { eachRun } from '../recording.js';
-import { number, type Optimizer } from './optimizer.js';
+import { number, Optimizer } from './optimizer.js';
 
 /** The factor of the learning rate at a time, counted from 0 in epochs or steps. */
 export type Schedule = (time: number) => number;
+
+function aSchedule(name: string, value: Schedule): Schedule {
+  check(
+    typeof value === 'function',
+    'INVALID_ARGUMENT',
+    () => `${name}: a schedule is a function of the time, found ${show(value)}`,
+  );
+  return value;
+}
 
 /** gamma ^ floor(time / stepSize): constant, then a fall every `stepSize`. As torch.optim.lr_scheduler.StepLR. */
 export function stepLR(options: { stepSize: number; gamma?: number }): Schedule {
@@ -32,7 +41,7 @@ export function cosine(options: { total: number; end?: number }): Schedule {
 export function warmup(options: { steps: number; after?: Schedule }): Schedule {
   checkOptions('warmup', options, ['steps', 'after']);
   const steps = count('warmup', 'steps', options.steps);
-  const after = options.after ?? (() => 1);
+  const after = aSchedule('warmup', options.after ?? (() => 1));
   return (time) => (time < steps ? (time + 1) / steps : after(time - steps));
 }
 
@@ -44,10 +53,13 @@ export class Scheduler {
   readonly #baseLr: number;
   #time = 0;
 
+  /** @throws INVALID_ARGUMENT */
   constructor(
     readonly optimizer: Optimizer,
     readonly schedule: Schedule,
   ) {
+    check(optimizer instanceof Optimizer, 'INVALID_ARGUMENT', 'Scheduler: expected an optimiser first');
+    aSchedule('Scheduler', schedule);
     this.#baseLr = optimizer.lr;
     this.time = 0;
   }
@@ -60,7 +72,7 @@ export class Scheduler {
     check(
       Number.isInteger(value) && value >= 0,
       'INVALID_ARGUMENT',
-      () => `Scheduler: time is a whole number from 0 on, found ${value}`,
+      () => `Scheduler: time is a whole number from 0 on, found ${show(value)}`,
     );
     eachRun(() => {
       this.optimizer.lr = this.#baseLr * this.schedule(value);

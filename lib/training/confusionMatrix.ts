@@ -1,3 +1,4 @@
+import { check } from '../errors.js';
 import { count } from '../options.js';
 
 /** How often samples of one class were taken for another. */
@@ -10,9 +11,14 @@ export class ConfusionMatrix {
     this.counts = new Uint32Array(count('ConfusionMatrix', 'classes', classes) ** 2);
   }
 
-  /** Counts a batch: logits [labels.length, classes]. Goes into `evaluate` as `onBatch`. */
+  /** Counts a batch: logits [labels.length, classes]. Goes into `evaluate` as `onBatch`. @throws INVALID_ARGUMENT */
   readonly add = (logits: Float32Array, labels: Int32Array): void => {
     for (const [row, label] of labels.entries()) {
+      check(
+        label >= 0 && label < this.classes,
+        'INVALID_ARGUMENT',
+        () => `ConfusionMatrix: label ${label} of sample ${row}, ${this.classes} classes`,
+      );
       const own = logits.subarray(row * this.classes, (row + 1) * this.classes);
       const predicted = own.indexOf(own.reduce((most, value) => Math.max(most, value), -Infinity));
       if (predicted >= 0) this.counts[label * this.classes + predicted]!++;

@@ -1,5 +1,5 @@
 import type { DType } from '../dtype.js';
-import { check } from '../errors.js';
+import { check, show } from '../errors.js';
 import type { Module } from '../module.js';
 import { native } from '../native.js';
 import { handles } from '../optim/optimizer.js';
@@ -39,7 +39,7 @@ export class EMA {
     check(
       typeof decay === 'number' && decay >= 0 && decay < 1,
       'INVALID_ARGUMENT',
-      () => `EMA: decay is a number from 0 on, below 1, found ${decay}`,
+      () => `EMA: decay is a number from 0 on, below 1, found ${show(decay)}`,
     );
     this.decay = decay;
     const own = new Set(buffers ? [] : model.namedBuffers().map(([key]) => key));

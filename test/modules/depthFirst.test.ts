@@ -7,6 +7,7 @@ import {
   capture,
   concat,
   DepthwiseSeparable,
+  Identity,
   MaxPool2d,
   Module,
   manualSeed,
@@ -107,6 +108,19 @@ test.serial('what may look across images gets them all', (t) => {
   });
 });
 
+test.serial('modules that do nothing return the batch itself', (t) => {
+  const nothing = new Sequential(new Identity(), new Identity(), new Identity()).eval();
+  const witness = new Witness();
+  const watched = new Sequential(new Identity(), new Identity(), witness).eval();
+  const x = randn([3, 3, SIDE, SIDE]);
+  noGrad(() => {
+    t.true((nothing.forward(x) as unknown) === x);
+    t.true((watched.forward(x) as unknown) === x);
+  });
+  t.false(x.disposed);
+  t.deepEqual(witness.seen, [`3 3 ${SIDE} ${SIDE}`]);
+});
+
 test.serial('with gradients, in training, and for small images the batch stays whole', (t) => {
   const model = network();
   const conv = ([...model][0] as Sequential)[0] as Conv2d;
@@ -132,6 +146,9 @@ test.serial('what is wrong is told of the batch; captured, it is the same', (t) 
   const model = network();
   const wrong = randn([3, 4, SIDE, SIDE]);
   noGrad(() => throwsCode(t, 'INVALID_SHAPE', () => model.forward(wrong), /\[3, 4, 320, 320\]/));
+  using x16 = randn([3, 3, SIDE, SIDE]);
+  const narrow = x16.to('float16') as unknown as Tensor4D;
+  noGrad(() => throwsCode(t, 'UNSUPPORTED', () => model.forward(narrow), /conv2d: x is float16/));
   const x = randn([3, 3, SIDE, SIDE]);
   const run = capture(() => noGrad(() => model.forward(x)));
   const replayed = run().dataSync();

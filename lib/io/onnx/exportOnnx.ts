@@ -1,9 +1,9 @@
 import { checkShape } from '../../create.js';
 import type { DType } from '../../dtype.js';
-import { check } from '../../errors.js';
+import { check, show } from '../../errors.js';
 import { Module } from '../../module.js';
 import { type Handle, native } from '../../native.js';
-import { checkOptions, count } from '../../options.js';
+import { checkOptions, count, flag } from '../../options.js';
 import type { Shape, Tensor } from '../../tensor.js';
 import { writeAtomically } from '../atomicFile.js';
 import { anyBatchShape, forAnyBatch } from './dynamicBatch.js';
@@ -61,25 +61,21 @@ function settle(options: ExportOnnxOptions): Required<ExportOnnxOptions> {
   check(
     opset <= 21,
     'INVALID_ARGUMENT',
-    () => `exportOnnx: opset is a version from 13 to 21, found ${opset}`,
+    () => `exportOnnx: opset is a version from 13 to 21, found ${show(opset)}`,
   );
   for (const [name, value] of Object.entries({ dynamicBatch, foldBatchNorm }))
-    check(
-      typeof value === 'boolean',
-      'INVALID_ARGUMENT',
-      () => `exportOnnx: ${name} is a boolean, found ${JSON.stringify(value)}`,
-    );
+    flag('exportOnnx', name, value);
   for (const [name, value] of Object.entries({ inputName, outputName }))
     check(
       typeof value === 'string' && value !== '',
       'INVALID_ARGUMENT',
-      () => `exportOnnx: ${name} is a name, found ${JSON.stringify(value)}`,
+      () => `exportOnnx: ${name} is a name, found ${show(value)}`,
     );
   for (const [key, text] of Object.entries(metadata))
     check(
       typeof text === 'string',
       'INVALID_ARGUMENT',
-      () => `exportOnnx: metadata ${key} is a string, found ${JSON.stringify(text)}`,
+      () => `exportOnnx: metadata ${key} is a string, found ${show(text)}`,
     );
   check(
     inputName !== outputName,

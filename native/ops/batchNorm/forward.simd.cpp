@@ -1,5 +1,6 @@
-// Training: one pass over memory for the statistics, one that applies them, a channel block at a time.
-// Evaluation: the second alone.
+// Training: a pass over memory for the statistics, unless the convolution before left the moments of its
+// planes (core/plane_moments.h), and one that applies them, a channel block at a time. Evaluation: the second
+// alone.
 #include "cpu/channel_sums.h"
 #include "ops/batchNorm/batchNorm.h"
 
