@@ -19,7 +19,7 @@ TensorPtr activation(const Tensor& x, Activation kind) {
   ActivationBuffers buffers{};
   buffers.x = x.in_layout(x.block());
   buffers.y = y->target_in_layout(x.block());
-  enqueue(x.stream(), activation_registry().choose(x.stream().device().kind, problem), problem, buffers);
+  enqueue(x.stream(), activation_registry(), problem, buffers);
   return y;
 }
 
@@ -35,7 +35,7 @@ void activation_grad(const Tensor& y, const Tensor& dy, Activation kind, Tensor&
   buffers.y = const_cast<float*>(y.in_layout(block));
   buffers.dy = dy.in_layout(block);
   buffers.dx = dx.target_in_layout(block, mode);
-  enqueue(y.stream(), activation_registry().choose(y.stream().device().kind, problem), problem, buffers);
+  enqueue(y.stream(), activation_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

@@ -44,10 +44,6 @@ void check_eps(float eps) {
 
 const float* vector_of(const Tensor* tensor) { return tensor ? tensor->in_layout(1) : nullptr; }
 
-void run(Stream& stream, const BatchNormProblem& problem, const BatchNormBuffers& buffers) {
-  enqueue(stream, batch_norm_registry().choose(stream.device().kind, problem), problem, buffers);
-}
-
 constexpr int64_t kStatistics = 4;
 
 // The rows of [4, C].
@@ -115,7 +111,7 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
     buffers.moments = PlaneMoments::at(moments->data(), problem.n * ((problem.c + layout - 1) / layout));
   if (running_mean) buffers.running_mean = running_mean->update_in_layout(1);
   if (running_var) buffers.running_var = running_var->update_in_layout(1);
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), batch_norm_registry(), problem, buffers);
   return result;
 }
 
@@ -130,7 +126,7 @@ TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* b
   buffers.running_var = const_cast<float*>(running_var.in_layout(1));
   const TensorPtr y = make_activation(x.shared_stream(), x.shape(), x.dtype());
   buffers.y = y->target_in_layout(x.activation_block());
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), batch_norm_registry(), problem, buffers);
   return y;
 }
 
@@ -155,7 +151,7 @@ TensorPtr batch_norm_statistics(const Tensor* weight, const Tensor* bias, const 
   const TensorPtr result =
       make_tensor(running_mean.shared_stream(), {kStatistics, problem.c}, DType::Float32);
   set_statistics(buffers, result->target_in_layout(1), problem.c);
-  run(running_mean.stream(), problem, buffers);
+  enqueue(running_mean.stream(), batch_norm_registry(), problem, buffers);
   return result;
 }
 
@@ -190,7 +186,7 @@ void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const T
   buffers.dresidual = target(dresidual, layout, problem.accumulate_residual);
   buffers.dweight = target(dweight, 1, problem.accumulate_weight);
   buffers.dbias = target(dbias, 1, problem.accumulate_bias);
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), batch_norm_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

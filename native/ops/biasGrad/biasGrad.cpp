@@ -29,7 +29,7 @@ void bias_grad(const Tensor& dy, Tensor& dbias, GradMode mode) {
   BiasGradBuffers buffers{};
   buffers.dy = dy.in_layout(layout);
   buffers.dbias = dbias.target_in_layout(1, mode);
-  enqueue(dy.stream(), bias_grad_registry().choose(dy.stream().device().kind, problem), problem, buffers);
+  enqueue(dy.stream(), bias_grad_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

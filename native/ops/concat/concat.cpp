@@ -58,10 +58,6 @@ ConcatProblem problem_of(DType dtype, const Shape& x, int x_block, int64_t from_
 // The channels may come in another block than they go; along another axis both sides need the same.
 int source_block(const Tensor& from, int to_block, int axis) { return axis == 1 ? from.block() : to_block; }
 
-void queue(Stream& stream, const ConcatProblem& problem, const ConcatBuffers& buffers) {
-  enqueue(stream, concat_registry().choose(stream.device().kind, problem), problem, buffers);
-}
-
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const ConcatProblem& p) {
@@ -99,9 +95,9 @@ TensorPtr concat(const std::vector<const Tensor*>& inputs, int axis) {
     const int block = source_block(*x, y->block(), along);
     const int64_t count = x->shape()[along];
     const float* from = x->in_layout(block);
-    queue(y->stream(),
-          problem_of(first.dtype(), x->shape(), block, 0, shape, y->block(), begin, along, count),
-          {from, to});
+    enqueue(y->stream(), concat_registry(),
+            problem_of(first.dtype(), x->shape(), block, 0, shape, y->block(), begin, along, count),
+            {from, to});
     begin += count;
   }
   return y;
@@ -118,8 +114,9 @@ TensorPtr slice(const Tensor& x, int axis, int64_t begin, int64_t size) {
   const TensorPtr y = make_activation(x.shared_stream(), shape, x.dtype());
   const int block = source_block(x, y->block(), along);
   const float* from = x.in_layout(block);
-  queue(x.stream(), problem_of(x.dtype(), x.shape(), block, begin, shape, y->block(), 0, along, size),
-        {from, y->target_in_layout(y->block())});
+  enqueue(x.stream(), concat_registry(),
+          problem_of(x.dtype(), x.shape(), block, begin, shape, y->block(), 0, along, size),
+          {from, y->target_in_layout(y->block())});
   return y;
 }
 
@@ -136,7 +133,7 @@ void slice_grad(const Tensor& dy, int axis, int64_t begin, Tensor& dx, GradMode 
   problem.accumulate = mode == GradMode::Accumulate;
   problem.clear = mode == GradMode::Overwrite;
   const float* from = dy.in_layout(from_block);
-  queue(dy.stream(), problem, {from, dx.target_in_layout(block, mode)});
+  enqueue(dy.stream(), concat_registry(), problem, {from, dx.target_in_layout(block, mode)});
 }
 
 }  // namespace groupconv

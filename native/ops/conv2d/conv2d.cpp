@@ -91,7 +91,7 @@ Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const
                                           folded_weight,
                                           target + packed_aligned,
                                           nullptr};
-          enqueue(stream, conv2d_fold_registry().choose(stream.device().kind, fold), fold, buffers);
+          enqueue(stream, conv2d_fold_registry(), fold, buffers);
         }
         if (solver.prepare)
           stream.submit([prepare = solver.prepare, problem, from = norm ? folded_weight : plain, target](

@@ -36,8 +36,7 @@ TensorPtr cross_entropy(const Tensor& logits, const Tensor& labels, float label_
   buffers.logits = logits.in_layout(1);
   buffers.labels = labels.in_layout<int32_t>(1);
   buffers.loss = loss->target_in_layout(1);
-  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem,
-          buffers);
+  enqueue(logits.stream(), cross_entropy_registry(), problem, buffers);
   return loss;
 }
 
@@ -56,8 +55,7 @@ void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor&
   buffers.labels = labels.in_layout<int32_t>(1);
   buffers.dloss = dloss.in_layout(1);
   buffers.dlogits = dlogits.target_in_layout(1, mode);
-  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem,
-          buffers);
+  enqueue(logits.stream(), cross_entropy_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

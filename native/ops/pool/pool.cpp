@@ -60,17 +60,13 @@ PoolProblem adaptive(const Tensor& x, int64_t out_h, int64_t out_w) {
   return problem;
 }
 
-void run(Stream& stream, const PoolProblem& problem, const PoolBuffers& buffers) {
-  enqueue(stream, pool_registry().choose(stream.device().kind, problem), problem, buffers);
-}
-
 TensorPtr forward(const Tensor& x, const PoolProblem& problem) {
   const TensorPtr y = make_tensor(x.shared_stream(), {problem.n, problem.c, problem.p, problem.q},
                                   problem.dtype, problem.block);
   PoolBuffers buffers{};
   buffers.x = x.in_layout(problem.block);
   buffers.y = y->target_in_layout(problem.block);
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), pool_registry(), problem, buffers);
   return y;
 }
 
@@ -92,7 +88,7 @@ void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tenso
   if (y) buffers.y = const_cast<float*>(y->in_layout(problem.block));
   buffers.dy = dy.in_layout(problem.block);
   buffers.dx = dx.target_in_layout(problem.block, mode);
-  run(dy.stream(), problem, buffers);
+  enqueue(dy.stream(), pool_registry(), problem, buffers);
 }
 
 }  // namespace

@@ -5,10 +5,6 @@
 namespace groupconv {
 namespace {
 
-void queue(Stream& stream, const RandomProblem& problem, const RandomBuffers& buffers) {
-  enqueue(stream, random_registry().choose(stream.device().kind, problem), problem, buffers);
-}
-
 const RandomPosition* memory_of(const char* op, const Tensor& position) {
   require(position.shape() == Shape{4} && position.dtype() == DType::Int32, ErrorCode::InvalidArgument, op,
           ": the position is ", name_of(position.dtype()), ' ', position.shape(), ", expected int32 [4]");
@@ -19,7 +15,7 @@ void fill_random(const char* op, RandomKind kind, Tensor& target, const Tensor& 
   require_float32(op, "x", target);
   const RandomProblem problem{kind, DType::Float32, a, b, 1, 1, target.size(), 1};
   const RandomPosition* const at = memory_of(op, position);
-  queue(target.stream(), problem, {nullptr, at, target.target_in_layout(1)});
+  enqueue(target.stream(), random_registry(), problem, {nullptr, at, target.target_in_layout(1)});
 }
 
 }  // namespace
@@ -59,7 +55,7 @@ TensorPtr dropout(const Tensor& x, float p, const Tensor& position) {
   const RandomPosition* const at = memory_of("dropout", position);
   const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), x.dtype(), block);
   const float* from = x.in_layout(block);
-  queue(x.stream(), problem, {from, at, y->target_in_layout(block)});
+  enqueue(x.stream(), random_registry(), problem, {from, at, y->target_in_layout(block)});
   return y;
 }
 

@@ -35,7 +35,7 @@ TensorPtr softmax(const Tensor& x, int axis, bool log) {
   SoftmaxBuffers buffers{};
   buffers.x = x.in_layout(1);
   buffers.y = y->target_in_layout(1);
-  enqueue(x.stream(), softmax_registry().choose(x.stream().device().kind, problem), problem, buffers);
+  enqueue(x.stream(), softmax_registry(), problem, buffers);
   return y;
 }
 
@@ -51,7 +51,7 @@ void softmax_grad(const Tensor& y, const Tensor& dy, int axis, bool log, Tensor&
   buffers.y = const_cast<float*>(y.in_layout(1));
   buffers.dy = dy.in_layout(1);
   buffers.dx = dx.target_in_layout(1, mode);
-  enqueue(y.stream(), softmax_registry().choose(y.stream().device().kind, problem), problem, buffers);
+  enqueue(y.stream(), softmax_registry(), problem, buffers);
 }
 
 }  // namespace groupconv
