@@ -1,5 +1,7 @@
 #include "ops/activation/activation.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 
 std::ostream& operator<<(std::ostream& out, const ActivationProblem& problem) {
@@ -24,8 +26,7 @@ TensorPtr activation(const Tensor& x, Activation kind) {
 }
 
 void activation_grad(const Tensor& y, const Tensor& dy, Activation kind, Tensor& dx, GradMode mode) {
-  require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, "relu: gradient ",
-          dy.shape(), " for ", y.shape());
+  require_alike("relu", y, dy, dx);
   require_computable("relu", "y", y);
   require_same_dtype("relu", "dy", dy, y.dtype());
   require_same_dtype("relu", "dx", dx, y.dtype());

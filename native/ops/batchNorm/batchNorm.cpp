@@ -2,35 +2,31 @@
 
 #include <cmath>
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
-void check_shape(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
-  require(tensor.shape() == expected, ErrorCode::InvalidShape, "batchNorm: ", name, " ", tensor.shape(),
-          " for x ", x, ", expected ", expected);
-}
-
 void check_parameter(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
-  check_shape(name, tensor, expected, x);
+  require_shape("batchNorm", name, tensor, expected, "x", x);
   require_float32("batchNorm", name, tensor);
 }
 
 void check_like(const char* name, const Tensor& tensor, const Tensor& x) {
-  check_shape(name, tensor, x.shape(), x.shape());
+  require_shape("batchNorm", name, tensor, x.shape(), "x", x.shape());
   require_same_dtype("batchNorm", name, tensor, x.dtype());
 }
 
 // Checks x; what every pass over it shares.
 BatchNormProblem problem_of(BatchNormPass pass, const Tensor& x) {
   const Shape& shape = x.shape();
-  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "batchNorm: x ", shape,
-          " has rank ", shape.rank(), ", expected [N, C, H, W] or [N, C]");
+  const int64_t pixels = require_channels("batchNorm", "x", shape);
   require_computable("batchNorm", "x", x);
   BatchNormProblem problem{};
   problem.pass = pass;
   problem.dtype = x.dtype();
   problem.n = shape[0], problem.c = shape[1];
-  problem.pixels = shape.rank() == 4 ? shape[2] * shape[3] : 1;
+  problem.pixels = pixels;
   // Row-major [N, C] is N C/B 1 B wherever B divides C.
   const int block = x.stream().activation_block(problem.c);
   problem.block = shape.rank() == 4 || problem.c % block == 0 ? block : 1;

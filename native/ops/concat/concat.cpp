@@ -1,17 +1,12 @@
 #include "ops/concat/concat.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
 void check_dtype(const char* op, const Tensor& x) {
   if (x.dtype() != DType::Int32) require_computable(op, "x", x);
-}
-
-int axis_from_start(const char* op, const Shape& shape, int axis) {
-  const int from_start = axis < 0 ? axis + shape.rank() : axis;
-  require(from_start >= 0 && from_start < shape.rank(), ErrorCode::InvalidArgument, op, ": axis ", axis,
-          " of x ", shape, ", which has ", shape.rank(), shape.rank() == 1 ? " dimension" : " dimensions");
-  return from_start;
 }
 
 bool same_but(const Shape& a, const Shape& b, int axis) {

@@ -1,5 +1,7 @@
 #include "ops/crossEntropy/crossEntropy.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
@@ -12,8 +14,7 @@ CrossEntropyProblem problem_of(const Tensor& logits, const Tensor& labels, float
   require_computable("crossEntropy", "logits", logits);
   require(labels.dtype() == DType::Int32, ErrorCode::Unsupported, "crossEntropy: labels is ",
           name_of(labels.dtype()), ", int32 is needed");
-  require(label_smoothing >= 0 && label_smoothing <= 1, ErrorCode::InvalidArgument,
-          "crossEntropy: label smoothing is a number from 0 to 1, found ", label_smoothing);
+  require_fraction("crossEntropy", "label smoothing", label_smoothing);
   return {logits.dtype(), false, false, label_smoothing, n, classes};
 }
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
@@ -45,8 +47,7 @@ void random_normal(Tensor& target, const Tensor& position, float mean, float std
 
 TensorPtr dropout(const Tensor& x, float p, const Tensor& position) {
   require_computable("dropout", "x", x);
-  require(p >= 0 && p <= 1, ErrorCode::InvalidArgument,
-          "dropout: the probability is a number from 0 to 1, found ", p);
+  require_fraction("dropout", "the probability", p);
   const int block = x.block();
   const double scale = p < 1 ? 1 / (1 - double{p}) : 0;
   RandomProblem problem{RandomKind::Dropout, x.dtype(), p, scale, 1, 1, x.size(), block};
