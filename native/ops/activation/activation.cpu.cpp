@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/activation/activation.h"
 
 namespace groupconv {
@@ -25,12 +25,7 @@ void reference(const ActivationProblem& p, const ActivationBuffers& b, const Exe
 constexpr ActivationSolver references[] = {
     {"reference", [](const ActivationProblem&) { return true; }, reference}};
 
-const bool registered = activation_registry().add(
-    DeviceKind::Cpu, []() -> const SolverList<ActivationProblem, ActivationBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<ActivationProblem, ActivationBuffers>({activation_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<activation_registry, references, activation_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

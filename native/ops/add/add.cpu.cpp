@@ -1,5 +1,5 @@
 #include "ops/add/add.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 
 namespace groupconv {
 
@@ -18,12 +18,7 @@ void reference(const AddProblem& p, const AddBuffers& b, const ExecutionContext&
 
 constexpr AddSolver references[] = {{"reference", [](const AddProblem&) { return true; }, reference}};
 
-const bool registered =
-    add_registry().add(DeviceKind::Cpu, []() -> const SolverList<AddProblem, AddBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<add_registry, references, add_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

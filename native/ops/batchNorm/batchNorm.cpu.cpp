@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/batchNorm/batchNorm.h"
 
 namespace groupconv {
@@ -139,13 +139,8 @@ constexpr BatchNormSolver references[] = {
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Statistics; }, statistics},
 };
 
-const bool registered =
-    batch_norm_registry().add(DeviceKind::Cpu, []() -> const SolverList<BatchNormProblem, BatchNormBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<BatchNormProblem, BatchNormBuffers>(
-            {batch_norm_forward_solvers_for(isa), batch_norm_grad_solvers_for(isa), {references, 4}});
-      });
-    });
+const bool offered =
+    offer<batch_norm_registry, references, batch_norm_forward_solvers_for, batch_norm_grad_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "cpu/pool.h"
 
 namespace groupconv {
@@ -184,32 +184,13 @@ constexpr Conv2dSolver references[] = {
 constexpr Conv2dFoldSolver folds[] = {{"reference", [](const Conv2dFoldProblem&) { return true; }, fold}};
 
 // Most specific first.
-const SolverList<Conv2dProblem, Conv2dBuffers>& solvers() {
-  return for_active_isa([](Isa isa) {
-    return join<Conv2dProblem, Conv2dBuffers>({conv2d_pointwise_for(isa),
-                                               conv2d_pointwise_grad_weight_for(isa),
-                                               conv2d_depthwise_for(isa),
-                                               conv2d_depthwise_grad_weight_for(isa),
-                                               conv2d_grouped_for(isa),
-                                               conv2d_grouped_five_for(isa),
-                                               conv2d_grouped_grad_weight_for(isa),
-                                               conv2d_stem_for(isa),
-                                               conv2d_stem_grad_input_for(isa),
-                                               conv2d_stem_lines_grad_weight_for(isa),
-                                               conv2d_stem_grad_weight_for(isa),
-                                               conv2d_direct_for(isa),
-                                               conv2d_direct_grad_weight_for(isa),
-                                               {references, 3}});
-  });
-}
-
-const SolverList<Conv2dFoldProblem, Conv2dFoldBuffers>& fold_solvers() {
-  static const auto list = join<Conv2dFoldProblem, Conv2dFoldBuffers>({{folds, 1}});
-  return list;
-}
-
-const bool registered = conv2d_registry().add(DeviceKind::Cpu, solvers) &&
-                        conv2d_fold_registry().add(DeviceKind::Cpu, fold_solvers);
+const bool offered =
+    offer<conv2d_registry, references, conv2d_pointwise_for, conv2d_pointwise_grad_weight_for,
+          conv2d_depthwise_for, conv2d_depthwise_grad_weight_for, conv2d_grouped_for, conv2d_grouped_five_for,
+          conv2d_grouped_grad_weight_for, conv2d_stem_for, conv2d_stem_grad_input_for,
+          conv2d_stem_lines_grad_weight_for, conv2d_stem_grad_weight_for, conv2d_direct_for,
+          conv2d_direct_grad_weight_for>() &&
+    offer<conv2d_fold_registry, folds>();
 
 }  // namespace
 }  // namespace groupconv
