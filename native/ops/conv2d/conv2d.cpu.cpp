@@ -8,6 +8,7 @@
 #include "cpu/context.h"
 #include "cpu/offer.h"
 #include "cpu/pool.h"
+#include "cpu/reference.h"
 
 namespace groupconv {
 
@@ -51,12 +52,6 @@ Plane<T> y_plane(const Conv2dProblem& p, T* y, int64_t n, int64_t k) {
   return plane(y, n, k, p.k, p.p, p.q, p.y_block);
 }
 
-float activate(float v, Activation kind) {
-  if (kind == Activation::None) return v;
-  v = v < 0 ? 0 : v;
-  return kind == Activation::Relu6 && v > 6 ? 6 : v;
-}
-
 // Along W, output o has its tap s on input o * stride + offset(s).
 struct Columns {
   int64_t begin, end;
@@ -93,7 +88,7 @@ void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionCont
     const Plane y = y_plane(p, b.y, n, k);
     for (int64_t ow = begin; ow < end; ++ow) {
       const double residual = b.residual ? y_plane(p, b.residual, n, k)(oh, ow) : 0;
-      y(oh, ow) = activate(static_cast<float>(sums[ow - begin] + residual), p.activation);
+      y(oh, ow) = activate(p.activation, static_cast<float>(sums[ow - begin] + residual));
     }
   };
   parallel_for(context, p.n * lanes, [&](int64_t i) {
