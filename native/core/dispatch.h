@@ -138,5 +138,11 @@ void enqueue(Stream& stream, const Solver<Problem, Buffers>& solver, const Probl
     run(problem, buffers, context);
   });
 }
+// The first solver of the stream's device that accepts.
+template <class Problem, class Buffers>
+void enqueue(Stream& stream, const Registry<Problem, Buffers>& registry, const Problem& problem,
+             const Buffers& buffers) {
+  enqueue(stream, registry.choose(stream.device().kind, problem), problem, buffers);
+}
 
 }  // namespace groupconv

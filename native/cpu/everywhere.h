@@ -1,9 +1,12 @@
 // The native tests' loop over instruction sets and thread counts.
 #pragma once
+#include <cstring>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/check.h"
+#include "core/dispatch.h"
 #include "cpu/guarded.h"
 #include "cpu/isa.h"
 #include "cpu/pool.h"
@@ -35,6 +38,40 @@ template <class Run>
 void check_everywhere(const std::vector<float>& expected, double tolerance, const std::string& what,
                       const Run& run) {
   check_everywhere(expected, tolerance, what, run, [](const std::vector<float>&, const std::string&) {});
+}
+
+template <class Problem, class Buffers>
+std::string describe(const Solver<Problem, Buffers>& solver, const Problem& p, Isa isa, int threads) {
+  std::ostringstream text;
+  text << solver.name << ' ' << isa_name(isa) << " x" << threads << ' ' << p;
+  return text.str();
+}
+
+template <class Problem, class Buffers>
+const Solver<Problem, Buffers>& reference_of(const Registry<Problem, Buffers>& registry, const Problem& p) {
+  for (const auto* solver : registry.list(DeviceKind::Cpu))
+    if (!std::strcmp(solver->name, "reference") && solver->accepts(p)) return *solver;
+  fail(ErrorCode::Unsupported, "no reference for ", p);
+}
+
+// run(solver, threads, note) gives the values of a problem, of every solver that accepts it on the
+// instruction set in use: bitwise the same for 1, 2 and 3 threads. inspect(values, note) looks further.
+template <class Problem, class Buffers, class Run, class Inspect>
+void check_solvers(const Registry<Problem, Buffers>& registry, const Problem& p, Isa isa, const Run& run,
+                   const Inspect& inspect) {
+  for (const auto* solver : registry.list(DeviceKind::Cpu)) {
+    if (!solver->accepts(p)) continue;
+    std::vector<float> first;
+    for (int threads : {1, 2, 3}) {
+      const std::string note = describe(*solver, p, isa, threads);
+      const std::vector<float> actual = run(*solver, threads, note);
+      inspect(actual, note);
+      if (threads == 1)
+        first = actual;
+      else
+        CHECK_NOTE(same_bits(first, actual), "bitwise " + note);
+    }
+  }
 }
 
 // Some tensors' values, one after the other, in row-major order.

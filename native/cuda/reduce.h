@@ -33,19 +33,19 @@ __device__ __forceinline__ T reduce_warp(T value, Combine combine) {
 
 // Every thread gets the block's result: kThreadsOfBlock threads along x, a multiple of 32. May be called
 // again at once.
-template <int kThreadsOfBlock, class T, class Combine, class Barrier = BlockBarrier>
-__device__ __forceinline__ T reduce_block(T value, Combine combine, Barrier barrier = {}) {
+template <int kThreadsOfBlock, class T, class Combine>
+__device__ __forceinline__ T reduce_block(T value, Combine combine) {
   if constexpr (kThreadsOfBlock == kWarp) {
     return reduce_warp(value, combine);
   } else {
     __shared__ T warps[kThreadsOfBlock / kWarp];
     value = reduce_warp(value, combine);
     if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = value;
-    barrier();
+    __syncthreads();
     value = warps[0];
 #pragma unroll
     for (int warp = 1; warp < kThreadsOfBlock / kWarp; ++warp) value = combine(value, warps[warp]);
-    barrier();  // before the next call writes
+    __syncthreads();  // before the next call writes
     return value;
   }
 }

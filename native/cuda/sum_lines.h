@@ -6,9 +6,8 @@
 
 namespace groupconv::cuda {
 
-// Adds up the lines' sums, in halves; the first line has the block's. Without barriers it is wrong, which the
-// test has to notice. May be called again at once.
-template <bool Barriers = true, int Sums, int V>
+// Adds up the lines' sums, in halves; the first line has the block's. May be called again at once.
+template <int Sums, int V>
 __device__ __forceinline__ void sum_lines(float (&sums)[Sums][V]) {
   __shared__ float shared[Sums * V * kThreads];
   const unsigned vectors = blockDim.x, self = threadIdx.y * vectors + threadIdx.x;
@@ -18,14 +17,14 @@ __device__ __forceinline__ void sum_lines(float (&sums)[Sums][V]) {
 #pragma unroll
       for (int i = 0; i < Sums * V; ++i) shared[i * kThreads + self] = sums[i / V][i % V];
     }
-    if constexpr (Barriers) __syncthreads();
+    __syncthreads();
     if (threadIdx.y + half < lines) {
 #pragma unroll
       for (int i = 0; i < Sums * V; ++i) sums[i / V][i % V] += shared[i * kThreads + self + half * vectors];
     }
     lines = half;
   }
-  if constexpr (Barriers) __syncthreads();
+  __syncthreads();
 }
 
 // The second level of a reduction: a block takes 8 channels (one sector of 32 bytes), 64 lanes share the
@@ -37,7 +36,7 @@ inline dim3 finish_grid(int64_t channels) {
 }
 
 // Adds up the lanes' float64 sums, in halves; the first lane has the total. For all threads of a block, once.
-template <bool Barriers = true, int Sums>
+template <int Sums>
 __device__ __forceinline__ void sum_lanes(double (&sums)[Sums]) {
   __shared__ double shared[Sums][kFinishLanes][kFinishChannels];
 #pragma unroll
@@ -46,7 +45,7 @@ __device__ __forceinline__ void sum_lanes(double (&sums)[Sums]) {
 #pragma unroll
       for (int i = 0; i < Sums; ++i) shared[i][threadIdx.y][threadIdx.x] = sums[i];
     }
-    if constexpr (Barriers) __syncthreads();
+    __syncthreads();
     if (threadIdx.y < half) {
 #pragma unroll
       for (int i = 0; i < Sums; ++i) sums[i] += shared[i][threadIdx.y + half][threadIdx.x];

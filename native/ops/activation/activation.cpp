@@ -1,5 +1,7 @@
 #include "ops/activation/activation.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 
 std::ostream& operator<<(std::ostream& out, const ActivationProblem& problem) {
@@ -19,13 +21,12 @@ TensorPtr activation(const Tensor& x, Activation kind) {
   ActivationBuffers buffers{};
   buffers.x = x.in_layout(x.block());
   buffers.y = y->target_in_layout(x.block());
-  enqueue(x.stream(), activation_registry().choose(x.stream().device().kind, problem), problem, buffers);
+  enqueue(x.stream(), activation_registry(), problem, buffers);
   return y;
 }
 
 void activation_grad(const Tensor& y, const Tensor& dy, Activation kind, Tensor& dx, GradMode mode) {
-  require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, "relu: gradient ",
-          dy.shape(), " for ", y.shape());
+  require_alike("relu", y, dy, dx);
   require_computable("relu", "y", y);
   require_same_dtype("relu", "dy", dy, y.dtype());
   require_same_dtype("relu", "dx", dx, y.dtype());
@@ -35,7 +36,7 @@ void activation_grad(const Tensor& y, const Tensor& dy, Activation kind, Tensor&
   buffers.y = const_cast<float*>(y.in_layout(block));
   buffers.dy = dy.in_layout(block);
   buffers.dx = dx.target_in_layout(block, mode);
-  enqueue(y.stream(), activation_registry().choose(y.stream().device().kind, problem), problem, buffers);
+  enqueue(y.stream(), activation_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

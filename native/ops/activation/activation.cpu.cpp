@@ -1,7 +1,6 @@
-#include <cmath>
-
-#include "cpu/isa.h"
 #include "ops/activation/activation.h"
+#include "cpu/offer.h"
+#include "cpu/reference.h"
 
 namespace groupconv {
 
@@ -10,13 +9,11 @@ GROUPCONV_PER_ISA(ActivationTable, activation_solvers)
 namespace {
 
 void reference(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext&) {
-  const float top = p.kind == Activation::Relu6 ? 6.0f : INFINITY;
   for (int64_t i = 0; i < p.size; ++i) {
     if (!p.backward) {
-      b.y[i] = b.x[i] < 0 ? 0 : b.x[i] > top ? top : b.x[i];
+      b.y[i] = activate(p.kind, b.x[i]);
     } else {
-      const bool shut = b.y[i] <= 0 || (p.kind == Activation::Relu6 && b.y[i] >= top);
-      const float dx = shut ? 0 : b.dy[i];
+      const float dx = stops_gradient(p.kind, b.y[i]) ? 0 : b.dy[i];
       b.dx[i] = p.accumulate ? b.dx[i] + dx : dx;
     }
   }
@@ -25,12 +22,7 @@ void reference(const ActivationProblem& p, const ActivationBuffers& b, const Exe
 constexpr ActivationSolver references[] = {
     {"reference", [](const ActivationProblem&) { return true; }, reference}};
 
-const bool registered = activation_registry().add(
-    DeviceKind::Cpu, []() -> const SolverList<ActivationProblem, ActivationBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<ActivationProblem, ActivationBuffers>({activation_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<activation_registry, references, activation_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

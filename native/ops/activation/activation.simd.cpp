@@ -1,6 +1,6 @@
 #include "ops/activation/activation.h"
+#include "cpu/activate.h"
 #include "cpu/context.h"
-#include "cpu/simd.h"
 
 namespace groupconv {
 namespace {
@@ -15,8 +15,7 @@ void for_chunks(const ExecutionContext& context, int64_t size, const Body& body)
 }
 
 void forward(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext& context) {
-  const Vec top = broadcast(p.kind == Activation::Relu6 ? 6.0f : __builtin_inff());
-  const auto clamp = [&](Vec v) { return v > top ? top : relu(v); };
+  const Clamp clamp(p.kind);
   for_chunks(context, p.size, [&](int64_t i, int64_t end) {
     for (; i + W <= end; i += W) store(b.y + i, clamp(load(b.x + i)));
     for (; i < end; ++i) b.y[i] = clamp(broadcast(b.x[i]))[0];
@@ -25,9 +24,7 @@ void forward(const ActivationProblem& p, const ActivationBuffers& b, const Execu
 
 template <bool Accumulate>
 void backward(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext& context) {
-  // Written as what is shut, so that NaN and, for relu, infinity let the gradient through, as in PyTorch.
-  const Vec top = broadcast(p.kind == Activation::Relu6 ? 6.0f : __builtin_nanf(""));
-  const auto masked = [&](Vec y, Vec dy) { return ((y <= zero()) | (y >= top)) ? zero() : dy; };
+  const GradientMask masked(p.kind);
   for_chunks(context, p.size, [&](int64_t i, int64_t end) {
     for (; i + W <= end; i += W) {
       const Vec dx = masked(load(b.y + i), load(b.dy + i));

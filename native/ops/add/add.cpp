@@ -12,7 +12,7 @@ void check(const char* op, const char* first, const Tensor& a, const char* secon
 
 void run(const Tensor& y, Activation activation, const AddBuffers& buffers) {
   const AddProblem problem{y.dtype(), activation, y.physical_size()};
-  enqueue(y.stream(), add_registry().choose(y.stream().device().kind, problem), problem, buffers);
+  enqueue(y.stream(), add_registry(), problem, buffers);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "ops/add/add.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
+#include "cpu/reference.h"
 
 namespace groupconv {
 
@@ -8,22 +9,12 @@ GROUPCONV_PER_ISA(AddTable, add_solvers)
 namespace {
 
 void reference(const AddProblem& p, const AddBuffers& b, const ExecutionContext&) {
-  for (int64_t i = 0; i < p.size; ++i) {
-    float v = b.a[i] + b.b[i];
-    if (p.activation != Activation::None && v < 0) v = 0;
-    if (p.activation == Activation::Relu6 && v > 6) v = 6;
-    b.y[i] = v;
-  }
+  for (int64_t i = 0; i < p.size; ++i) b.y[i] = activate(p.activation, b.a[i] + b.b[i]);
 }
 
 constexpr AddSolver references[] = {{"reference", [](const AddProblem&) { return true; }, reference}};
 
-const bool registered =
-    add_registry().add(DeviceKind::Cpu, []() -> const SolverList<AddProblem, AddBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<AddProblem, AddBuffers>({add_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<add_registry, references, add_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

@@ -2,35 +2,31 @@
 
 #include <cmath>
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
-void check_shape(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
-  require(tensor.shape() == expected, ErrorCode::InvalidShape, "batchNorm: ", name, " ", tensor.shape(),
-          " for x ", x, ", expected ", expected);
-}
-
 void check_parameter(const char* name, const Tensor& tensor, const Shape& expected, const Shape& x) {
-  check_shape(name, tensor, expected, x);
+  require_shape("batchNorm", name, tensor, expected, "x", x);
   require_float32("batchNorm", name, tensor);
 }
 
 void check_like(const char* name, const Tensor& tensor, const Tensor& x) {
-  check_shape(name, tensor, x.shape(), x.shape());
+  require_shape("batchNorm", name, tensor, x.shape(), "x", x.shape());
   require_same_dtype("batchNorm", name, tensor, x.dtype());
 }
 
 // Checks x; what every pass over it shares.
 BatchNormProblem problem_of(BatchNormPass pass, const Tensor& x) {
   const Shape& shape = x.shape();
-  require(shape.rank() == 4 || shape.rank() == 2, ErrorCode::InvalidShape, "batchNorm: x ", shape,
-          " has rank ", shape.rank(), ", expected [N, C, H, W] or [N, C]");
+  const int64_t pixels = require_channels("batchNorm", "x", shape);
   require_computable("batchNorm", "x", x);
   BatchNormProblem problem{};
   problem.pass = pass;
   problem.dtype = x.dtype();
   problem.n = shape[0], problem.c = shape[1];
-  problem.pixels = shape.rank() == 4 ? shape[2] * shape[3] : 1;
+  problem.pixels = pixels;
   // Row-major [N, C] is N C/B 1 B wherever B divides C.
   const int block = x.stream().activation_block(problem.c);
   problem.block = shape.rank() == 4 || problem.c % block == 0 ? block : 1;
@@ -43,10 +39,6 @@ void check_eps(float eps) {
 }
 
 const float* vector_of(const Tensor* tensor) { return tensor ? tensor->in_layout(1) : nullptr; }
-
-void run(Stream& stream, const BatchNormProblem& problem, const BatchNormBuffers& buffers) {
-  enqueue(stream, batch_norm_registry().choose(stream.device().kind, problem), problem, buffers);
-}
 
 constexpr int64_t kStatistics = 4;
 
@@ -115,7 +107,7 @@ BatchNormForward batch_norm_train(const Tensor& x, const Tensor* weight, const T
     buffers.moments = PlaneMoments::at(moments->data(), problem.n * ((problem.c + layout - 1) / layout));
   if (running_mean) buffers.running_mean = running_mean->update_in_layout(1);
   if (running_var) buffers.running_var = running_var->update_in_layout(1);
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), batch_norm_registry(), problem, buffers);
   return result;
 }
 
@@ -130,7 +122,7 @@ TensorPtr batch_norm_eval(const Tensor& x, const Tensor* weight, const Tensor* b
   buffers.running_var = const_cast<float*>(running_var.in_layout(1));
   const TensorPtr y = make_activation(x.shared_stream(), x.shape(), x.dtype());
   buffers.y = y->target_in_layout(x.activation_block());
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), batch_norm_registry(), problem, buffers);
   return y;
 }
 
@@ -155,7 +147,7 @@ TensorPtr batch_norm_statistics(const Tensor* weight, const Tensor* bias, const 
   const TensorPtr result =
       make_tensor(running_mean.shared_stream(), {kStatistics, problem.c}, DType::Float32);
   set_statistics(buffers, result->target_in_layout(1), problem.c);
-  run(running_mean.stream(), problem, buffers);
+  enqueue(running_mean.stream(), batch_norm_registry(), problem, buffers);
   return result;
 }
 
@@ -190,7 +182,7 @@ void batch_norm_grad(const Tensor& dy, const Tensor& x, const Tensor* y, const T
   buffers.dresidual = target(dresidual, layout, problem.accumulate_residual);
   buffers.dweight = target(dweight, 1, problem.accumulate_weight);
   buffers.dbias = target(dbias, 1, problem.accumulate_bias);
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), batch_norm_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

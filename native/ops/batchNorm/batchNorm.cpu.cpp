@@ -3,7 +3,8 @@
 #include <cmath>
 
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
+#include "cpu/reference.h"
 #include "ops/batchNorm/batchNorm.h"
 
 namespace groupconv {
@@ -27,17 +28,6 @@ void for_channels(const BatchNormProblem& p, const ExecutionContext& context, co
   parallel_for(context, (p.c + p.block - 1) / p.block * p.block, body);
 }
 
-float activate(double v, Activation kind) {
-  if (kind == Activation::None) return static_cast<float>(v);
-  v = v < 0 ? 0 : v;
-  return static_cast<float>(kind == Activation::Relu6 && v > 6 ? 6 : v);
-}
-
-bool passes(float y, Activation kind) {
-  if (kind == Activation::None) return true;
-  return !(y <= 0 || (kind == Activation::Relu6 && y >= 6));
-}
-
 struct Affine {
   float mean, scale, shift;
   double at(float x) const { return (double{x} - mean) * scale + shift; }
@@ -57,7 +47,8 @@ void keep_statistics(const BatchNormBuffers& b, int64_t c, const Affine& affine,
 
 void normalise(const BatchNormProblem& p, const BatchNormBuffers& b, int64_t c, const Affine& affine) {
   for_values(p, c, [&](int64_t i) {
-    b.y[i] = activate(affine.at(b.x[i]) + (b.residual ? b.residual[i] : 0), p.activation);
+    const double v = affine.at(b.x[i]) + (b.residual ? b.residual[i] : 0);
+    b.y[i] = static_cast<float>(activate(p.activation, v));
   });
 }
 
@@ -100,8 +91,8 @@ void grad(const BatchNormProblem& p, const BatchNormBuffers& b, const ExecutionC
       });
     const Affine applied{b.mean[c], b.scale[c], b.shift[c]};
     const auto g = [&](int64_t i) {
-      const float y = b.y ? b.y[i] : activate(applied.at(b.x[i]), p.activation);
-      return passes(y, p.activation) ? double{b.dy[i]} : 0;
+      const float y = b.y ? b.y[i] : static_cast<float>(activate(p.activation, applied.at(b.x[i])));
+      return stops_gradient(p.activation, y) ? 0 : double{b.dy[i]};
     };
     double mean = b.mean[c];
     if (p.training) {  // what rounding took from the stored mean matters where it is large beside the
@@ -139,13 +130,8 @@ constexpr BatchNormSolver references[] = {
     {"reference", [](const BatchNormProblem& p) { return p.pass == BatchNormPass::Statistics; }, statistics},
 };
 
-const bool registered =
-    batch_norm_registry().add(DeviceKind::Cpu, []() -> const SolverList<BatchNormProblem, BatchNormBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<BatchNormProblem, BatchNormBuffers>(
-            {batch_norm_forward_solvers_for(isa), batch_norm_grad_solvers_for(isa), {references, 4}});
-      });
-    });
+const bool offered =
+    offer<batch_norm_registry, references, batch_norm_forward_solvers_for, batch_norm_grad_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

@@ -76,8 +76,7 @@ __device__ __forceinline__ void keep_statistics(const BatchNormBuffers& b, int64
 }
 
 // Adds up the parts' moments, about the first part's origin, in float64.
-template <Flaw kFlaw>
-__global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
+static __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
     finish_statistics(BatchNormProblem p, ChannelRows of, int parts, const float* __restrict__ partials,
                       BatchNormBuffers b) {
   const int64_t c = int64_t{blockIdx.x} * kFinishChannels + threadIdx.x;
@@ -88,7 +87,7 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
 #pragma unroll 4
     for (int part = threadIdx.y; part < parts; part += kFinishLanes) {
       const float* moments = partials + part * kMoments * of.channels + c;
-      const double away = kFlaw == Flaw::OneOrigin ? 0 : moments[kOrigin * of.channels] - origin;
+      const double away = moments[kOrigin * of.channels] - origin;
       const double first = moments[kFirst * of.channels], second = moments[kSecond * of.channels];
       const int64_t rest = of.rows - part * of.rows_per_part;
       const double rows = static_cast<double>(rest < of.rows_per_part ? rest : of.rows_per_part);
@@ -96,7 +95,7 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
       sums[1] += second + away * (2 * first + rows * away);
     }
   }
-  sum_lanes<kFlaw != Flaw::NoBarrier>(sums);
+  sum_lanes(sums);
   if (!inside || threadIdx.y > 0) return;
   const double count = static_cast<double>(of.rows), about_origin = sums[0] / count;
   const double mean = origin + about_origin, squares = sums[1] - sums[0] * about_origin;
@@ -110,15 +109,14 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
 }
 
 // partials: moments_bytes.
-template <Flaw kFlaw = Flaw::None>
-void queue_moments(const BatchNormProblem& p, const BatchNormBuffers& b, float* partials,
-                   const ExecutionContext& context) {
+static void queue_moments(const BatchNormProblem& p, const BatchNormBuffers& b, float* partials,
+                          const ExecutionContext& context) {
   with_packs(p.dtype, p.c, [&](auto element, auto width) {
     using T = decltype(element);
     constexpr int V = decltype(width)::value;
     const Cut rows = cut(p, V);
     launch(context, rows.grid(), rows.block(), 0, add_moments<T, V>, rows.of, as<T>(b.x), partials);
-    launch(context, finish_grid(p.c), finish_block(), 0, finish_statistics<kFlaw>, p, rows.of,
+    launch(context, finish_grid(p.c), finish_block(), 0, finish_statistics, p, rows.of,
            static_cast<int>(rows.parts), static_cast<const float*>(partials), b);
   });
 }

@@ -37,7 +37,7 @@ struct Gradient {
 enum Sum { kOfG, kOfGd, kOfD, kSums };
 
 // `keep` gets g, where it isn't null.
-template <Mask mask, class T, int V, Flaw kFlaw>
+template <Mask mask, class T, int V>
 __global__ void __launch_bounds__(kThreads)
     add_sums(ChannelRows of, Activation activation, BatchNormBuffers b, T* __restrict__ keep,
              float* __restrict__ partials) {
@@ -62,9 +62,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
         for (int u = 0; u < U; ++u) {
           const float d = x.at(u, k) - mean[k];
-          const float g = gradient.template at < kFlaw == Flaw::NoMask
-                              ? Mask::None
-                              : mask > (u, k, activation, d, scale[k], shift[k]);
+          const float g = gradient.template at<mask>(u, k, activation, d, scale[k], shift[k]);
           of_g += g;
           of_gd = fmaf(g, d, of_gd);
           of_d += d;
@@ -87,8 +85,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // dx = scale * g + slope * d + rest, the last two [C] each.
-template <Flaw kFlaw>
-__global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
+static __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
     finish_sums(BatchNormProblem p, int64_t rows, int parts, const float* __restrict__ partials,
                 BatchNormBuffers b, float* __restrict__ slopes, float* __restrict__ rests) {
   const int64_t c = int64_t{blockIdx.x} * kFinishChannels + threadIdx.x;
@@ -99,7 +96,7 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
     for (int part = threadIdx.y; part < parts; part += kFinishLanes)
 #pragma unroll
       for (int i = 0; i < kSums; ++i) sums[i] += partials[(int64_t{part} * kSums + i) * p.c + c];
-  sum_lanes<kFlaw != Flaw::NoBarrier>(sums);
+  sum_lanes(sums);
   if (!inside || threadIdx.y > 0) return;
   const double count = static_cast<double>(rows), inv_std = b.inv_std[c], scale = b.scale[c];
   const double low = p.training ? sums[kOfD] / count : 0;  // true mean = mean + low
@@ -115,13 +112,13 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishLanes)
 }
 
 // `keep` gets g, where it isn't null.
-template <Mask mask, class T, int V, Flaw kFlaw = Flaw::None>
-void queue_sums(const BatchNormProblem& p, const BatchNormBuffers& b, T* keep, float* slopes, float* rests,
-                float* partials, const ExecutionContext& context) {
+template <Mask mask, class T, int V>
+static void queue_sums(const BatchNormProblem& p, const BatchNormBuffers& b, T* keep, float* slopes,
+                       float* rests, float* partials, const ExecutionContext& context) {
   const Cut rows = cut(p, V);
-  launch(context, rows.grid(), rows.block(), 0, add_sums<mask, T, V, kFlaw>, rows.of, p.activation, b, keep,
+  launch(context, rows.grid(), rows.block(), 0, add_sums<mask, T, V>, rows.of, p.activation, b, keep,
          partials);
-  launch(context, finish_grid(p.c), finish_block(), 0, finish_sums<kFlaw>, p, rows.of.rows,
+  launch(context, finish_grid(p.c), finish_block(), 0, finish_sums, p, rows.of.rows,
          static_cast<int>(rows.parts), static_cast<const float*>(partials), b, slopes, rests);
 }
 // Slopes, rests and partials.

@@ -6,8 +6,7 @@
 #include <sstream>
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -35,12 +34,6 @@ struct Results {
 Values scaled(Values values, float scale, float offset) {
   for (float& value : values) value = offset + scale * value;
   return values;
-}
-
-std::string describe(const BatchNormSolver& solver, const BatchNormProblem& p, Isa isa, int threads) {
-  std::ostringstream text;
-  text << solver.name << ' ' << isa_name(isa) << " x" << threads << ' ' << p;
-  return text.str();
 }
 
 const BatchNormSolver& find(const BatchNormProblem& p, bool reference) {
@@ -87,7 +80,7 @@ Results run(const Case& c, bool reference, int block, int threads, Isa isa) {
   std::string note;
   const auto call = [&] {
     const BatchNormSolver& solver = find(p, reference);
-    note = describe(solver, p, isa, threads);
+    note = test::describe(solver, p, isa, threads);
     Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / 4 : 0);
     b.workspace = workspace.data();
     solver.run(p, b, context);
@@ -180,8 +173,7 @@ void check_outlier() {
   for (Isa isa : available_isas()) {
     force_isa(isa);
     const auto stream = std::make_shared<CpuStream>();
-    const TensorPtr tensor = make_tensor(stream, {2, 8, 15, 20}, DType::Float32);
-    std::memcpy(tensor->target_in_layout(1), x.data(), x.size() * 4);
+    const TensorPtr tensor = tensor_of(stream, {2, 8, 15, 20}, x);
     const BatchNormForward result =
         batch_norm_train(*tensor, nullptr, nullptr, nullptr, nullptr, 0.1f, 1e-5f, nullptr, Activation::None);
     stream->synchronize();

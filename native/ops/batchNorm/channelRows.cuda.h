@@ -12,11 +12,6 @@
 
 namespace groupconv::cuda {
 
-// What a test breaks on purpose, to see that it notices.
-namespace batch_norm {
-enum class Flaw { None, NoBarrier, OneOrigin, NoMask };
-}
-
 struct ChannelRows {
   int64_t rows, channels, rows_per_part;
 };

@@ -1,6 +1,7 @@
 // Training: a pass over memory for the statistics, unless the convolution before left the moments of its
 // planes (core/plane_moments.h), and one that applies them, a channel block at a time. Evaluation: the second
 // alone.
+#include "cpu/activate.h"
 #include "cpu/channel_sums.h"
 #include "ops/batchNorm/batchNorm.h"
 
@@ -47,13 +48,11 @@ GROUPCONV_KERNEL void apply(const BatchNormProblem& p, const BatchNormBuffers& b
                             int64_t offset, int64_t rows) {
   const Vec mean = load_unaligned(affine.mean), scale = load_unaligned(affine.scale),
             shift = load_unaligned(affine.shift);
-  const float infinity = __builtin_inff();
-  const Vec bottom = broadcast(p.activation == Activation::None ? -infinity : 0.0f);
-  const Vec top = broadcast(p.activation == Activation::Relu6 ? 6.0f : infinity);
+  const Clamp clamp(p.activation);
   for (int64_t i = offset; i < offset + rows * W; i += W) {
     Vec v = (load(b.x + i) - mean) * scale + shift;
     if (HasResidual) v += load(b.residual + i);
-    store(b.y + i, v < bottom ? bottom : v > top ? top : v);  // NaN stays NaN
+    store(b.y + i, clamp(v));
   }
 }
 

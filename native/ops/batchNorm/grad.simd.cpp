@@ -1,6 +1,7 @@
 // Backward: one pass over memory for the sums, one for dx, a channel block at a time. A residual gradient
 // that replaces its target is written by the first pass, and the second reads it instead of dy and the mask.
 // Without a residual the mask is made again of x, which both passes read anyway.
+#include "cpu/activate.h"
 #include "cpu/channel_sums.h"
 #include "ops/batchNorm/batchNorm.h"
 
@@ -32,17 +33,17 @@ struct Gradient {
         y(y),
         scale(load_unaligned(affine.scale)),
         shift(load_unaligned(affine.shift)),
-        // The comparison with NaN never holds: Relu has no upper end.
-        top(broadcast(p.activation == Activation::Relu6 ? 6.0f : __builtin_nanf(""))) {}
+        masked(p.activation) {}
   // g; d = x - mean there.
   GROUPCONV_INLINE Vec at(int64_t i, Vec d) const {
     const Vec gradient = load(dy + i);
     if constexpr (mask == Mask::None) return gradient;
     const Vec output = mask == Mask::Output ? load(y + i) : d * scale + shift;
-    return ((output <= zero()) | (output >= top)) ? zero() : gradient;
+    return masked(output, gradient);
   }
   const float *dy, *y;
-  Vec scale, shift, top;
+  Vec scale, shift;
+  GradientMask masked;
 };
 
 // Adds the sums of g, g * d and d over one run, d = x - mean. The last one tells what rounding took from the

@@ -1,6 +1,6 @@
 #include "ops/biasGrad/biasGrad.h"
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 
 namespace groupconv {
 
@@ -22,12 +22,7 @@ void reference(const BiasGradProblem& p, const BiasGradBuffers& b, const Executi
 constexpr BiasGradSolver references[] = {
     {"reference", [](const BiasGradProblem&) { return true; }, reference}};
 
-const bool registered =
-    bias_grad_registry().add(DeviceKind::Cpu, []() -> const SolverList<BiasGradProblem, BiasGradBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<BiasGradProblem, BiasGradBuffers>({bias_grad_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<bias_grad_registry, references, bias_grad_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

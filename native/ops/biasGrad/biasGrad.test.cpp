@@ -2,11 +2,9 @@
 #include "ops/biasGrad/biasGrad.h"
 
 #include <memory>
-#include <sstream>
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -21,62 +19,47 @@ void check_shape(const Shape& shape, bool accumulate, float offset) {
   for (float& v : dy) v += offset;
   const Values before = hashed_values(2, shape[1]);
   Values expected;
+  for (int64_t c = 0; c < shape[1]; ++c) {
+    const int64_t pixels = shape[2] * shape[3];
+    double sum = accumulate ? before[c] : 0;
+    for (int64_t n = 0; n < shape[0]; ++n)
+      for (int64_t i = 0; i < pixels; ++i) sum += dy[(n * shape[1] + c) * pixels + i];
+    expected.push_back(static_cast<float>(sum));
+  }
   for (Isa isa : available_isas()) {
     force_isa(isa);
     for (int block : {1, simd_width(isa)}) {
       const BiasGradProblem p{DType::Float32, shape[0], shape[1], shape[2] * shape[3], block, accumulate};
-      for (const BiasGradSolver* solver : bias_grad_registry().list(DeviceKind::Cpu)) {
-        if (!solver->accepts(p)) continue;
-        Values first;
-        for (int threads : {1, 2, 3}) {
-          Guarded x(shape, dy, block), dbias(before);
-          Guarded workspace(solver->workspace_bytes ? solver->workspace_bytes(p) / 4 : 0);
-          if (!accumulate)
-            for (size_t i = 0; i < dbias.size(); ++i) dbias.data()[i] = NAN;
-          solver->run(p, {x.data(), dbias.data(), workspace.data()}, CpuContext(threads));
-          std::ostringstream note;
-          note << solver->name << ' ' << isa_name(isa) << " x" << threads << ' ' << p;
-          CHECK_NOTE(x.intact() && dbias.intact() && workspace.intact(), "guards of " + note.str());
-          if (expected.empty()) {
-            for (int64_t c = 0; c < shape[1]; ++c) {
-              double sum = accumulate ? before[c] : 0;
-              for (int64_t n = 0; n < shape[0]; ++n)
-                for (int64_t i = 0; i < p.pixels; ++i) sum += dy[(n * shape[1] + c) * p.pixels + i];
-              expected.push_back(static_cast<float>(sum));
-            }
-          }
-          CHECK_NOTE(test::relative_error(dbias.values(), expected) <= 1e-6, note.str());
-          if (first.empty()) first = dbias.values();
-          CHECK_NOTE(test::same_bits(first, dbias.values()), "bitwise " + note.str());
-        }
-      }
+      test::check_solvers(
+          bias_grad_registry(), p, isa,
+          [&](const BiasGradSolver& solver, int threads, const std::string& note) {
+            Guarded x(shape, dy, block), dbias(accumulate ? before : Values(before.size(), NAN));
+            Guarded workspace(solver.workspace_bytes ? solver.workspace_bytes(p) / 4 : 0);
+            solver.run(p, {x.data(), dbias.data(), workspace.data()}, CpuContext(threads));
+            CHECK_NOTE(x.intact() && dbias.intact() && workspace.intact(), "guards of " + note);
+            return dbias.values();
+          },
+          [&](const Values& actual, const std::string& note) {
+            CHECK_NOTE(test::relative_error(actual, expected) <= 1e-6, note);
+          });
     }
   }
 }
 
 void check_door() {
   const auto stream = std::make_shared<CpuStream>();
-  const TensorPtr dy = make_tensor(stream, {2, 3}, DType::Float32),
+  const TensorPtr dy = test::tensor_of(stream, {2, 3}, {1, 2, 3, 4, 5, 6}),
                   dbias = make_tensor(stream, {3}, DType::Float32),
                   two = make_tensor(stream, {2}, DType::Float32);
-  std::memcpy(dy->target_in_layout(1), Values{1, 2, 3, 4, 5, 6}.data(), 24);
   bias_grad(*dy, *dbias, GradMode::Overwrite);
   bias_grad(*dy, *dbias, GradMode::Accumulate);
   const float* sums = dbias->in_layout(1);
   stream->synchronize();
   CHECK(sums[0] == 10 && sums[1] == 14 && sums[2] == 18);
-  const auto code = [](const auto& call) {
-    try {
-      call();
-    } catch (const Error& error) {
-      return error.code();
-    }
-    return ErrorCode::DeviceFailure;
-  };
-  CHECK(code([&] { bias_grad(*dy, *two, GradMode::Overwrite); }) == ErrorCode::InvalidShape);
-  CHECK(code([&] { bias_grad(*dbias, *dbias, GradMode::Overwrite); }) == ErrorCode::InvalidShape);
+  test::check_throws(ErrorCode::InvalidShape, "", [&] { bias_grad(*dy, *two, GradMode::Overwrite); });
+  test::check_throws(ErrorCode::InvalidShape, "", [&] { bias_grad(*dbias, *dbias, GradMode::Overwrite); });
   const Tensor integers(stream, {2, 3}, DType::Int32);
-  CHECK(code([&] { bias_grad(integers, *dbias, GradMode::Overwrite); }) == ErrorCode::Unsupported);
+  test::check_throws(ErrorCode::Unsupported, "", [&] { bias_grad(integers, *dbias, GradMode::Overwrite); });
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The CPU's solver list for clipGradNorm, and its plain reference in float64.
 #include <cmath>
 
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/clipGradNorm/clipGradNorm.h"
 
 namespace groupconv {
@@ -25,13 +25,7 @@ void reference(const ClipGradNormProblem& p, const ClipGradNormBuffers& b, const
 constexpr ClipGradNormSolver references[] = {
     {"reference", [](const ClipGradNormProblem&) { return true; }, reference}};
 
-const bool registered = clip_grad_norm_registry().add(
-    DeviceKind::Cpu, []() -> const SolverList<ClipGradNormProblem, ClipGradNormBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<ClipGradNormProblem, ClipGradNormBuffers>(
-            {clip_grad_norm_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<clip_grad_norm_registry, references, clip_grad_norm_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

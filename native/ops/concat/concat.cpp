@@ -1,17 +1,12 @@
 #include "ops/concat/concat.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
 void check_dtype(const char* op, const Tensor& x) {
   if (x.dtype() != DType::Int32) require_computable(op, "x", x);
-}
-
-int axis_from_start(const char* op, const Shape& shape, int axis) {
-  const int from_start = axis < 0 ? axis + shape.rank() : axis;
-  require(from_start >= 0 && from_start < shape.rank(), ErrorCode::InvalidArgument, op, ": axis ", axis,
-          " of x ", shape, ", which has ", shape.rank(), shape.rank() == 1 ? " dimension" : " dimensions");
-  return from_start;
 }
 
 bool same_but(const Shape& a, const Shape& b, int axis) {
@@ -58,10 +53,6 @@ ConcatProblem problem_of(DType dtype, const Shape& x, int x_block, int64_t from_
 // The channels may come in another block than they go; along another axis both sides need the same.
 int source_block(const Tensor& from, int to_block, int axis) { return axis == 1 ? from.block() : to_block; }
 
-void queue(Stream& stream, const ConcatProblem& problem, const ConcatBuffers& buffers) {
-  enqueue(stream, concat_registry().choose(stream.device().kind, problem), problem, buffers);
-}
-
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const ConcatProblem& p) {
@@ -99,9 +90,9 @@ TensorPtr concat(const std::vector<const Tensor*>& inputs, int axis) {
     const int block = source_block(*x, y->block(), along);
     const int64_t count = x->shape()[along];
     const float* from = x->in_layout(block);
-    queue(y->stream(),
-          problem_of(first.dtype(), x->shape(), block, 0, shape, y->block(), begin, along, count),
-          {from, to});
+    enqueue(y->stream(), concat_registry(),
+            problem_of(first.dtype(), x->shape(), block, 0, shape, y->block(), begin, along, count),
+            {from, to});
     begin += count;
   }
   return y;
@@ -118,8 +109,9 @@ TensorPtr slice(const Tensor& x, int axis, int64_t begin, int64_t size) {
   const TensorPtr y = make_activation(x.shared_stream(), shape, x.dtype());
   const int block = source_block(x, y->block(), along);
   const float* from = x.in_layout(block);
-  queue(x.stream(), problem_of(x.dtype(), x.shape(), block, begin, shape, y->block(), 0, along, size),
-        {from, y->target_in_layout(y->block())});
+  enqueue(x.stream(), concat_registry(),
+          problem_of(x.dtype(), x.shape(), block, begin, shape, y->block(), 0, along, size),
+          {from, y->target_in_layout(y->block())});
   return y;
 }
 
@@ -136,7 +128,7 @@ void slice_grad(const Tensor& dy, int axis, int64_t begin, Tensor& dx, GradMode 
   problem.accumulate = mode == GradMode::Accumulate;
   problem.clear = mode == GradMode::Overwrite;
   const float* from = dy.in_layout(from_block);
-  queue(dy.stream(), problem, {from, dx.target_in_layout(block, mode)});
+  enqueue(dy.stream(), concat_registry(), problem, {from, dx.target_in_layout(block, mode)});
 }
 
 }  // namespace groupconv

@@ -1,6 +1,6 @@
 // The CPU's solver list for concat, and its plain reference: element by element.
 #include "ops/concat/concat.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 
 namespace groupconv {
 
@@ -32,12 +32,7 @@ void reference(const ConcatProblem& p, const ConcatBuffers& b, const ExecutionCo
 
 constexpr ConcatSolver references[] = {{"reference", [](const ConcatProblem&) { return true; }, reference}};
 
-const bool registered =
-    concat_registry().add(DeviceKind::Cpu, []() -> const SolverList<ConcatProblem, ConcatBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<ConcatProblem, ConcatBuffers>({concat_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<concat_registry, references, concat_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

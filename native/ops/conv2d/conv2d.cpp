@@ -4,23 +4,20 @@
 #include <string_view>
 #include <type_traits>
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
-void check_shape(const char* name, const Tensor& tensor, const Shape& expected) {
-  require(tensor.shape() == expected, ErrorCode::InvalidShape, "conv2d: ", name, " ", tensor.shape(),
-          ", expected ", expected);
-}
-
 // Of bias and norm.
 void check_parameter(const char* name, const Tensor& tensor, const Shape& expected) {
-  check_shape(name, tensor, expected);
+  require_shape("conv2d", name, tensor, expected);
   require_float32("conv2d", name, tensor);
 }
 
 // Of residual and gradients.
 void check_activation(const char* name, const Tensor& tensor, const Shape& expected, DType dtype) {
-  check_shape(name, tensor, expected);
+  require_shape("conv2d", name, tensor, expected);
   require_same_dtype("conv2d", name, tensor, dtype);
 }
 
@@ -91,7 +88,7 @@ Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const
                                           folded_weight,
                                           target + packed_aligned,
                                           nullptr};
-          enqueue(stream, conv2d_fold_registry().choose(stream.device().kind, fold), fold, buffers);
+          enqueue(stream, conv2d_fold_registry(), fold, buffers);
         }
         if (solver.prepare)
           stream.submit([prepare = solver.prepare, problem, from = norm ? folded_weight : plain, target](

@@ -6,8 +6,9 @@
 #include <cmath>
 
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "cpu/pool.h"
+#include "cpu/reference.h"
 
 namespace groupconv {
 
@@ -51,12 +52,6 @@ Plane<T> y_plane(const Conv2dProblem& p, T* y, int64_t n, int64_t k) {
   return plane(y, n, k, p.k, p.p, p.q, p.y_block);
 }
 
-float activate(float v, Activation kind) {
-  if (kind == Activation::None) return v;
-  v = v < 0 ? 0 : v;
-  return kind == Activation::Relu6 && v > 6 ? 6 : v;
-}
-
 // Along W, output o has its tap s on input o * stride + offset(s).
 struct Columns {
   int64_t begin, end;
@@ -93,7 +88,7 @@ void forward(const Conv2dProblem& p, const Conv2dBuffers& b, const ExecutionCont
     const Plane y = y_plane(p, b.y, n, k);
     for (int64_t ow = begin; ow < end; ++ow) {
       const double residual = b.residual ? y_plane(p, b.residual, n, k)(oh, ow) : 0;
-      y(oh, ow) = activate(static_cast<float>(sums[ow - begin] + residual), p.activation);
+      y(oh, ow) = activate(p.activation, static_cast<float>(sums[ow - begin] + residual));
     }
   };
   parallel_for(context, p.n * lanes, [&](int64_t i) {
@@ -184,32 +179,13 @@ constexpr Conv2dSolver references[] = {
 constexpr Conv2dFoldSolver folds[] = {{"reference", [](const Conv2dFoldProblem&) { return true; }, fold}};
 
 // Most specific first.
-const SolverList<Conv2dProblem, Conv2dBuffers>& solvers() {
-  return for_active_isa([](Isa isa) {
-    return join<Conv2dProblem, Conv2dBuffers>({conv2d_pointwise_for(isa),
-                                               conv2d_pointwise_grad_weight_for(isa),
-                                               conv2d_depthwise_for(isa),
-                                               conv2d_depthwise_grad_weight_for(isa),
-                                               conv2d_grouped_for(isa),
-                                               conv2d_grouped_five_for(isa),
-                                               conv2d_grouped_grad_weight_for(isa),
-                                               conv2d_stem_for(isa),
-                                               conv2d_stem_grad_input_for(isa),
-                                               conv2d_stem_lines_grad_weight_for(isa),
-                                               conv2d_stem_grad_weight_for(isa),
-                                               conv2d_direct_for(isa),
-                                               conv2d_direct_grad_weight_for(isa),
-                                               {references, 3}});
-  });
-}
-
-const SolverList<Conv2dFoldProblem, Conv2dFoldBuffers>& fold_solvers() {
-  static const auto list = join<Conv2dFoldProblem, Conv2dFoldBuffers>({{folds, 1}});
-  return list;
-}
-
-const bool registered = conv2d_registry().add(DeviceKind::Cpu, solvers) &&
-                        conv2d_fold_registry().add(DeviceKind::Cpu, fold_solvers);
+const bool offered =
+    offer<conv2d_registry, references, conv2d_pointwise_for, conv2d_pointwise_grad_weight_for,
+          conv2d_depthwise_for, conv2d_depthwise_grad_weight_for, conv2d_grouped_for, conv2d_grouped_five_for,
+          conv2d_grouped_grad_weight_for, conv2d_stem_for, conv2d_stem_grad_input_for,
+          conv2d_stem_lines_grad_weight_for, conv2d_stem_grad_weight_for, conv2d_direct_for,
+          conv2d_direct_grad_weight_for>() &&
+    offer<conv2d_fold_registry, folds>();
 
 }  // namespace
 }  // namespace groupconv

@@ -9,8 +9,7 @@
 #include <sstream>
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
+#include "cpu/everywhere.h"
 #include "ops/conv2d/conv2d.problems.h"
 
 namespace groupconv {
@@ -133,12 +132,6 @@ std::vector<float> run(const Conv2dSolver& solver, const Conv2dProblem& p, const
   return dweight.values();
 }
 
-std::string describe(const Conv2dSolver& solver, const Conv2dProblem& p, Isa isa, int threads) {
-  std::ostringstream text;
-  text << solver.name << ' ' << isa_name(isa) << " x" << threads << ' ' << p;
-  return text.str();
-}
-
 void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
   const auto& list = conv2d_registry();
   const Case c = make_case(p, seed);
@@ -160,7 +153,7 @@ void check_problem(Conv2dProblem p, uint32_t seed, int& runs) {
       std::vector<double> first_moments, moments;
       const bool has_moments = p.pass == Conv2dPass::Forward && p.y_block > 1;
       for (int threads : {1, 2, 3}) {
-        const std::string note = describe(*solver, p, isa, threads);
+        const std::string note = test::describe(*solver, p, isa, threads);
         const std::vector<float> actual =
             run(*solver, p, c, threads, note, false, has_moments ? &moments : nullptr);
         const double error = test::relative_error(actual, expected);

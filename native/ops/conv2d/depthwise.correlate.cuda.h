@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, K, S>)
     weights[i % (K * K) * kSlice + i / (K * K)] = weight[first_channel * K * K + i];
   for (int i = threadIdx.x; i < slice_channels; i += blockDim.x)
     weights[K * K * kSlice + i] = bias ? bias[first_channel + i] : 0;
-  if constexpr (kFlaw != Flaw::NoBarrier) __syncthreads();
+  __syncthreads();
   if (!takes_part) return;
 
   const int64_t first = int64_t{image} * planes.out_h * planes.out_w * planes.channels + channel;

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kThreads, kSumBlocks)
   float* target = partials + int64_t{blockIdx.y} * (K * K) * of.channels + channel;
 #pragma unroll
   for (int r = 0; r < K; ++r) {
-    sum_lines<kFlaw != Flaw::NoBarrier>(sums[r]);
+    sum_lines(sums[r]);
     if (!takes_part || threadIdx.y > 0) continue;
 #pragma unroll
     for (int s = 0; s < K; ++s)

@@ -10,7 +10,7 @@
 namespace groupconv::cuda::depthwise {
 
 // What a test breaks on purpose, to see that it notices.
-enum class Flaw { None, NoBarrier, StaleRows };
+enum class Flaw { None, StaleRows };
 
 // 3x3 or 5x5, one stride of 1 or 2, any padding; offsets within an image fit 31 bits.
 inline bool is_depthwise(const Conv2dProblem& p) {

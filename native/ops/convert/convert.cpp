@@ -11,8 +11,7 @@ void queue(const Tensor& source, Tensor& target) {
   ConvertBuffers buffers{};
   buffers.from = source.in_layout<void>(block);
   buffers.to = target.target_in_layout<void>(block);
-  enqueue(source.stream(), convert_registry().choose(source.stream().device().kind, problem), problem,
-          buffers);
+  enqueue(source.stream(), convert_registry(), problem, buffers);
 }
 
 }  // namespace
@@ -48,7 +47,7 @@ void fill(Tensor& target, double value) {
   const FillProblem problem{target.dtype(), value, target.size()};
   // Row-major, so that no pad lane is touched; readers bring it into their layout.
   const FillBuffers buffers{target.target_in_layout<void>(1)};
-  enqueue(target.stream(), fill_registry().choose(target.stream().device().kind, problem), problem, buffers);
+  enqueue(target.stream(), fill_registry(), problem, buffers);
 }
 
 void copy(Tensor& target, const Tensor& source) {

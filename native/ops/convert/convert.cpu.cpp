@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/convert/convert.h"
 
 namespace groupconv {
@@ -106,18 +106,8 @@ void fill(const FillProblem& p, const FillBuffers& b, const ExecutionContext& co
 constexpr ConvertSolver references[] = {{"reference", [](const ConvertProblem&) { return true; }, reference}};
 constexpr FillSolver fills[] = {{"reference", [](const FillProblem&) { return true; }, fill}};
 
-const SolverList<ConvertProblem, ConvertBuffers>& solvers() {
-  return for_active_isa([](Isa isa) {
-    return join<ConvertProblem, ConvertBuffers>({convert_solvers_for(isa), {references, 1}});
-  });
-}
-const SolverList<FillProblem, FillBuffers>& fill_solvers() {
-  static const auto list = join<FillProblem, FillBuffers>({{fills, 1}});
-  return list;
-}
-
-const bool registered =
-    convert_registry().add(DeviceKind::Cpu, solvers) && fill_registry().add(DeviceKind::Cpu, fill_solvers);
+const bool offered =
+    offer<convert_registry, references, convert_solvers_for>() && offer<fill_registry, fills>();
 
 }  // namespace
 }  // namespace groupconv

@@ -1,5 +1,7 @@
 #include "ops/crossEntropy/crossEntropy.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
@@ -12,8 +14,7 @@ CrossEntropyProblem problem_of(const Tensor& logits, const Tensor& labels, float
   require_computable("crossEntropy", "logits", logits);
   require(labels.dtype() == DType::Int32, ErrorCode::Unsupported, "crossEntropy: labels is ",
           name_of(labels.dtype()), ", int32 is needed");
-  require(label_smoothing >= 0 && label_smoothing <= 1, ErrorCode::InvalidArgument,
-          "crossEntropy: label smoothing is a number from 0 to 1, found ", label_smoothing);
+  require_fraction("crossEntropy", "label smoothing", label_smoothing);
   return {logits.dtype(), false, false, label_smoothing, n, classes};
 }
 
@@ -36,8 +37,7 @@ TensorPtr cross_entropy(const Tensor& logits, const Tensor& labels, float label_
   buffers.logits = logits.in_layout(1);
   buffers.labels = labels.in_layout<int32_t>(1);
   buffers.loss = loss->target_in_layout(1);
-  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem,
-          buffers);
+  enqueue(logits.stream(), cross_entropy_registry(), problem, buffers);
   return loss;
 }
 
@@ -56,8 +56,7 @@ void cross_entropy_grad(const Tensor& dloss, const Tensor& logits, const Tensor&
   buffers.labels = labels.in_layout<int32_t>(1);
   buffers.dloss = dloss.in_layout(1);
   buffers.dlogits = dlogits.target_in_layout(1, mode);
-  enqueue(logits.stream(), cross_entropy_registry().choose(logits.stream().device().kind, problem), problem,
-          buffers);
+  enqueue(logits.stream(), cross_entropy_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/crossEntropy/crossEntropy.h"
 
 namespace groupconv {
@@ -57,13 +57,7 @@ constexpr CrossEntropySolver references[] = {
     {"reference", [](const CrossEntropyProblem& p) { return p.backward; }, backward},
 };
 
-const bool registered = cross_entropy_registry().add(
-    DeviceKind::Cpu, []() -> const SolverList<CrossEntropyProblem, CrossEntropyBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<CrossEntropyProblem, CrossEntropyBuffers>(
-            {cross_entropy_solvers_for(isa), {references, 2}});
-      });
-    });
+const bool offered = offer<cross_entropy_registry, references, cross_entropy_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

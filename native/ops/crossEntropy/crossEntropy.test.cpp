@@ -2,11 +2,8 @@
 // doors.
 #include "ops/crossEntropy/crossEntropy.h"
 
-#include <sstream>
-
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -35,29 +32,20 @@ Values run(const CrossEntropySolver& solver, const CrossEntropyProblem& p, const
 }
 
 void check_problem(const CrossEntropyProblem& p, const Values& x) {
-  Values expected;
-  for (const CrossEntropySolver* solver : cross_entropy_registry().list(DeviceKind::Cpu))
-    if (!std::strcmp(solver->name, "reference") && solver->accepts(p))
-      expected = run(*solver, p, x, 1, "reference");
+  const Values expected = run(test::reference_of(cross_entropy_registry(), p), p, x, 1, "reference");
   for (Isa isa : available_isas()) {
     force_isa(isa);
-    for (const CrossEntropySolver* solver : cross_entropy_registry().list(DeviceKind::Cpu)) {
-      if (!solver->accepts(p)) continue;
-      Values first;
-      for (int threads : {1, 2, 3}) {
-        std::ostringstream note;
-        note << solver->name << ' ' << isa_name(isa) << " x" << threads << ' ' << p << " x[0] " << x[0];
-        const Values actual = run(*solver, p, x, threads, note.str());
-        double worst = 0, scale = p.accumulate ? 1 : p.backward ? 1.0 / p.n : std::fabs(expected[0]) + 1e-3;
-        for (size_t i = 0; i < actual.size(); ++i)
-          worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]) / scale);
-        CHECK_NOTE(worst <= 1e-6, note.str() + " error " + std::to_string(worst * 1e6) + "e-6");
-        if (threads == 1)
-          first = actual;
-        else
-          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
-      }
-    }
+    test::check_solvers(
+        cross_entropy_registry(), p, isa,
+        [&](const CrossEntropySolver& solver, int threads, const std::string& note) {
+          return run(solver, p, x, threads, note);
+        },
+        [&](const Values& actual, const std::string& note) {
+          double worst = 0, scale = p.accumulate ? 1 : p.backward ? 1.0 / p.n : std::fabs(expected[0]) + 1e-3;
+          for (size_t i = 0; i < actual.size(); ++i)
+            worst = std::fmax(worst, std::fabs(double{actual[i]} - expected[i]) / scale);
+          CHECK_NOTE(worst <= 1e-6, note + " error " + std::to_string(worst * 1e6) + "e-6");
+        });
   }
 }
 

@@ -1,6 +1,7 @@
 #include "ops/lerp/lerp.h"
 
 #include "core/chunks.h"
+#include "core/door.h"
 
 namespace groupconv {
 namespace {
@@ -26,8 +27,7 @@ Registry<LerpProblem, LerpBuffers>& lerp_registry() {
 void lerp(const std::vector<Tensor*>& targets, const std::vector<const Tensor*>& sources, double weight) {
   require(targets.size() == sources.size(), ErrorCode::InvalidArgument, "lerp: ", targets.size(),
           " targets, ", sources.size(), " sources");
-  require(weight >= 0 && weight <= 1, ErrorCode::InvalidArgument,
-          "lerp: weight is a number from 0 to 1, found ", weight);
+  require_fraction("lerp", "weight", weight);
   for (size_t i = 0; i < targets.size(); ++i) check_pair(*targets[i], *sources[i]);
   if (targets.empty()) return;
   std::vector<LerpChunk> chunks;

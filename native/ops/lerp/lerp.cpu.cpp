@@ -1,6 +1,6 @@
 // The CPU's solver list for lerp, and its plain reference in float64.
 #include "ops/lerp/lerp.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 
 namespace groupconv {
 
@@ -19,12 +19,7 @@ void reference(const LerpProblem& p, const LerpBuffers& b, const ExecutionContex
 
 constexpr LerpSolver references[] = {{"reference", [](const LerpProblem&) { return true; }, reference}};
 
-const bool registered =
-    lerp_registry().add(DeviceKind::Cpu, []() -> const SolverList<LerpProblem, LerpBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<LerpProblem, LerpBuffers>({lerp_solvers_for(isa), {references, 1}});
-      });
-    });
+const bool offered = offer<lerp_registry, references, lerp_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

@@ -13,10 +13,7 @@ using test::Guarded;
 using Values = std::vector<float>;
 
 TensorPtr make(const std::shared_ptr<Stream>& stream, const Shape& shape, uint32_t seed) {
-  const Values values = test::hashed_values(seed, static_cast<size_t>(shape.size()));
-  const TensorPtr tensor = make_tensor(stream, shape, DType::Float32);
-  std::memcpy(tensor->target_in_layout(1), values.data(), values.size() * sizeof(float));
-  return tensor;
+  return test::tensor_of(stream, shape, test::hashed_values(seed, static_cast<size_t>(shape.size())));
 }
 
 Values moved(const char* solver, const std::vector<Shape>& shapes, double weight) {
@@ -71,14 +68,8 @@ void check_wrong_calls() {
   for (const auto& [call, code] : std::vector<std::pair<std::function<void()>, ErrorCode>>{
            {[&] { lerp({a.get()}, {b.get()}, 0.5); }, ErrorCode::InvalidShape},
            {[&] { lerp({a.get()}, {}, 0.5); }, ErrorCode::InvalidArgument},
-           {[&] { lerp({a.get()}, {a.get()}, 1.5); }, ErrorCode::InvalidArgument}}) {
-    try {
-      call();
-      CHECK(false);
-    } catch (const Error& error) {
-      CHECK_NOTE(error.code() == code, error.message());
-    }
-  }
+           {[&] { lerp({a.get()}, {a.get()}, 1.5); }, ErrorCode::InvalidArgument}})
+    test::check_throws(code, "", call);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "ops/optimizer/optimizer.h"
 
 #include "core/chunks.h"
+#include "core/door.h"
 
 namespace groupconv {
 namespace {
@@ -69,9 +70,7 @@ void queue(const Registry<Problem, OptimizerBuffers<Numbers>>& registry, const P
 
 template <class Numbers>
 void check_numbers(const char* op, const Tensor& numbers) {
-  const Shape expected{static_cast<int64_t>(sizeof(Numbers) / sizeof(float))};
-  require(numbers.shape() == expected, ErrorCode::InvalidShape, op, ": numbers ", numbers.shape(),
-          ", expected ", expected);
+  require_shape(op, "numbers", numbers, {static_cast<int64_t>(sizeof(Numbers) / sizeof(float))});
   require_float32(op, "numbers", numbers);
 }
 

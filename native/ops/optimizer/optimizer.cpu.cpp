@@ -1,7 +1,7 @@
 // The CPU's solver lists for the optimisers, and their plain references in float64.
 #include <cmath>
 
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/optimizer/optimizer.h"
 
 namespace groupconv {
@@ -44,19 +44,8 @@ void adamw(const AdamwProblem& p, const AdamwBuffers& b, const ExecutionContext&
 constexpr SgdSolver sgd_references[] = {{"reference", [](const SgdProblem&) { return true; }, sgd}};
 constexpr AdamwSolver adamw_references[] = {{"reference", [](const AdamwProblem&) { return true; }, adamw}};
 
-const SolverList<SgdProblem, SgdBuffers>& sgds() {
-  return for_active_isa([](Isa isa) {
-    return join<SgdProblem, SgdBuffers>({sgd_solvers_for(isa), {sgd_references, 1}});
-  });
-}
-const SolverList<AdamwProblem, AdamwBuffers>& adamws() {
-  return for_active_isa([](Isa isa) {
-    return join<AdamwProblem, AdamwBuffers>({adamw_solvers_for(isa), {adamw_references, 1}});
-  });
-}
-
-const bool registered =
-    sgd_registry().add(DeviceKind::Cpu, sgds) && adamw_registry().add(DeviceKind::Cpu, adamws);
+const bool offered = offer<sgd_registry, sgd_references, sgd_solvers_for>() &&
+                     offer<adamw_registry, adamw_references, adamw_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

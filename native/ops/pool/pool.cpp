@@ -1,5 +1,7 @@
 #include "ops/pool/pool.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
@@ -7,11 +9,13 @@ const char* op_name(PoolKind kind) {
   return kind == PoolKind::Max ? "maxPool2d" : kind == PoolKind::Avg ? "avgPool2d" : "adaptiveAvgPool2d";
 }
 
-void check(const char* op, const char* name, const Tensor& tensor, const Shape* expected = nullptr) {
-  require(!expected || tensor.shape() == *expected, ErrorCode::InvalidShape, op, ": ", name, " ",
-          tensor.shape(), ", expected ", expected ? *expected : tensor.shape());
+void check(const char* op, const char* name, const Tensor& tensor) {
   require(tensor.shape().rank() == 4, ErrorCode::InvalidShape, op, ": ", name, " ", tensor.shape(),
           " must have four dimensions, [N, C, H, W]");
+  require_computable(op, name, tensor);
+}
+void check(const char* op, const char* name, const Tensor& tensor, const Shape& expected) {
+  require_shape(op, name, tensor, expected);
   require_computable(op, name, tensor);
 }
 
@@ -60,17 +64,13 @@ PoolProblem adaptive(const Tensor& x, int64_t out_h, int64_t out_w) {
   return problem;
 }
 
-void run(Stream& stream, const PoolProblem& problem, const PoolBuffers& buffers) {
-  enqueue(stream, pool_registry().choose(stream.device().kind, problem), problem, buffers);
-}
-
 TensorPtr forward(const Tensor& x, const PoolProblem& problem) {
   const TensorPtr y = make_tensor(x.shared_stream(), {problem.n, problem.c, problem.p, problem.q},
                                   problem.dtype, problem.block);
   PoolBuffers buffers{};
   buffers.x = x.in_layout(problem.block);
   buffers.y = y->target_in_layout(problem.block);
-  run(x.stream(), problem, buffers);
+  enqueue(x.stream(), pool_registry(), problem, buffers);
   return y;
 }
 
@@ -79,9 +79,9 @@ void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tenso
               GradMode mode) {
   const char* op = op_name(problem.kind);
   const Shape y_shape{problem.n, problem.c, problem.p, problem.q};
-  check(op, "dy", dy, &y_shape);
-  if (x) check(op, "dx", dx, &x->shape());
-  if (y) check(op, "y", *y, &y_shape);
+  check(op, "dy", dy, y_shape);
+  if (x) check(op, "dx", dx, x->shape());
+  if (y) check(op, "y", *y, y_shape);
   require_same_dtype(op, "dy", dy, dx.dtype());
   if (x) require_same_dtype(op, "x", *x, dx.dtype());
   if (y) require_same_dtype(op, "y", *y, dx.dtype());
@@ -92,7 +92,7 @@ void backward(PoolProblem problem, const Tensor* x, const Tensor* y, const Tenso
   if (y) buffers.y = const_cast<float*>(y->in_layout(problem.block));
   buffers.dy = dy.in_layout(problem.block);
   buffers.dx = dx.target_in_layout(problem.block, mode);
-  run(dy.stream(), problem, buffers);
+  enqueue(dy.stream(), pool_registry(), problem, buffers);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "cpu/context.h"
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/pool/pool.h"
 
 namespace groupconv {
@@ -88,13 +88,7 @@ constexpr PoolSolver references[] = {
     {"reference", [](const PoolProblem& p) { return p.backward; }, backward},
 };
 
-const bool registered =
-    pool_registry().add(DeviceKind::Cpu, []() -> const SolverList<PoolProblem, PoolBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<PoolProblem, PoolBuffers>(
-            {max_pool_solvers_for(isa), avg_pool_solvers_for(isa), {references, 2}});
-      });
-    });
+const bool offered = offer<pool_registry, references, max_pool_solvers_for, avg_pool_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

@@ -3,11 +3,9 @@
 #include "ops/pool/pool.h"
 
 #include <memory>
-#include <sstream>
 
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
@@ -16,6 +14,7 @@ namespace {
 using test::check_throws;
 using test::Guarded;
 using test::hashed_values;
+using test::reference_of;
 using test::tensor_of;
 using test::values_of;
 using Values = std::vector<float>;
@@ -42,37 +41,26 @@ Values run(const PoolSolver& solver, PoolProblem p, const Values& x, const Value
   return p.backward ? gdx.plain(x_shape, p.block) : gy.plain(y_shape, p.block);
 }
 
-const PoolSolver& reference(const PoolProblem& p) {
-  for (const auto* solver : pool_registry().list(DeviceKind::Cpu))
-    if (!std::strcmp(solver->name, "reference") && solver->accepts(p)) return *solver;
-  fail(ErrorCode::Unsupported, "no reference");
-}
-
 void check_problem(PoolProblem p, const Values& x) {
   p.block = 1;
   p.backward = p.accumulate = false;
-  const Values y = run(reference(p), p, x, {}, 1, "reference");
+  const Values y = run(reference_of(pool_registry(), p), p, x, {}, 1, "reference");
   for (int pass = 0; pass < 3; ++pass) {
     p.backward = pass > 0, p.accumulate = pass > 1;
     p.block = 1;
-    const Values expected = run(reference(p), p, x, y, 1, "reference");
+    const Values expected = run(reference_of(pool_registry(), p), p, x, y, 1, "reference");
     for (Isa isa : available_isas()) {
       force_isa(isa);
       p.block = simd_width(isa);
-      for (const PoolSolver* solver : pool_registry().list(DeviceKind::Cpu)) {
-        if (!solver->accepts(p)) continue;
-        Values first;
-        for (int threads : {1, 2, 3}) {
-          std::ostringstream note;
-          note << solver->name << ' ' << isa_name(isa) << " x" << threads << ' ' << p;
-          const Values actual = run(*solver, p, x, y, threads, note.str());
-          if (p.kind == PoolKind::Max && !p.backward)
-            CHECK_NOTE(test::same_bits(actual, expected), note.str());
-          CHECK_NOTE(test::relative_error(actual, expected) <= 1e-6, note.str());
-          if (first.empty()) first = actual;
-          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
-        }
-      }
+      test::check_solvers(
+          pool_registry(), p, isa,
+          [&](const PoolSolver& solver, int threads, const std::string& note) {
+            return run(solver, p, x, y, threads, note);
+          },
+          [&](const Values& actual, const std::string& note) {
+            if (p.kind == PoolKind::Max && !p.backward) CHECK_NOTE(test::same_bits(actual, expected), note);
+            CHECK_NOTE(test::relative_error(actual, expected) <= 1e-6, note);
+          });
     }
   }
 }

@@ -2,12 +2,10 @@
 
 #include <cmath>
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
-
-void queue(Stream& stream, const RandomProblem& problem, const RandomBuffers& buffers) {
-  enqueue(stream, random_registry().choose(stream.device().kind, problem), problem, buffers);
-}
 
 const RandomPosition* memory_of(const char* op, const Tensor& position) {
   require(position.shape() == Shape{4} && position.dtype() == DType::Int32, ErrorCode::InvalidArgument, op,
@@ -19,7 +17,7 @@ void fill_random(const char* op, RandomKind kind, Tensor& target, const Tensor& 
   require_float32(op, "x", target);
   const RandomProblem problem{kind, DType::Float32, a, b, 1, 1, target.size(), 1};
   const RandomPosition* const at = memory_of(op, position);
-  queue(target.stream(), problem, {nullptr, at, target.target_in_layout(1)});
+  enqueue(target.stream(), random_registry(), problem, {nullptr, at, target.target_in_layout(1)});
 }
 
 }  // namespace
@@ -49,8 +47,7 @@ void random_normal(Tensor& target, const Tensor& position, float mean, float std
 
 TensorPtr dropout(const Tensor& x, float p, const Tensor& position) {
   require_computable("dropout", "x", x);
-  require(p >= 0 && p <= 1, ErrorCode::InvalidArgument,
-          "dropout: the probability is a number from 0 to 1, found ", p);
+  require_fraction("dropout", "the probability", p);
   const int block = x.block();
   const double scale = p < 1 ? 1 / (1 - double{p}) : 0;
   RandomProblem problem{RandomKind::Dropout, x.dtype(), p, scale, 1, 1, x.size(), block};
@@ -59,7 +56,7 @@ TensorPtr dropout(const Tensor& x, float p, const Tensor& position) {
   const RandomPosition* const at = memory_of("dropout", position);
   const TensorPtr y = make_tensor(x.shared_stream(), x.shape(), x.dtype(), block);
   const float* from = x.in_layout(block);
-  queue(x.stream(), problem, {from, at, y->target_in_layout(block)});
+  enqueue(x.stream(), random_registry(), problem, {from, at, y->target_in_layout(block)});
   return y;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cpu/context.h"
+#include "cpu/offer.h"
 #include "ops/random/random.h"
 
 namespace groupconv {
@@ -113,11 +114,7 @@ void run(const RandomProblem& p, const RandomBuffers& b, const ExecutionContext&
 
 constexpr RandomSolver solvers[] = {{"philox", [](const RandomProblem&) { return true; }, run}};
 
-const bool registered =
-    random_registry().add(DeviceKind::Cpu, []() -> const SolverList<RandomProblem, RandomBuffers>& {
-      static const auto list = join<RandomProblem, RandomBuffers>({{solvers, 1}});
-      return list;
-    });
+const bool offered = offer<random_registry, solvers>();
 
 }  // namespace
 }  // namespace groupconv

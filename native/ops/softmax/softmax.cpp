@@ -1,16 +1,16 @@
 #include "ops/softmax/softmax.h"
 
+#include "core/door.h"
+
 namespace groupconv {
 namespace {
 
 SoftmaxProblem problem_of(const char* op, const Tensor& tensor, int axis, bool log) {
   const Shape& shape = tensor.shape();
   require_computable(op, "x", tensor);
-  const int rank = shape.rank(), from_start = axis < 0 ? axis + rank : axis;
-  require(from_start >= 0 && from_start < rank, ErrorCode::InvalidArgument, op, ": axis ", axis, " of x ",
-          shape, ", which has ", rank, rank == 1 ? " dimension" : " dimensions");
+  const int from_start = axis_from_start(op, shape, axis);
   SoftmaxProblem problem{tensor.dtype(), false, log, false, 1, shape[from_start], 1};
-  for (int i = 0; i < rank; ++i)
+  for (int i = 0; i < shape.rank(); ++i)
     if (i != from_start) (i < from_start ? problem.outer : problem.inner) *= shape[i];
   return problem;
 }
@@ -35,13 +35,12 @@ TensorPtr softmax(const Tensor& x, int axis, bool log) {
   SoftmaxBuffers buffers{};
   buffers.x = x.in_layout(1);
   buffers.y = y->target_in_layout(1);
-  enqueue(x.stream(), softmax_registry().choose(x.stream().device().kind, problem), problem, buffers);
+  enqueue(x.stream(), softmax_registry(), problem, buffers);
   return y;
 }
 
 void softmax_grad(const Tensor& y, const Tensor& dy, int axis, bool log, Tensor& dx, GradMode mode) {
-  require(dy.shape() == y.shape() && dx.shape() == y.shape(), ErrorCode::InvalidShape, op_name(log),
-          ": gradient ", dy.shape(), " for ", y.shape());
+  require_alike(op_name(log), y, dy, dx);
   SoftmaxProblem problem = problem_of(op_name(log), y, axis, log);
   require_same_dtype(op_name(log), "dy", dy, y.dtype());
   require_same_dtype(op_name(log), "dx", dx, y.dtype());
@@ -51,7 +50,7 @@ void softmax_grad(const Tensor& y, const Tensor& dy, int axis, bool log, Tensor&
   buffers.y = const_cast<float*>(y.in_layout(1));
   buffers.dy = dy.in_layout(1);
   buffers.dx = dx.target_in_layout(1, mode);
-  enqueue(y.stream(), softmax_registry().choose(y.stream().device().kind, problem), problem, buffers);
+  enqueue(y.stream(), softmax_registry(), problem, buffers);
 }
 
 }  // namespace groupconv

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cpu/isa.h"
+#include "cpu/offer.h"
 #include "ops/softmax/softmax.h"
 
 namespace groupconv {
@@ -50,12 +50,7 @@ constexpr SoftmaxSolver references[] = {
     {"reference", [](const SoftmaxProblem& p) { return p.backward; }, backward},
 };
 
-const bool registered =
-    softmax_registry().add(DeviceKind::Cpu, []() -> const SolverList<SoftmaxProblem, SoftmaxBuffers>& {
-      return for_active_isa([](Isa isa) {
-        return join<SoftmaxProblem, SoftmaxBuffers>({softmax_solvers_for(isa), {references, 2}});
-      });
-    });
+const bool offered = offer<softmax_registry, references, softmax_solvers_for>();
 
 }  // namespace
 }  // namespace groupconv

@@ -2,16 +2,14 @@
 // doors.
 #include "ops/softmax/softmax.h"
 
-#include <sstream>
-
 #include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
+#include "cpu/everywhere.h"
 #include "cpu/stream.h"
 
 namespace groupconv {
 namespace {
 
+using test::check_throws;
 using test::Guarded;
 using Values = std::vector<float>;
 
@@ -21,12 +19,6 @@ Values run(const SoftmaxSolver& solver, const SoftmaxProblem& p, const Values& x
   solver.run(p, {input.data(), y.data(), dy.data(), dx.data()}, CpuContext(threads));
   CHECK_NOTE(input.intact() && y.intact() && dy.intact() && dx.intact(), "guards " + note);
   return p.backward ? dx.values() : y.values();
-}
-
-const SoftmaxSolver& reference_of(const SoftmaxProblem& p) {
-  for (const SoftmaxSolver* solver : softmax_registry().list(DeviceKind::Cpu))
-    if (!std::strcmp(solver->name, "reference") && solver->accepts(p)) return *solver;
-  fail(ErrorCode::Unsupported, "no reference");
 }
 
 // The largest difference in units of `scale`.
@@ -39,31 +31,26 @@ double worst(const Values& a, const Values& b, double scale) {
   return most;
 }
 
-void check_problem(SoftmaxProblem p, Values x) {
+void check_problem(const SoftmaxProblem& p, const Values& x) {
   SoftmaxProblem forward = p;
   forward.backward = forward.accumulate = false;
-  const Values y = run(reference_of(forward), forward, x, Values(x.size()), 1, "reference");
-  const Values expected = run(reference_of(p), p, x, y, 1, "reference");
+  const Values y =
+      run(test::reference_of(softmax_registry(), forward), forward, x, Values(x.size()), 1, "reference");
+  const Values expected = run(test::reference_of(softmax_registry(), p), p, x, y, 1, "reference");
   for (Isa isa : available_isas()) {
     force_isa(isa);
-    for (const SoftmaxSolver* solver : softmax_registry().list(DeviceKind::Cpu)) {
-      if (!solver->accepts(p)) continue;
-      Values first;
-      for (int threads : {1, 2, 3}) {
-        std::ostringstream note;
-        note << solver->name << ' ' << isa_name(isa) << " x" << threads << ' ' << p << " x[0] " << x[0];
-        const Values actual = run(*solver, p, x, y, threads, note.str());
-        // A gradient is a difference that may cancel: only its absolute error is bounded.
-        const double error = test::relative_error(actual, expected);
-        if (!p.backward && std::isfinite(error))
-          CHECK_NOTE(error <= 2e-7, note.str() + " error " + std::to_string(error * 1e7) + "e-7");
-        CHECK_NOTE(worst(actual, expected, p.log ? 1000 : 1) <= 2e-6, "values " + note.str());
-        if (threads == 1)
-          first = actual;
-        else
-          CHECK_NOTE(test::same_bits(first, actual), "bitwise " + note.str());
-      }
-    }
+    test::check_solvers(
+        softmax_registry(), p, isa,
+        [&](const SoftmaxSolver& solver, int threads, const std::string& note) {
+          return run(solver, p, x, y, threads, note);
+        },
+        [&](const Values& actual, const std::string& note) {
+          // A gradient is a difference that may cancel: only its absolute error is bounded.
+          const double error = test::relative_error(actual, expected);
+          if (!p.backward && std::isfinite(error))
+            CHECK_NOTE(error <= 2e-7, note + " error " + std::to_string(error * 1e7) + "e-7");
+          CHECK_NOTE(worst(actual, expected, p.log ? 1000 : 1) <= 2e-6, "values " + note);
+        });
   }
 }
 
@@ -105,17 +92,10 @@ void check_doors() {
   double sum = 0, slope = 0;
   for (int c = 0; c < 20; ++c) sum += y->in_layout(1)[c * 2 + 1], slope += dx->in_layout(1)[c * 2 + 1];
   CHECK(std::fabs(sum - 1) < 1e-6 && std::fabs(slope) < 1e-7);
-  for (int axis : {4, -5}) {
-    try {
-      softmax(*x, axis, true);
-      CHECK(false);
-    } catch (const Error& error) {
-      CHECK_NOTE(error.code() == ErrorCode::InvalidArgument &&
-                     error.message() == "logSoftmax: axis " + std::to_string(axis) +
-                                            " of x [2, 20, 1, 2], which has 4 dimensions",
-                 error.message());
-    }
-  }
+  for (int axis : {4, -5})
+    check_throws(ErrorCode::InvalidArgument,
+                 "logSoftmax: axis " + std::to_string(axis) + " of x [2, 20, 1, 2], which has 4 dimensions",
+                 [&] { softmax(*x, axis, true); });
 }
 
 }  // namespace
