@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <string_view>
+#include <type_traits>
 
 namespace groupconv {
 namespace {
@@ -49,6 +50,7 @@ struct PreparedKey {
   const LinearSolver* solver;
   int64_t dtype;
 };
+static_assert(std::has_unique_object_representations_v<PreparedKey>);
 
 // The weight as the solver wants it, kept with the weight until it changes.
 const float* prepare(const LinearSolver& solver, const LinearProblem& problem, const Tensor& weight) {
