@@ -179,7 +179,7 @@ napi_value measure_solvers(Environment& environment, Device device, DType dtype,
   conv2d_set_stream(problem, stream);
   const Napi::Env env = environment.env();
   const Napi::Array rows = Napi::Array::New(env);
-  for (const Conv2dMeasurement& measured : measure_conv2d(stream, problem, budget_seconds, which)) {
+  for (const Measurement& measured : measure_conv2d(stream, problem, budget_seconds, which)) {
     const Napi::Array row = Napi::Array::New(env, 2), seconds = Napi::Array::New(env);
     for (double run : measured.seconds) seconds.Set(seconds.Length(), run);
     row.Set(0u, measured.solver);

@@ -6,6 +6,7 @@ import {
   clearTuning,
   conv2d,
   crossEntropy,
+  linear,
   loadTuning,
   randn,
   saveTuning,
@@ -86,6 +87,42 @@ test.serial('a loaded choice decides, autotuning on or off', async (t) => {
   clearTuning();
   t.deepEqual(y.dataSync(), conv2d(x, weight).dataSync());
 });
+
+test.serial(
+  'a linear layer is tuned like a convolution, each pass and number of rows for itself',
+  async (t) => {
+    if (skipsOffCpu(t, "solvers are named as the CPU's")) return;
+    const x = randn([3, 4096], { requiresGrad: true }); // long sums, which tell solvers apart
+    const weight = randn([7, 4096], { requiresGrad: true });
+    setAutotune(true);
+    const y = linear(x, weight);
+    t.deepEqual(
+      native.tuning().map(([op, , , solver]) => [op, solver]),
+      [['linear', 'gemm']],
+    );
+    const measured = y.dataSync();
+    y.backward(randn([3, 7]));
+    t.is(native.tuning().length, 3, 'forward, gradInput, gradWeight');
+    linear(x.detach(), weight.detach()).dispose();
+    t.is(native.tuning().length, 3, 'known by now');
+    linear(randn([4, 4096]), weight.detach()).dispose();
+    t.is(native.tuning().length, 4);
+    setAutotune(false);
+
+    const path = join(folder, 'linear.json');
+    await saveTuning(path);
+    const file = JSON.parse(readFileSync(path, 'utf8'));
+    for (const choice of file.choices) choice.solver = 'reference';
+    writeFileSync(path, JSON.stringify(file));
+    clearTuning();
+    t.deepEqual(loadTuning(path), { taken: 4, unknown: 0 });
+    const loaded = linear(x.detach(), weight.detach()).dataSync();
+    native.forceSolver('linear', 'reference');
+    t.deepEqual(loaded, linear(x.detach(), weight.detach()).dataSync());
+    native.forceSolver('linear', '');
+    t.notDeepEqual(loaded, measured);
+  },
+);
 
 test.serial('a failure that is pending when a convolution is measured is still told', async (t) => {
   crossEntropy(zeros([1, 10]), tensor(Int32Array.of(10)));

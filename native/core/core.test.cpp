@@ -215,6 +215,7 @@ void test_tuning() {
   });
   registry.tune_with(DeviceKind::Cpu, [](Stream&, const Problem& p) {
     ++measured;
+    if (p.size == 3) fail(ErrorCode::OutOfMemory, "no memory to measure with");
     return std::string(p.size == 4 ? "" : p.size == 5 ? "reference" : "small");
   });
   const auto chosen = [&](int size) { return std::string(registry.choose(stream, {size}).name); };
@@ -222,11 +223,12 @@ void test_tuning() {
   autotune_enabled = true;
   CHECK(chosen(5) == "reference" && chosen(5) == "reference" && measured == 1 && stream.drained == 1);
   CHECK(chosen(6) == "small" && measured == 2);
-  CHECK(chosen(4) == "small" && chosen(4) == "small" && measured == 4);  // measuring failed: tried again
+  CHECK(chosen(4) == "small" && chosen(4) == "small" && measured == 4);  // nothing could run: tried again
+  CHECK(chosen(3) == "small" && chosen(3) == "small" && measured == 5);  // given up
   CHECK(chosen(50) == "reference");  // what was measured doesn't accept it: the list decides
   autotune_enabled = false;
   CHECK(chosen(5) == "reference");  // kept
-  CHECK(chosen(7) == "small" && measured == 5);
+  CHECK(chosen(7) == "small" && measured == 6);
   registry.force("small");
   CHECK(chosen(5) == "small");  // forced before measured
   registry.force("");
@@ -234,6 +236,9 @@ void test_tuning() {
   CHECK(choices.size() == 3 && choices[0].place == "test" && choices[0].problem == std::vector<int32_t>{5});
   registry.tuning.clear();
   CHECK(registry.tuning.empty() && chosen(5) == "small");
+  autotune_enabled = true;
+  CHECK(chosen(3) == "small" && measured == 7);  // with the choices, what was given up is forgotten
+  autotune_enabled = false;
   registry.tuning.put({"elsewhere", {5}, "reference"});
   CHECK(chosen(5) == "small");
   registry.tuning.put({"test", {5}, "reference"});

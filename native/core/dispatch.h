@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/error.h"
@@ -84,8 +85,8 @@ class Registry final : public AnyRegistry {
       for (const auto* solver : list(device)) names.push_back(solver->name);
     return names;
   }
-  // Names the fastest of the solvers that accept a problem, by timing them on an idle stream; empty where
-  // that failed.
+  // Names the fastest of the solvers that accept a problem, by timing them on an idle stream; empty where an
+  // earlier failure is still to be told, and nothing could run. Throws where they can't be timed.
   using Measure = std::string (*)(Stream&, const Problem&);
   bool tune_with(DeviceKind device, Measure measure) {
     measures_[static_cast<size_t>(device)] = measure;
@@ -110,15 +111,21 @@ class Registry final : public AnyRegistry {
 
  private:
   std::string tuned(Stream& stream, const Problem& problem) {
-    static_assert(sizeof(Problem) % sizeof(int32_t) == 0, "a problem is made of 32-bit fields");
+    static_assert(sizeof(Problem) % sizeof(int32_t) == 0 && std::has_unique_object_representations_v<Problem>,
+                  "a problem is made of 32-bit fields");
     TunedChoice choice{stream.place(), std::vector<int32_t>(sizeof(Problem) / sizeof(int32_t)), ""};
     std::memcpy(choice.problem.data(), &problem, sizeof(Problem));
     choice.solver = tuning.find(choice.place, choice.problem);
     const Measure measure = measures_[static_cast<size_t>(stream.device().kind)];
     if (!choice.solver.empty() || !autotune_enabled || !measure) return choice.solver;
+    if (tuning.is_given_up(choice.place, choice.problem)) return "";
     const PausedRecording paused(stream);
     stream.drain();
-    choice.solver = measure(stream, problem);
+    try {
+      choice.solver = measure(stream, problem);
+    } catch (const Error&) {  // no memory: each call would try again. What else fails will fail in the open
+      tuning.give_up(choice.place, choice.problem);
+    }
     if (!choice.solver.empty()) tuning.put(choice);
     return choice.solver;
   }

@@ -14,9 +14,20 @@ void TuningTable::put(const TunedChoice& choice) {
   size_ = solvers_.size();
 }
 
+bool TuningTable::is_given_up(const std::string& place, const std::vector<int32_t>& problem) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return given_up_.count({place, problem}) > 0;
+}
+
+void TuningTable::give_up(const std::string& place, const std::vector<int32_t>& problem) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  given_up_.insert({place, problem});
+}
+
 void TuningTable::clear() {
   std::lock_guard<std::mutex> lock(mutex_);
   solvers_.clear();
+  given_up_.clear();
   size_ = 0;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,12 +26,17 @@ class TuningTable {
   // The solver's name, or an empty one where nothing is known.
   std::string find(const std::string& place, const std::vector<int32_t>& problem) const;
   void put(const TunedChoice& choice);
+  // What could not be measured is not tried again: of this process alone, until the table is cleared.
+  bool is_given_up(const std::string& place, const std::vector<int32_t>& problem) const;
+  void give_up(const std::string& place, const std::vector<int32_t>& problem);
   void clear();
   std::vector<TunedChoice> choices() const;
 
  private:
+  using Key = std::pair<std::string, std::vector<int32_t>>;
   mutable std::mutex mutex_;
-  std::map<std::pair<std::string, std::vector<int32_t>>, std::string> solvers_;
+  std::map<Key, std::string> solvers_;
+  std::set<Key> given_up_;
   std::atomic<size_t> size_{0};  // read without the lock: most programs never tune
 };
 

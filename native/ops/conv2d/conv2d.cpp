@@ -59,7 +59,7 @@ constexpr int64_t kBiasMultiple = 16;  // the widest vector
 Prepared prepare(const Conv2dSolver& solver, const Conv2dProblem& problem, const Tensor& weight,
                  const Tensor* bias, const FoldedNorm* norm) {
   const float* plain = weight.in_layout(1);
-  const size_t packed = solver.prepare ? solver.prepared_bytes(problem) / sizeof(float)
+  const size_t packed = solver.prepare ? (solver.prepared_bytes(problem) + 3) / sizeof(float)
                         : norm         ? static_cast<size_t>(weight.size())
                                        : 0;
   const size_t packed_aligned = (packed + kBiasMultiple - 1) / kBiasMultiple * kBiasMultiple;

@@ -270,6 +270,19 @@ void residuals_keep_their_memory() {
   CHECK(y->in_layout<void>(16) != memory);
 }
 
+// 33 elements of 16 bits end within a float32, which is what prepared filters are counted in.
+void odd_filters_have_room() {
+  Case c;
+  c.x = Shape{1, 3, 4, 4}, c.weight = Shape{11, 3, 1, 1};
+  c.geometry = {{1, 1}, {1, 1}, {0, 0, 0, 0}, 1};
+  const test::Values expected = run(on_cpu(DType::BFloat16), c);
+  CHECK(test::relative_error(run(on_cuda(DType::BFloat16), c), expected) <
+        2 * test::rounding(DType::BFloat16));
+  c.with_epilogue = false;
+  run(on_cuda(DType::BFloat16), c);
+  CHECK(test::cuda_stream()->intact());
+}
+
 // Engines that write no float32 from 16 bits: dweight has the precision of 16 bits then, and no more.
 void narrow_gradients_are_a_last_resort() {
   const Shape x{2, 16, 5, 4}, weight{8, 8, 3, 3};
@@ -333,6 +346,7 @@ int main() {
   residuals_keep_their_memory();
   narrow_gradients_are_a_last_resort();
   unordered_filters_are_noticed();
+  odd_filters_have_room();
   CHECK(standin().orphans == 0);
   return test::report();
 }

@@ -5,6 +5,9 @@
 
 #include "cuda/settings.h"
 #include "cuda/testing.h"
+#ifdef GROUPCONV_EMULATED
+#include "cuda/emulator/control.h"
+#endif
 
 namespace groupconv {
 namespace {
@@ -52,16 +55,16 @@ void measuring_names_every_contender() {
   for (const DType dtype : test::kDTypes)
     for (const Conv2dPass pass : kPasses) {
       const Conv2dProblem p = c.problem(pass, dtype);
-      const std::vector<Conv2dMeasurement> rows = measure_conv2d(stream, p, 0);
+      const std::vector<Measurement> rows = measure_conv2d(stream, p, 0);
       CHECK(rows.size() >= 2);
-      for (const Conv2dMeasurement& row : rows) {
+      for (const Measurement& row : rows) {
         CHECK(is_among(row.solver, names) && row.solver != names.back());
         CHECK(row.seconds.size() >= 5 && row.seconds.front() > 0);
         CHECK(std::is_sorted(row.seconds.begin(), row.seconds.end()));
       }
-      const std::vector<Conv2dMeasurement> chosen = measure_conv2d(stream, p, 0, "chosen");
+      const std::vector<Measurement> chosen = measure_conv2d(stream, p, 0, "chosen");
       CHECK(chosen.size() == 1 && chosen[0].solver == conv2d_registry().choose(DeviceKind::Cuda, p).name);
-      const std::vector<Conv2dMeasurement> reference = measure_conv2d(stream, p, 0, names.back());
+      const std::vector<Measurement> reference = measure_conv2d(stream, p, 0, names.back());
       CHECK(reference.size() == 1 && reference[0].solver == names.back());
       CHECK(measure_conv2d(stream, p, 0, "no such solver").empty());
     }
@@ -82,8 +85,7 @@ void what_was_measured_is_kept_and_taken() {
     CHECK(test::same_bits(c.run(pass, DType::BFloat16), tuned));
     conv2d_registry().force("");
     // The other way round: a choice that was loaded decides.
-    for (const Conv2dMeasurement& row :
-         measure_conv2d(*test::cuda_stream(), c.problem(pass, DType::BFloat16), 0)) {
+    for (const Measurement& row : measure_conv2d(*test::cuda_stream(), c.problem(pass, DType::BFloat16), 0)) {
       tuning.put({choices[0].place, choices[0].problem, row.solver});
       const test::Values loaded = c.run(pass, DType::BFloat16);
       conv2d_registry().force(row.solver);
@@ -99,6 +101,29 @@ void what_was_measured_is_kept_and_taken() {
   cuda::addon_settings().allow_tf32 = false;
 }
 
+#ifdef GROUPCONV_EMULATED
+// Then the list decides, and later calls don't try again.
+void what_lacks_memory_is_not_measured_again() {
+  const auto& stream = test::cuda_stream();
+  const TensorPtr x = make_activation(stream, {1, 32, 512, 512}, DType::BFloat16);  // 16 MiB, y 4 MiB
+  const TensorPtr weight = Place{stream, DType::BFloat16}.parameter({32, 4, 3, 3}, 2);
+  const auto run = [&] {
+    conv2d(*x, *weight, nullptr, nullptr, {}, Activation::None, {{2, 2}, {1, 1}, {1, 1, 1, 1}, 8});
+    stream->synchronize();
+    return conv2d_registry().tuning.choices().size();
+  };
+  emulator::only_checked = true;
+  emulator::set_memory(emulator::memory_in_use() + (size_t{10} << 20));
+  autotune_enabled = true;
+  CHECK(run() == 0);
+  emulator::set_memory(size_t{1} << 40);
+  CHECK(run() == 0);
+  autotune_enabled = false;
+  emulator::only_checked = false;
+  conv2d_registry().tuning.clear();
+}
+#endif
+
 }  // namespace
 }  // namespace groupconv
 
@@ -106,6 +131,9 @@ int main() {
   groupconv::test::cuda_stream();
   groupconv::measuring_names_every_contender();
   groupconv::what_was_measured_is_kept_and_taken();
+#ifdef GROUPCONV_EMULATED
+  groupconv::what_lacks_memory_is_not_measured_again();
+#endif
   CHECK_NOTE(groupconv::test::cuda_stream()->intact(), "written beside an allocation");
   return groupconv::test::report();
 }

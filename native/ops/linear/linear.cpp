@@ -1,5 +1,9 @@
 #include "ops/linear/linear.h"
 
+#include <limits>
+#include <string_view>
+#include <type_traits>
+
 namespace groupconv {
 namespace {
 
@@ -17,9 +21,21 @@ Shape output_shape(const Shape& x, const Shape& weight) {
   return y;
 }
 
-LinearProblem problem_of(LinearPass pass, DType dtype, const Shape& x, const Shape& weight,
-                         GradMode mode = GradMode::Overwrite) {
-  return {pass, dtype, x.size() / weight[1], weight[1], weight[0], false, mode == GradMode::Accumulate};
+LinearProblem problem_of(LinearPass pass, const Stream& stream, DType dtype, const Shape& x,
+                         const Shape& weight, GradMode mode = GradMode::Overwrite) {
+  const int64_t rows = x.size() / weight[1];
+  for (const int64_t extent : {rows, weight[0], weight[1]})
+    require(extent <= std::numeric_limits<int32_t>::max(), ErrorCode::InvalidShape, "linear: x ", x,
+            " and weight ", weight, " make ", extent, " rows or features, at most ",
+            std::numeric_limits<int32_t>::max());
+  LinearProblem problem{};
+  problem.pass = pass, problem.dtype = dtype;
+  problem.rows = static_cast<int32_t>(rows);
+  problem.in = static_cast<int32_t>(weight[1]), problem.out = static_cast<int32_t>(weight[0]);
+  problem.accumulate = mode == GradMode::Accumulate;
+  const Liberties liberties = stream.liberties();
+  problem.tf32 = liberties.tf32, problem.varying_order = liberties.varying_order;
+  return problem;
 }
 
 void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
@@ -29,10 +45,25 @@ void check_gradient(const Tensor& dy, const Shape& x, const Shape& weight) {
   require_computable("linear", "dy", dy);
 }
 
-void queue(Stream& stream, LinearProblem problem, const LinearBuffers& buffers) {
-  const Liberties liberties = stream.liberties();
-  problem.tf32 = liberties.tf32, problem.varying_order = liberties.varying_order;
-  enqueue(stream, linear_registry().choose(stream.device().kind, problem), problem, buffers);
+// Without padding: its bytes are the key.
+struct PreparedKey {
+  const LinearSolver* solver;
+  int64_t dtype;
+};
+static_assert(std::has_unique_object_representations_v<PreparedKey>);
+
+// The weight as the solver wants it, kept with the weight until it changes.
+const float* prepare(const LinearSolver& solver, const LinearProblem& problem, const Tensor& weight) {
+  const float* const plain = weight.in_layout(1);
+  if (!solver.prepare) return plain;
+  const PreparedKey key{&solver, static_cast<int64_t>(problem.dtype)};
+  return weight.derived({reinterpret_cast<const char*>(&key), sizeof key}, Stamp({&weight}),
+                        solver.prepared_bytes(problem), [&](float* target) {
+                          weight.stream().submit([prepare = solver.prepare, problem, plain,
+                                                  target](const ExecutionContext& context) {
+                            prepare(problem, plain, target, context);
+                          });
+                        });
 }
 
 }  // namespace
@@ -58,15 +89,16 @@ TensorPtr linear(const Tensor& x, const Tensor& weight, const Tensor* bias) {
             bias->shape(), ", weight ", weight.shape(), " needs [", weight.shape()[0], "]");
     require_float32("linear", "bias", *bias);
   }
-  LinearProblem problem = problem_of(LinearPass::Forward, x.dtype(), x.shape(), weight.shape());
+  LinearProblem problem = problem_of(LinearPass::Forward, x.stream(), x.dtype(), x.shape(), weight.shape());
   problem.has_bias = bias != nullptr;
+  const LinearSolver& solver = linear_registry().choose(x.stream(), problem);
   const TensorPtr y = make_tensor(x.shared_stream(), y_shape, x.dtype());
   LinearBuffers buffers{};
   buffers.x = x.in_layout(1);
-  buffers.weight = weight.in_layout(1);
+  buffers.weight = prepare(solver, problem, weight);
   buffers.bias = bias ? bias->in_layout(1) : nullptr;
   buffers.y = y->target_in_layout(1);
-  queue(x.stream(), problem, buffers);
+  enqueue(x.stream(), solver, problem, buffers);
   return y;
 }
 
@@ -74,24 +106,28 @@ void linear_grad_input(const Tensor& dy, const Tensor& weight, Tensor& dx, GradM
   check_gradient(dy, dx.shape(), weight.shape());
   require_same_dtype("linear", "dx", dx, dy.dtype());
   require_float32("linear", "weight", weight);
+  const LinearProblem problem =
+      problem_of(LinearPass::GradInput, dy.stream(), dy.dtype(), dx.shape(), weight.shape(), mode);
+  const LinearSolver& solver = linear_registry().choose(dy.stream(), problem);
   LinearBuffers buffers{};
   buffers.dy = dy.in_layout(1);
-  buffers.weight = weight.in_layout(1);
+  buffers.weight = prepare(solver, problem, weight);
   buffers.dx = dx.target_in_layout(1, mode);
-  queue(dy.stream(), problem_of(LinearPass::GradInput, dy.dtype(), dx.shape(), weight.shape(), mode),
-        buffers);
+  enqueue(dy.stream(), solver, problem, buffers);
 }
 
 void linear_grad_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, GradMode mode) {
   check_gradient(dy, x.shape(), dweight.shape());
   require_same_dtype("linear", "x", x, dy.dtype());
   require_float32("linear", "dweight", dweight);
+  const LinearProblem problem =
+      problem_of(LinearPass::GradWeight, dy.stream(), dy.dtype(), x.shape(), dweight.shape(), mode);
+  const LinearSolver& solver = linear_registry().choose(dy.stream(), problem);
   LinearBuffers buffers{};
   buffers.x = x.in_layout(1);
   buffers.dy = dy.in_layout(1);
   buffers.dweight = dweight.target_in_layout(1, mode);
-  queue(dy.stream(), problem_of(LinearPass::GradWeight, dy.dtype(), x.shape(), dweight.shape(), mode),
-        buffers);
+  enqueue(dy.stream(), solver, problem, buffers);
 }
 
 }  // namespace groupconv

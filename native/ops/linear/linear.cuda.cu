@@ -82,13 +82,13 @@ void run(const LinearProblem& p, const LinearBuffers& b, const ExecutionContext&
             p, as<T>(b.x), b.weight, StoreResult<T>{as<T>(b.y), p.out, p.has_bias ? b.bias : nullptr, false},
             b.workspace, context);
       case LinearPass::GradInput:
-        return multiply<T, kAlong, float, kAcross>(p, as<T>(b.dy), b.weight,
-                                                   StoreResult<T>{as<T>(b.dx), p.in, nullptr, p.accumulate},
-                                                   b.workspace, context);
+        return multiply<T, kAlong, float, kAcross>(
+            p, as<T>(b.dy), b.weight, StoreResult<T>{as<T>(b.dx), p.in, nullptr, p.accumulate != 0},
+            b.workspace, context);
       case LinearPass::GradWeight:
-        return multiply<T, kAcross, T, kAcross>(p, as<T>(b.dy), as<T>(b.x),
-                                                StoreResult<float>{b.dweight, p.in, nullptr, p.accumulate},
-                                                b.workspace, context);
+        return multiply<T, kAcross, T, kAcross>(
+            p, as<T>(b.dy), as<T>(b.x), StoreResult<float>{b.dweight, p.in, nullptr, p.accumulate != 0},
+            b.workspace, context);
     }
   });
 }
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kWarp* kWarpsOfBlock)
 #pragma unroll
     for (int row = 0; row < kThinRows; ++row) {
       if (row >= p.rows) break;
-      const auto features = load_pack<kWidth>(x + row * p.in + i);
+      const auto features = load_pack<kWidth>(x + int64_t{row} * p.in + i);
 #pragma unroll
       for (int k = 0; k < kWidth; ++k) sums[row] += weights.element[k] * to_float(features.element[k]);
     }
@@ -121,14 +121,14 @@ __global__ void __launch_bounds__(kWarp* kWarpsOfBlock)
   for (int row = 0; row < kThinRows; ++row) {
     const float sum = reduce_warp(sums[row], Sum());
     if (row < p.rows && threadIdx.x == 0)
-      y[row * p.out + out] = from_float<T>(p.has_bias ? sum + bias[out] : sum);
+      y[int64_t{row} * p.out + out] = from_float<T>(p.has_bias ? sum + bias[out] : sum);
   }
 }
 
 void run_thin(const LinearProblem& p, const LinearBuffers& b, const ExecutionContext& context) {
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    const dim3 grid(static_cast<unsigned>((p.out + kWarpsOfBlock - 1) / kWarpsOfBlock));
+    const dim3 grid(static_cast<unsigned>((int64_t{p.out} + kWarpsOfBlock - 1) / kWarpsOfBlock));
     launch(context, grid, dim3(kWarp, kWarpsOfBlock), 0, p.in % 4 ? thin<T, 1> : thin<T, 4>, p, as<T>(b.x),
            b.weight, b.bias, as<T>(b.y));
   });

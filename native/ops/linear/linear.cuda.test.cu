@@ -1,8 +1,5 @@
 // Every CUDA solver against the CPU's reference, through the doors; and that a missing barrier in the matrix
 // product would be noticed.
-#include <future>
-
-#include "cuda/settings.h"
 #include "cuda/testing.h"
 #include "ops/linear/linear.gemm.cuda.h"
 #include "ops/linear/linear.h"
@@ -88,28 +85,6 @@ void many_rows() {
 }
 #endif
 
-#ifdef GROUPCONV_CUDNN_STANDIN
-// TF32 as it was allowed when the operator was called, which the error tells.
-void settings_go_with_the_call() {
-  const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
-  const test::Place on{stream, DType::Float32};
-  const TensorPtr x = on.activation({4, 16}, 1), weight = on.parameter({8, 16}, 2);
-  linear_registry().force("cudnn");
-  const test::Values exact = test::download(*linear(*x, *weight, nullptr));
-  for (const bool allowed : {true, false}) {
-    std::promise<void> changed;
-    stream->submit([&](const ExecutionContext&) { changed.get_future().wait(); });
-    cuda::addon_settings().allow_tf32 = allowed;
-    const TensorPtr y = linear(*x, *weight, nullptr);
-    cuda::addon_settings().allow_tf32 = !allowed;
-    changed.set_value();
-    CHECK((test::relative_error(test::download(*y), exact) > 1e-5) == allowed);
-  }
-  cuda::addon_settings().allow_tf32 = false;
-  linear_registry().force("");
-}
-#endif
-
 void say_what_is_noticed() {
   test::must_notice(linear_registry(), "thin", "exchange launch block thread",
                     {{"the last feature is left out", [](auto& p, auto&) { p.in -= p.in > 1; }},
@@ -147,9 +122,6 @@ int main() {
   emulator::only_checked = false;
   // a GPU may be lucky
   test::for_thread_orders([](const char* order) { CHECK_NOTE(!right(product<NoBarrier>()), order); });
-#endif
-#ifdef GROUPCONV_CUDNN_STANDIN
-  settings_go_with_the_call();
 #endif
   return test::report();
 }

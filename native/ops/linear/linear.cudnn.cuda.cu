@@ -1,8 +1,5 @@
 // Linear layers through cuDNN, as 1x1 convolutions of one pixel: x [rows, in] is N H W C with H = W = 1, and
 // weight [out, in] is K R S C already.
-#include <algorithm>
-#include <limits>
-
 #include "cuda/cudnn/convolution.h"
 #include "cuda/launch.h"
 #include "ops/linear/linear.h"
@@ -17,7 +14,7 @@ cudnn::Convolution convolution_of(const LinearProblem& p) {
   cudnn::Convolution v{};
   v.pass = static_cast<cudnn::Pass>(p.pass);
   v.dtype = p.dtype;
-  v.n = static_cast<int32_t>(p.rows), v.c = static_cast<int32_t>(p.in), v.k = static_cast<int32_t>(p.out);
+  v.n = p.rows, v.c = p.in, v.k = p.out;
   v.h = v.w = v.r = v.s = v.p = v.q = 1;
   v.stride_h = v.stride_w = v.dilation_h = v.dilation_w = v.groups = 1;
   v.has_bias = p.has_bias;
@@ -29,37 +26,48 @@ static_assert(static_cast<int>(cudnn::Pass::Forward) == static_cast<int>(LinearP
               static_cast<int>(cudnn::Pass::GradInput) == static_cast<int>(LinearPass::GradInput) &&
               static_cast<int>(cudnn::Pass::GradWeight) == static_cast<int>(LinearPass::GradWeight));
 
-bool accepts(const LinearProblem& p) {
-  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-  const bool fits = p.rows > 0 && p.in > 0 && p.out > 0 && p.rows <= kMost && p.in <= kMost && p.out <= kMost;
-  return fits && cudnn::accepts(convolution_of(p));
+bool accepts(const LinearProblem& p) { return cudnn::accepts(convolution_of(p)); }
+
+// A weight of another dtype than the activations is prepared: cast once, until it changes.
+bool reads_cast_weight(const LinearProblem& p) {
+  return p.pass != LinearPass::GradWeight && p.dtype != DType::Float32;
 }
 
-bool needs_weight(const LinearProblem& p) { return p.pass != LinearPass::GradWeight; }
+size_t cast_bytes(const LinearProblem& p) { return static_cast<size_t>(p.weight_size()) * size_of(p.dtype); }
 
-// Room for the weight in the dtype of the activations, and for what stands in for cuDNN.
-size_t workspace_bytes(const LinearProblem& p) {
-  const size_t weight =
-      needs_weight(p) && p.dtype != DType::Float32 ? static_cast<size_t>(p.in * p.out) * size_of(p.dtype) : 0;
-  return std::max(weight, linear_tiles.first->workspace_bytes(p));
+void cast_weight(const LinearProblem& p, const float* weight, float* cast, const ExecutionContext& context) {
+  cudnn::to_channels_last(convolution_of(p).filter(), weight, p.dtype, cast, context);
+}
+
+// Where no engine can do what cuDNN promised: the plain solver, on the weight in float32 again.
+void run_tiles(const LinearProblem& p, LinearBuffers b, const ExecutionContext& context) {
+  const LinearSolver& tiles = *linear_tiles.first;
+  const size_t workspace = (tiles.workspace_bytes(p) + 255) / 256 * 256;
+  const size_t weight = reads_cast_weight(p) ? static_cast<size_t>(p.weight_size()) * sizeof(float) : 0;
+  const size_t bytes = workspace + weight;
+  auto* const scratch = bytes ? static_cast<char*>(cuda_context(context).scratch(bytes)) : nullptr;
+  b.workspace = scratch;
+  if (weight) {
+    auto* const restored = reinterpret_cast<float*>(scratch + workspace);
+    cudnn::from_channels_last(convolution_of(p).filter(), p.dtype, b.weight, restored, false, context);
+    b.weight = restored;
+  }
+  tiles.run(p, b, context);
 }
 
 void run(const LinearProblem& p, const LinearBuffers& b, const ExecutionContext& context) {
-  const cudnn::Convolution convolution = convolution_of(p);
-  const void* weight = b.weight;
-  if (needs_weight(p) && p.dtype != DType::Float32) {
-    cudnn::to_channels_last(convolution.filter(), b.weight, p.dtype, b.workspace, context);
-    weight = b.workspace;
-  }
-  const cudnn::Operands operands{b.x, weight, b.bias, nullptr, b.y, b.dy, b.dx, b.dweight};
-  if (cudnn::run(convolution, operands, context)) return;
-  linear_tiles.first->run(p, b, context);
+  const cudnn::Operands operands{b.x, b.weight, b.bias, nullptr, b.y, b.dy, b.dx, b.dweight};
+  if (!cudnn::run(convolution_of(p), operands, context)) run_tiles(p, b, context);
 }
 
-constexpr LinearSolver solvers[] = {{"cudnn", accepts, run, workspace_bytes}};
+constexpr LinearSolver solvers[] = {
+    {"cudnn", [](const LinearProblem& p) { return reads_cast_weight(p) && accepts(p); }, run, nullptr,
+     cast_bytes, cast_weight},
+    {"cudnn", [](const LinearProblem& p) { return !reads_cast_weight(p) && accepts(p); }, run},
+};
 
 }  // namespace
 
-extern const LinearTable linear_cudnn = {solvers, 1};
+extern const LinearTable linear_cudnn = {solvers, 2};
 
 }  // namespace groupconv::cuda

@@ -8,17 +8,23 @@ namespace groupconv {
 
 enum class LinearPass : int32_t { Forward, GradInput, GradWeight };
 
+// Plain 32-bit fields without padding: its bytes are a cache key.
 struct LinearProblem {
   LinearPass pass;
   DType dtype;  // of x, y, dy, dx; weight, bias and dweight are float32
-  int64_t rows, in, out;
-  bool has_bias;                             // forward
-  bool accumulate;                           // gradients: add to the target
-  bool tf32 = false, varying_order = false;  // the stream's liberties
+  int32_t rows, in, out;
+  int32_t has_bias;                     // forward
+  int32_t accumulate;                   // gradients: add to the target
+  int32_t tf32 = 0, varying_order = 0;  // the stream's liberties
+
+  int64_t x_size() const { return int64_t{rows} * in; }
+  int64_t y_size() const { return int64_t{rows} * out; }
+  int64_t weight_size() const { return int64_t{out} * in; }
 };
 std::ostream& operator<<(std::ostream& out, const LinearProblem& problem);
 
-// Row-major; null where the pass does not use them.
+// Row-major; null where the pass does not use them. A solver that prepares the weight gets its prepared form,
+// which depends on the dtype alone: forward and gradInput share it.
 struct LinearBuffers {
   const float* x;       // forward, gradWeight: [rows, in]
   const float* weight;  // forward, gradInput: [out, in]

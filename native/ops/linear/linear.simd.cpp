@@ -12,13 +12,13 @@ namespace {
 GemmProblem product_of(const LinearProblem& p) {
   switch (p.pass) {
     case LinearPass::Forward:  // y [rows, out] = x [rows, in] weight^T; the bias is in y already
-      return {p.rows, p.out, p.in, false, true, p.in, p.in, p.out, p.has_bias};
+      return {p.rows, p.out, p.in, false, true, p.in, p.in, p.out, p.has_bias != 0};
     case LinearPass::GradInput:  // dx [rows, in] = dy [rows, out] weight
-      return {p.rows, p.in, p.out, false, false, p.out, p.in, p.in, p.accumulate};
+      return {p.rows, p.in, p.out, false, false, p.out, p.in, p.in, p.accumulate != 0};
     case LinearPass::GradWeight:  // dweight [out, in] = dy^T x
       break;
   }
-  return {p.out, p.in, p.rows, true, false, p.out, p.in, p.in, p.accumulate};
+  return {p.out, p.in, p.rows, true, false, p.out, p.in, p.in, p.accumulate != 0};
 }
 
 void run(const LinearProblem& p, const LinearBuffers& b, const ExecutionContext& context) {

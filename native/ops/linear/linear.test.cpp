@@ -81,6 +81,19 @@ void check_doors() {
   check_throws(ErrorCode::InvalidShape, "linear: weight [2, 3] takes 3 features, x [2, 4] has 4", [&] {
     linear(*filled({2, 4}), *weight, nullptr);
   });
+  const auto vast = [&](const Shape& shape) {  // without memory
+    return std::make_shared<Tensor>(stream, shape, DType::Float32);
+  };
+  check_throws(ErrorCode::InvalidShape,
+               "linear: x [65536, 32768, 3] and weight [2, 3] make 2147483648 rows or features, at most "
+               "2147483647",
+               [&] {
+                 linear(*vast({65536, 32768, 3}), *weight, nullptr);
+               });
+  check_throws(ErrorCode::InvalidShape, "make 4294967296 rows or features", [&] {
+    linear_grad_weight(*vast({2, int64_t{1} << 32}), *filled({2, 1}), *vast({1, int64_t{1} << 32}),
+                       GradMode::Overwrite);
+  });
   check_throws(ErrorCode::InvalidShape, "linear: x [3] needs at least two dimensions, [..., in]",
                [&] { linear(*filled({3}), *weight, nullptr); });
   check_throws(ErrorCode::InvalidShape, "linear: bias [3], weight [2, 3] needs [2]",
@@ -95,9 +108,9 @@ void check_doors() {
 
 int main() {
   using namespace groupconv;
-  for (int64_t rows : {1, 2, 3, 8, 9, 33, 50})
-    for (int64_t in : {1, 5, 33, 530})
-      for (int64_t out : {1, 10, 37})
+  for (int32_t rows : {1, 2, 3, 8, 9, 33, 50})
+    for (int32_t in : {1, 5, 33, 530})
+      for (int32_t out : {1, 10, 37})
         for (LinearPass pass : {LinearPass::Forward, LinearPass::GradInput, LinearPass::GradWeight})
           for (bool variant : {false, true})
             check_problem({pass, DType::Float32, rows, in, out, variant && pass == LinearPass::Forward,
