@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
           {{stride, stride}, {dilation, dilation}, {padding, padding, padding, padding}, groups});
       problem.pass = static_cast<Conv2dPass>(pass);
       conv2d_set_stream(problem, stream);
-      for (const Conv2dMeasurement& row : measure_conv2d(stream, problem, 0.1)) {
+      for (const Measurement& row : measure_conv2d(stream, problem, 0.1)) {
         const double rate = 2.0 * problem.macs() / row.seconds.front(), peak = measure_peak(threads);
         std::printf("%-26s %-10s %-12s %9.1f %9.1f %8.1f %6.1f\n", name.c_str(), passes[pass],
                     row.solver.c_str(), row.seconds.front() * 1e6, row.seconds[row.seconds.size() / 2] * 1e6,
