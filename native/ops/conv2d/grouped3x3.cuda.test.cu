@@ -1,7 +1,7 @@
 // The tensor-core kernels for grouped 3x3 convolution: every pass, group size, stride and type against the
 // CPU's reference, on devices of several sizes; and kernels with a flaw, which must be noticed.
 #include "ops/conv2d/grouped3x3.solvers.cuda.h"
-#include "ops/conv2d/grouped3x3.testing.h"
+#include "ops/conv2d/grouped3x3.testing.cuda.h"
 
 namespace groupconv {
 namespace cuda {

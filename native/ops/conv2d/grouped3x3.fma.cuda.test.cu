@@ -1,7 +1,7 @@
 // The float32 kernels for grouped 3x3 convolution on CUDA cores: every pass, group size and stride against
 // the CPU's reference, on devices of several sizes; and kernels with a flaw, which must be noticed.
 #include "ops/conv2d/grouped3x3.fma.launch.cuda.h"
-#include "ops/conv2d/grouped3x3.testing.h"
+#include "ops/conv2d/grouped3x3.testing.cuda.h"
 
 namespace groupconv {
 namespace cuda {
