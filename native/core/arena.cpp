@@ -20,8 +20,6 @@ constexpr size_t kLeastOfRegions = ~size_t{0};  // AddressSanitizer sees borders
 constexpr size_t kLeastOfRegions = size_t{64} << 10;
 #endif
 
-bool is_small(size_t bytes) { return bytes < kLeastOfRegions; }
-
 void* from_system(size_t bytes) {
   const bool large = bytes >= kHugePage;
   const size_t alignment = large ? kHugePage : Regions::kLine;
@@ -42,6 +40,8 @@ Arena::Arena(size_t limit, MemorySource source)
     : limit_(limit), source_(std::move(source)), regions_(source_) {}
 
 Arena::~Arena() { trim(); }
+
+bool Arena::is_small(size_t bytes) { return bytes < kLeastOfRegions; }
 
 size_t Arena::rounded(size_t bytes) {
   if (!is_small(bytes)) return Regions::in_lines(bytes);

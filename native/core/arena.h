@@ -38,6 +38,8 @@ class Arena {
   // What a block of so many bytes takes. Small ones: eight classes to a power of two, so that at most 12.5 %
   // of a block is unused.
   static size_t rounded(size_t bytes);
+  // Whether it is kept by class; else it is cut out of a region.
+  static bool is_small(size_t bytes);
 
  private:
   void* allocate_small(size_t size);
