@@ -13,7 +13,8 @@ class RecordedMemory {
   RecordedMemory(const RecordedMemory&) = delete;
   RecordedMemory& operator=(const RecordedMemory&) = delete;
 
-  void* allocate(size_t bytes) { return arena_.allocate(bytes); }
+  // Throws OUT_OF_MEMORY.
+  void* allocate(size_t bytes);
   void release(void* block, size_t bytes) noexcept;
   // The recording is gone: blocks go back to the stream, those in use when they are released.
   void close() noexcept;

@@ -1,6 +1,5 @@
 // cuDNN without cuDNN: the stand-in records graphs, which are compared with what the documentation demands;
 // plans are captured and run; and libraries that won't do are told. Choosing engines is tested with conv2d.
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -10,16 +9,13 @@
 
 #ifdef GROUPCONV_CUDNN_STANDIN
 #include "cuda/emulator/control.h"
-#include "cuda/emulator/cudnn/standin.h"
 #include "cuda/settings.h"
+#include "cuda/standin.testing.h"
 
 namespace groupconv {
 namespace {
 
-CudnnStandin& standin() {
-  void* found = dlsym(cuda::cudnn::library().handle, kCudnnStandin);
-  return *reinterpret_cast<decltype(&groupconv_cudnn_standin)>(found)();
-}
+using test::standin;
 
 const char* const kExpectedGraph = R"(OperationGraph
   GraphOperations

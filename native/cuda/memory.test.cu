@@ -68,6 +68,23 @@ void test_kept_blocks_make_room() {
   emulator::set_memory(~size_t{0});
 }
 
+// A recording that holds much asks for more than it needs, and is content with that.
+void test_a_recording_takes_what_there_is() {
+  const auto stream = std::make_shared<CudaStream>(0, open_engine(0));
+  constexpr size_t kMega = size_t{1} << 20;
+  stream->begin_recording();
+  void* const large = stream->allocate(40 * kMega);
+  emulator::set_memory(emulator::memory_in_use() + 3 * kMega);
+  void* const small = stream->allocate(kMega);
+  CHECK(small != nullptr);
+  check_throws(ErrorCode::OutOfMemory, "capture: no memory for 5242880 bytes",
+               [&] { stream->allocate(5 * kMega); });
+  stream->release(small, kMega);
+  stream->release(large, 40 * kMega);
+  stream->end_recording();
+  emulator::set_memory(~size_t{0});
+}
+
 // Its memory goes with it, wherever that happens.
 void test_a_graph_lets_go() {
   const auto engine = open_engine(1);
@@ -95,6 +112,7 @@ int main() {
   test_large_transfers();
 #ifdef GROUPCONV_EMULATED
   test_kept_blocks_make_room();
+  test_a_recording_takes_what_there_is();
   test_a_graph_lets_go();
 #endif
   return groupconv::test::report();

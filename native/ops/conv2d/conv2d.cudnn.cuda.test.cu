@@ -1,7 +1,5 @@
 // Which of cuDNN's engines a convolution gets: by the settings, measured, remembered, or none. The stand-in's
 // engines are made to tell. That results are right, conv2d.cuda.test.cu shows, for all solvers.
-#include <dlfcn.h>
-
 #include <future>
 
 #include "core/recording.h"
@@ -12,17 +10,13 @@
 #include "ops/conv2d/conv2d.h"
 
 #ifdef GROUPCONV_CUDNN_STANDIN
-#include "cuda/emulator/cudnn/standin.h"
+#include "cuda/standin.testing.h"
 
 namespace groupconv {
 namespace {
 
 using test::Place;
-
-CudnnStandin& standin() {
-  void* found = dlsym(cuda::cudnn::library().handle, kCudnnStandin);
-  return *reinterpret_cast<decltype(&groupconv_cudnn_standin)>(found)();
-}
+using test::standin;
 
 // 32 channels in two groups, strided, dilated, padded unevenly.
 struct Case {

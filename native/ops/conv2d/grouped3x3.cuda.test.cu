@@ -12,13 +12,9 @@ namespace {
 using namespace cuda::grouped3x3;
 using namespace test;
 
-const Conv2dSolver* solver_for(Conv2dProblem p) {
-  p.x_block = p.c, p.y_block = p.k;
-  for (const Conv2dTable* table :
-       {&cuda::conv2d_grouped3x3, &cuda::conv2d_grouped3x3_grad_weight, &cuda::conv2d_grouped3x3_tf32})
-    for (int i = 0; i < table->count; ++i)
-      if (table->first[i].accepts(p)) return table->first + i;
-  return nullptr;
+const Conv2dSolver* solver_for(const Conv2dProblem& p) {
+  return solver_of(
+      {&cuda::conv2d_grouped3x3, &cuda::conv2d_grouped3x3_grad_weight, &cuda::conv2d_grouped3x3_tf32}, p);
 }
 
 // Images: one pixel; narrow ones side by side, in one set and in two; ragged; several strips.

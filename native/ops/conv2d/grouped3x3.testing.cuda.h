@@ -1,5 +1,6 @@
 // The tools of grouped3x3.*.test.cu: one problem on one solver of any device, against the CPU's reference.
 #pragma once
+#include <initializer_list>
 #include <optional>
 #include <sstream>
 
@@ -7,6 +8,15 @@
 #include "ops/conv2d/conv2d.h"
 
 namespace groupconv::test {
+
+// The first of the tables' solvers that accepts the problem on CUDA, or null.
+inline const Conv2dSolver* solver_of(std::initializer_list<const Conv2dTable*> tables, Conv2dProblem p) {
+  p.x_block = p.c, p.y_block = p.k;
+  for (const Conv2dTable* table : tables)
+    for (int i = 0; i < table->count; ++i)
+      if (table->first[i].accepts(p)) return table->first + i;
+  return nullptr;
+}
 
 using SolverRun = void (*)(const Conv2dProblem&, const Conv2dBuffers&, const ExecutionContext&);
 

@@ -1,7 +1,5 @@
 // Linear layers through cuDNN: the settings they were called with, the weight's cast, and what happens where
 // cuDNN refuses. That results are right, linear.cuda.test.cu shows, for all solvers.
-#include <dlfcn.h>
-
 #include <future>
 
 #include "core/recording.h"
@@ -11,17 +9,13 @@
 #include "ops/linear/linear.h"
 
 #ifdef GROUPCONV_CUDNN_STANDIN
-#include "cuda/emulator/cudnn/standin.h"
+#include "cuda/standin.testing.h"
 
 namespace groupconv {
 namespace {
 
 using test::Place;
-
-CudnnStandin& standin() {
-  void* found = dlsym(cuda::cudnn::library().handle, kCudnnStandin);
-  return *reinterpret_cast<decltype(&groupconv_cudnn_standin)>(found)();
-}
+using test::standin;
 
 // TF32 as it was allowed when the operator was called, which the error tells.
 void settings_go_with_the_call() {
