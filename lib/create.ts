@@ -86,7 +86,8 @@ function hostArray(values: FlatData, dtype: DType): HostArray {
  *
  * @param data nested lists, whose nesting is the shape, or a flat list or typed array in row-major order
  * @param shape of flat data; one dimension by default
- * @param options dtype: int32 for an Int32Array, else float32 (bytes keep their values); made int32, fractions are cut off
+ * @param options dtype: int32 for an Int32Array, else float32 (bytes keep their values); made int32, fractions are cut
+ *   off
  * @throws INVALID_SHAPE when the number of values doesn't fit, INVALID_ARGUMENT, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
  */
 export function tensor<const S extends Shape, D extends DType>(

@@ -82,6 +82,9 @@ function areFit(tensors: readonly MaybeTensor[], optional: readonly boolean[], a
   return true;
 }
 
+const strangerOrFound = (shown: string) =>
+  shown === 'a Tensor' ? ' of this copy of groupconv; import and require load one each' : `, found ${shown}`;
+
 function explain(
   name: string,
   marked: readonly string[],
@@ -95,8 +98,7 @@ function explain(
     check(
       tensor instanceof Tensor,
       'INVALID_ARGUMENT',
-      () =>
-        `${name}: ${role} is not a tensor${show(tensor) === 'a Tensor' ? ' of this copy of groupconv; import and require load one each' : `, found ${show(tensor)}`}`,
+      () => `${name}: ${role} is not a tensor${strangerOrFound(show(tensor))}`,
     );
     check(!tensor.disposed, 'DISPOSED', () => `${name}: ${role} has been disposed`);
     check(

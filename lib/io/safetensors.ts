@@ -33,8 +33,8 @@ export interface SaveSafetensorsOptions {
  * and others. The file appears complete or not at all: it is written under another name in the same folder and then
  * renamed. Values are those at the time of the call.
  *
- * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (no tensor, an option, metadata that isn't text), DISPOSED, and
- *   what led to the tensors' failure
+ * @throws INVALID_FILE when it can't be written, INVALID_ARGUMENT (no tensor, an option, metadata that isn't text),
+ *   DISPOSED, and what led to the tensors' failure
  */
 export async function saveSafetensors(
   path: string,

@@ -5,14 +5,15 @@ import { writeAtomically } from './atomicFile.js';
 
 /**
  * Autotuning: where several solvers can do a convolution or a linear layer, time them once and keep to the fastest.
- * Solvers round differently, so that results may differ in their last digits between a tuned and an untuned run, or between two
- * tunings; with a saved tuning they are the same again.
+ * Solvers round differently, so that results may differ in their last digits between a tuned and an untuned run, or
+ * between two tunings; with a saved tuning they are the same again.
  */
 
 /**
  * While on, a convolution or linear layer that is new (its sizes, dtype and pass, on its device as it is set up) is
  * measured when it first comes: the call waits for the device and takes some 50 ms, on a GPU up to seconds, because
- * cuDNN builds several plans. What there is no memory to measure is not tried again until clearTuning. Off at first. As torch.backends.cudnn.benchmark.
+ * cuDNN builds several plans. What there is no memory to measure is not tried again until clearTuning. Off at first.
+ * As torch.backends.cudnn.benchmark.
  */
 export function setAutotune(on: boolean): void {
   check(
