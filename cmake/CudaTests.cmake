@@ -25,6 +25,22 @@ else()
   add_library(groupconv_cudnn_standin SHARED ${GROUPCONV_CUDNN_STANDIN_UNITS})
   target_include_directories(groupconv_cudnn_standin PRIVATE native)
   target_compile_options(groupconv_cudnn_standin PRIVATE -O2 -Wall -Wextra)
+
+  # npm run cuda:plans: NVIDIA's cuDNN itself, without a GPU and with a driver that is none.
+  add_library(groupconv_deviceless_driver SHARED EXCLUDE_FROM_ALL native/cuda/deviceless/driver.cpp)
+  set_target_properties(groupconv_deviceless_driver PROPERTIES PREFIX "" OUTPUT_NAME libcuda SUFFIX ".so.1" NO_SONAME ON
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/deviceless)
+  target_link_options(groupconv_deviceless_driver PRIVATE -Wl,-soname,libcuda.so.1)
+  add_library(groupconv_cudnn_deviceless SHARED EXCLUDE_FROM_ALL native/cuda/deviceless/cudnn.cpp)
+  target_link_libraries(groupconv_cudnn_deviceless PRIVATE -Wl,--no-as-needed groupconv_deviceless_driver ${CMAKE_DL_LIBS})
+  add_executable(cudnn_plans EXCLUDE_FROM_ALL native/cuda/deviceless/plans.cpp)
+  target_link_libraries(cudnn_plans PRIVATE groupconv_core ${units})
+  add_dependencies(cudnn_plans groupconv_cudnn_deviceless)
+  foreach(target groupconv_deviceless_driver groupconv_cudnn_deviceless cudnn_plans)
+    target_include_directories(${target} PRIVATE native)
+    target_compile_options(${target} PRIVATE -O2 -Wall -Wextra)
+    set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET default)
+  endforeach()
 endif()
 
 add_custom_target(groupconv_cuda_tests) # all of them

@@ -86,7 +86,7 @@ function roundOf({ layer, pass }: KernelCase, sets: readonly Operands[], weight:
 /** The engine that cuDNN's autotuning has added since `before`. */
 function engineSince(before: number): string | undefined {
   const engines = native.tuning().filter(([op]) => op === 'cudnn');
-  return engines.length > before ? engines.at(-1)?.[3] : undefined;
+  return engines.length > before ? engines.at(-1)?.[3].split('\n', 1)[0] : undefined; // its kernels follow its name
 }
 
 /**

@@ -34,19 +34,13 @@ using Tensors = std::vector<TensorPtr>;
 
 constexpr DType kDTypes[] = {DType::Float32, DType::BFloat16, DType::Float16};
 
-#ifdef GROUPCONV_EMULATED
-constexpr bool kOnGpu = false;
-#else
-constexpr bool kOnGpu = true;
-#endif
-
 // The relative error of one rounding, with room for float32 sums in another order.
 constexpr double rounding(DType dtype) {
   return dtype == DType::Float32 ? 1e-6 : dtype == DType::BFloat16 ? 4e-3 : 5e-4;
 }
 
-// Tolerances by solver, from that of float32. cuDNN's rounds the weight beside the result, and on a GPU it
-// may have no engine that writes a parameter's gradient wider than the activations are.
+// Tolerances by solver, from that of float32. cuDNN's rounds the weight beside the result, and a parameter's
+// gradient to the dtype of the activations.
 inline auto activation_tolerance(DType dtype, double float32) {
   return [=](const std::string& solver) {
     return dtype == DType::Float32 ? float32 : (solver == "cudnn" ? 2 : 1) * rounding(dtype);
@@ -54,7 +48,7 @@ inline auto activation_tolerance(DType dtype, double float32) {
 }
 inline auto parameter_tolerance(DType dtype, double float32) {
   return [=](const std::string& solver) {
-    return kOnGpu && solver == "cudnn" && dtype != DType::Float32 ? rounding(dtype) : float32;
+    return solver == "cudnn" && dtype != DType::Float32 ? rounding(dtype) : float32;
   };
 }
 

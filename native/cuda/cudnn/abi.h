@@ -40,7 +40,9 @@ namespace groupconv::cuda::cudnn {
   X(NanPropagation, NAN_PROPOGATION, 10)  \
   X(NumericalNote, NUMERICAL_NOTE, 11)    \
   X(PointwiseMode, POINTWISE_MODE, 14)    \
-  X(Descriptor, BACKEND_DESCRIPTOR, 15)
+  X(Descriptor, BACKEND_DESCRIPTOR, 15)   \
+  X(BehaviorNote, BEHAVIOR_NOTE, 19)      \
+  X(Character, CHAR, 24)
 
 #define GROUPCONV_CUDNN_ATTRIBUTES(X)                                   \
   X(PointwiseMode, POINTWISE_MODE, 0)                                   \
@@ -63,6 +65,7 @@ namespace groupconv::cuda::cudnn {
   X(PlanHandle, EXECUTION_PLAN_HANDLE, 400)                             \
   X(PlanConfig, EXECUTION_PLAN_ENGINE_CONFIG, 401)                      \
   X(PlanWorkspaceBytes, EXECUTION_PLAN_WORKSPACE_SIZE, 402)             \
+  X(PlanText, EXECUTION_PLAN_JSON_REPRESENTATION, 405)                  \
   X(KnobType, KNOB_CHOICE_KNOB_TYPE, 600)                               \
   X(KnobValue, KNOB_CHOICE_KNOB_VALUE, 601)                             \
   X(ForwardAlpha, OPERATION_CONVOLUTION_FORWARD_ALPHA, 700)             \
@@ -101,7 +104,8 @@ namespace groupconv::cuda::cudnn {
   X(PackWorkspace, VARIANT_PACK_WORKSPACE, 1003)                        \
   X(EngineGraph, ENGINE_OPERATION_GRAPH, 1300)                          \
   X(EngineIndex, ENGINE_GLOBAL_INDEX, 1301)                             \
-  X(EngineNumericalNotes, ENGINE_NUMERICAL_NOTE, 1303)
+  X(EngineNumericalNotes, ENGINE_NUMERICAL_NOTE, 1303)                  \
+  X(EngineBehaviorNotes, ENGINE_BEHAVIOR_NOTE, 1305)
 
 #define GROUPCONV_CUDNN_POINTWISE(X) X(Add, ADD, 0) X(Relu, RELU_FWD, 100)
 
@@ -111,7 +115,9 @@ namespace groupconv::cuda::cudnn {
   X(TensorCore, TENSOR_CORE, 0)                                \
   X(DownConvertInputs, DOWN_CONVERT_INPUTS, 1)                 \
   X(ReducedPrecisionReduction, REDUCED_PRECISION_REDUCTION, 2) \
-  X(Nondeterministic, NONDETERMINISTIC, 4)
+  X(Fft, FFT, 3)                                               \
+  X(Nondeterministic, NONDETERMINISTIC, 4)                     \
+  X(Winograd, WINOGRAD, 5)
 
 #define GROUPCONV_CUDNN_VALUE(name, nvidia, value) name = value,
 enum class DataType : int { GROUPCONV_CUDNN_DATA_TYPES(GROUPCONV_CUDNN_VALUE) };
@@ -123,9 +129,10 @@ enum class HeuristicMode : int { GROUPCONV_CUDNN_HEURISTICS(GROUPCONV_CUDNN_VALU
 enum class NumericalNote : int { GROUPCONV_CUDNN_NOTES(GROUPCONV_CUDNN_VALUE) };
 #undef GROUPCONV_CUDNN_VALUE
 
-constexpr int kCrossCorrelation = 1;  // of Type::ConvolutionMode
-constexpr int kPropagateNan = 1;      // of Type::NanPropagation
-constexpr int kMostNotes = 16;        // more than any version of cuDNN 9 has
+constexpr int kCrossCorrelation = 1;   // of Type::ConvolutionMode
+constexpr int kPropagateNan = 1;       // of Type::NanPropagation
+constexpr int kCompilesAtRunTime = 0;  // of Type::BehaviorNote
+constexpr int kMostNotes = 16;         // more than any version of cuDNN 9 has
 constexpr int kMostKnobs = 128;
 
 // A status says its kind in thousands.

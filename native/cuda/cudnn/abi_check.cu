@@ -32,8 +32,10 @@ GROUPCONV_CUDNN_HEURISTICS(X)
 #define X(...) GROUPCONV_SAME(CUDNN_NUMERICAL_NOTE_, __VA_ARGS__)
 GROUPCONV_CUDNN_NOTES(X)
 #undef X
-static_assert(CUDNN_CROSS_CORRELATION == kCrossCorrelation && CUDNN_PROPAGATE_NAN == kPropagateNan);
-static_assert(CUDNN_NUMERICAL_NOTE_TYPE_COUNT <= kMostNotes && CUDNN_KNOB_TYPE_COUNTS <= kMostKnobs);
+static_assert(CUDNN_CROSS_CORRELATION == kCrossCorrelation && CUDNN_PROPAGATE_NAN == kPropagateNan &&
+              CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION == kCompilesAtRunTime);
+static_assert(CUDNN_NUMERICAL_NOTE_TYPE_COUNT <= kMostNotes && CUDNN_BEHAVIOR_NOTE_TYPE_COUNT <= kMostNotes &&
+              CUDNN_KNOB_TYPE_COUNTS <= kMostKnobs);
 static_assert(CUDNN_STATUS_SUCCESS == kSuccess && CUDNN_STATUS_BAD_PARAM == kBadParameter &&
               CUDNN_STATUS_NOT_SUPPORTED == kNotSupported &&
               CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED == kHostAllocationFailed &&

@@ -6,6 +6,7 @@
 #include <exception>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <sstream>
 
 #include "cuda/cudnn/session.h"
@@ -17,8 +18,9 @@ namespace {
 
 using Key = std::vector<int32_t>;
 
-// Building a plan takes up to seconds: as many as are measured, of which every recipe gets its share.
-constexpr size_t kMostCandidates = 8;
+// At most so many plans are measured, of which every recipe gets its share; and so many more of every recipe
+// whose kernels have to be compiled.
+constexpr size_t kMostReady = 8, kMostCompiled = 2;
 constexpr int kRepetitions = 3;
 // Some engines ask for gigabytes, which tensors need more.
 constexpr size_t kMostWorkspaceBytes = size_t{1} << 30;
@@ -64,9 +66,15 @@ std::shared_ptr<const Assembly> assembled(const Session& session, const Convolut
 
 enum class Next { Engine, Recipe, Stop };
 
-// Prepares one after the other, best first, as `body` says: preparing is what takes time. A recipe that costs
-// digits comes only where no other can be prepared. Throws where there is no memory, and what has failed
-// where no way is left: only "unsupported" is an answer.
+// A recipe's graph, and the engines that cuDNN offers for it.
+struct Offer {
+  std::shared_ptr<const Assembly> assembly;
+  std::vector<Descriptor> configs;
+};
+
+// Prepares one way after the other, best first, as `body` says: those that are ready, then those whose
+// kernels have to be compiled. Throws where there is no memory, and what has failed where no way is left:
+// only "unsupported" is an answer.
 template <class Body>
 void for_each_way(const Session& session, const Convolution& v, const Body& body) {
   bool prepared = false;
@@ -75,56 +83,75 @@ void for_each_way(const Session& session, const Convolution& v, const Body& body
     if (error.code() == ErrorCode::OutOfMemory) throw;
     if (error.code() != ErrorCode::Unsupported && !failure) failure = std::current_exception();
   };
-  for (const Recipe recipe : recipes_for(v)) {
-    if (recipe == Recipe::Narrow && (prepared || failure)) break;
-    std::shared_ptr<const Assembly> assembly;
-    std::vector<Descriptor> configs;
-    try {
-      assembly = assembled(session, v, recipe);
-      configs = engine_configs(assembly->graph, v.dtype, liberties_of(v));
+  std::vector<Offer> offers;
+  for (const Recipe recipe : recipes_for(v)) try {
+      Offer offer{assembled(session, v, recipe), {}};
+      offer.configs = engine_configs(offer.assembly->graph, v.dtype, liberties_of(v));
+      offers.push_back(std::move(offer));
     } catch (const Error& error) {  // the graph as a whole
       passed_over(error);
-      continue;
     }
-    for (Descriptor& config : configs) {
-      Prepared way{assembly, nullptr};
-      try {
-        way.plan = std::make_unique<Plan>(session.handle(), std::move(config));
-      } catch (const Error& error) {  // this engine, after all
-        passed_over(error);
-        continue;
+  for (const bool compiled : {false, true})
+    for (Offer& offer : offers)
+      for (Descriptor& config : offer.configs) {
+        if (!config.raw() || is_compiled(config) != compiled) continue;
+        Prepared way{offer.assembly, nullptr};
+        try {
+          way.plan = std::make_unique<Plan>(session.handle(), std::move(config));
+        } catch (const Error& error) {  // this engine, after all
+          passed_over(error);
+          continue;
+        }
+        if (way.plan->workspace_bytes() > kMostWorkspaceBytes) continue;
+        prepared = true;
+        const Next next = body(std::move(way), compiled);
+        if (next == Next::Stop) return;
+        if (next == Next::Recipe) break;
       }
-      if (way.plan->workspace_bytes() > kMostWorkspaceBytes) continue;
-      prepared = true;
-      const Next next = body(std::move(way));
-      if (next == Next::Stop) return;
-      if (next == Next::Recipe) break;
-    }
-  }
   if (!prepared && failure) std::rethrow_exception(failure);
 }
 
 Prepared first_way(const Session& session, const Convolution& v) {
   Prepared first;
-  for_each_way(session, v, [&](Prepared way) {
+  for_each_way(session, v, [&](Prepared way, bool) {
     first = std::move(way);
     return Next::Stop;
   });
   return first;
 }
 
-// A saved choice is the recipe's name and the plan's: "fused engine 34 12=5 3=1". Without a plan where there
-// is none, or where this cuDNN does not know it.
+// A saved choice is the recipe's name and the plan's, "fused engine 34 12=5 3=1", and on the next line what
+// the plan was compiled to, if it was.
+std::string choice_of(const Prepared& way) {
+  const std::string text = way.plan->text();
+  return std::string(name_of(way.assembly->recipe)) + ' ' + way.plan->name() +
+         (text.empty() ? "" : '\n' + text);
+}
+
+// From its text, or anew where there is none, or another version of cuDNN wrote it.
+std::unique_ptr<Plan> remembered_plan(const Session& session, const Graph& graph, const std::string& name,
+                                      const std::string& text) {
+  if (!text.empty()) try {
+      return std::make_unique<Plan>(session.handle(), name, text);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::OutOfMemory) throw;
+    }
+  return std::make_unique<Plan>(session.handle(), engine_config(graph, name));
+}
+
+// Without a plan where nothing was saved, or what this cuDNN does not know.
 Prepared remembered_way(const Session& session, const Convolution& v, const Key& key) {
   if (!settings().find_engine) return {};
-  const std::string choice = settings().find_engine(session.place(), key);
-  const size_t space = choice.find(' ');
+  std::istringstream choice(settings().find_engine(session.place(), key));
+  std::string recipe_name, plan_name, text;
+  choice >> recipe_name >> std::ws;
+  std::getline(choice, plan_name);
+  std::getline(choice, text, '\0');
   for (const Recipe recipe : recipes_for(v)) {
-    if (space == std::string::npos || choice.compare(0, space, name_of(recipe)) != 0) continue;
+    if (plan_name.empty() || recipe_name != name_of(recipe)) continue;
     try {
       Prepared way{assembled(session, v, recipe), nullptr, true};
-      way.plan = std::make_unique<Plan>(session.handle(),
-                                        engine_config(way.assembly->graph, choice.substr(space + 1)));
+      way.plan = remembered_plan(session, way.assembly->graph, plan_name, text);
       return way;
     } catch (const Error& error) {
       if (error.code() == ErrorCode::OutOfMemory) throw;
@@ -146,15 +173,6 @@ double seconds_of(const Prepared& way, const Session& session, const Convolution
   return least;
 }
 
-// Of the candidates: those of a recipe that offers fewer are left to the next ones.
-size_t tried_by_the_end_of(Recipe recipe, const Convolution& v) {
-  const std::vector<Recipe> recipes = recipes_for(v);
-  const auto without_digits = std::count(recipes.begin(), recipes.end(), Recipe::Narrow);
-  const auto shares = static_cast<size_t>(recipes.end() - recipes.begin() - without_digits);
-  const auto place = static_cast<size_t>(std::find(recipes.begin(), recipes.end(), recipe) - recipes.begin());
-  return std::min(kMostCandidates, kMostCandidates * (place + 1) / shares);
-}
-
 // The quickest, if all of them can be tried; else the first, for good: it has a plan, and no more than that.
 // Results go beside the operands' own.
 Prepared quickest_way(const Session& session, const Convolution& v, const Operands& operands,
@@ -169,18 +187,19 @@ Prepared quickest_way(const Session& session, const Convolution& v, const Operan
   there.dweight = static_cast<float*>(trial.block);
 
   double least = std::numeric_limits<double>::infinity();
-  size_t tried = 0;
+  std::map<std::pair<bool, Recipe>, size_t> tried;
   Prepared quickest;
   if (trial.block)
-    for_each_way(session, v, [&](Prepared way) {
-      const size_t share = tried_by_the_end_of(way.assembly->recipe, v);
+    for_each_way(session, v, [&](Prepared way, bool compiled) {
+      const size_t share = compiled ? kMostCompiled : kMostReady / recipes_for(v).size();
+      size_t& count = tried[{compiled, way.assembly->recipe}];
       try {
         const double seconds = seconds_of(way, session, v, there, context);
         if (seconds < least) quickest = std::move(way), least = seconds;
       } catch (const Error&) {  // an engine that can't, after all, unless the device itself has failed
         check(cudaStreamSynchronize(cuda_context(context).stream), "measuring an engine");
       }
-      return ++tried < share ? Next::Engine : Next::Recipe;
+      return ++count < share ? Next::Engine : Next::Recipe;
     });
   measured = quickest.plan != nullptr;
   if (!measured) quickest = first_way(session, v);
@@ -195,8 +214,7 @@ Prepared prepare(const Session& session, const Convolution& v, const Key& key, c
   if (!measure) return first_way(session, v);
   way = quickest_way(session, v, operands, context, measure);
   if (way.plan && measure && settings().put_engine)
-    settings().put_engine(
-        {session.place(), key, std::string(name_of(way.assembly->recipe)) + ' ' + way.plan->name()});
+    settings().put_engine({session.place(), key, choice_of(way)});
   return way;
 }
 

@@ -56,6 +56,15 @@ std::vector<Descriptor> Descriptor::get_descriptors(Attribute attribute, Descrip
   return descriptors;
 }
 
+std::string Descriptor::get_text(Attribute attribute) const {
+  int64_t size = 0;
+  check(library().functions.get_attribute(raw_, attribute, Type::Character, 0, &size, nullptr), "reading");
+  std::string text(static_cast<size_t>(size), '\0');
+  check(library().functions.get_attribute(raw_, attribute, Type::Character, size, &size, text.data()),
+        "reading");
+  return text.substr(0, text.find('\0'));
+}
+
 int64_t Descriptor::count(Attribute attribute) const {
   int64_t found = 0;
   check(library().functions.get_attribute(raw_, attribute, Type::Descriptor, 0, &found, nullptr), "counting");

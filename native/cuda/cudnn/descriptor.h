@@ -1,6 +1,7 @@
 // A cuDNN descriptor: made, given attributes, finalized, used, destroyed. What cuDNN refuses is thrown:
 // UNSUPPORTED where it can't do what was asked (another engine or graph may), else DEVICE_FAILURE.
 #pragma once
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,7 @@ class Descriptor {
   std::vector<int> get_ints(Attribute attribute, Type type, int64_t most) const;
   // Descriptors of a kind, at most `most` of them: filled in by cuDNN and finalized.
   std::vector<Descriptor> get_descriptors(Attribute attribute, DescriptorKind kind, int64_t most) const;
+  std::string get_text(Attribute attribute) const;
   // How many there are.
   int64_t count(Attribute attribute) const;
 

@@ -13,16 +13,6 @@ Descriptor engine_of(const Descriptor& config) {
   return std::move(engines.front());
 }
 
-std::string name_of(const Descriptor& config) {
-  std::ostringstream name;
-  name << "engine " << engine_of(config).get(Attribute::EngineIndex);
-  for (const Descriptor& knob :
-       config.get_descriptors(Attribute::ConfigKnobs, DescriptorKind::KnobChoice, kMostKnobs))
-    name << ' ' << knob.get_ints(Attribute::KnobType, Type::KnobType, 1).at(0) << '='
-         << knob.get(Attribute::KnobValue);
-  return name.str();
-}
-
 // A heuristic that has nothing to say about a graph refuses it.
 void append_configs(const Graph& graph, HeuristicMode mode, DType dtype, const Liberties& liberties,
                     std::vector<Descriptor>& configs) {
@@ -40,6 +30,14 @@ void append_configs(const Graph& graph, HeuristicMode mode, DType dtype, const L
   }
 }
 
+Descriptor plan_from(Handle handle, const std::string& text) {
+  Descriptor plan(DescriptorKind::ExecutionPlan);
+  plan.set(Attribute::PlanHandle, Type::Handle, &handle)
+      .set(Attribute::PlanText, Type::Character, text.data(), static_cast<int64_t>(text.size()))
+      .finalize();
+  return plan;
+}
+
 Descriptor finalized_plan(Handle handle, const Descriptor& config) {
   Descriptor plan(DescriptorKind::ExecutionPlan);
   plan.set(Attribute::PlanHandle, Type::Handle, &handle).set(Attribute::PlanConfig, config).finalize();
@@ -48,15 +46,32 @@ Descriptor finalized_plan(Handle handle, const Descriptor& config) {
 
 }  // namespace
 
+std::string name_of(const Descriptor& config) {
+  std::ostringstream name;
+  name << "engine " << engine_of(config).get(Attribute::EngineIndex);
+  for (const Descriptor& knob :
+       config.get_descriptors(Attribute::ConfigKnobs, DescriptorKind::KnobChoice, kMostKnobs))
+    name << ' ' << knob.get_ints(Attribute::KnobType, Type::KnobType, 1).at(0) << '='
+         << knob.get(Attribute::KnobValue);
+  return name.str();
+}
+
+bool is_compiled(const Descriptor& config) {
+  const std::vector<int> notes =
+      engine_of(config).get_ints(Attribute::EngineBehaviorNotes, Type::BehaviorNote, kMostNotes);
+  return std::find(notes.begin(), notes.end(), kCompilesAtRunTime) != notes.end();
+}
+
 bool allowed(const Descriptor& config, DType dtype, const Liberties& liberties) {
   const std::vector<int> notes =
       engine_of(config).get_ints(Attribute::EngineNumericalNotes, Type::NumericalNote, kMostNotes);
   const auto has = [&](NumericalNote note) {
     return std::find(notes.begin(), notes.end(), static_cast<int>(note)) != notes.end();
   };
-  const bool rounds_factors = has(NumericalNote::DownConvertInputs) ||
-                              (dtype == DType::Float32 && !liberties.tf32 && has(NumericalNote::TensorCore));
-  return !rounds_factors && !has(NumericalNote::ReducedPrecisionReduction) &&
+  const bool costs_float32_digits =
+      has(NumericalNote::TensorCore) || has(NumericalNote::Winograd) || has(NumericalNote::Fft);
+  return !has(NumericalNote::DownConvertInputs) && !has(NumericalNote::ReducedPrecisionReduction) &&
+         (dtype != DType::Float32 || liberties.tf32 || !costs_float32_digits) &&
          (liberties.varying_order || !has(NumericalNote::Nondeterministic));
 }
 
@@ -95,10 +110,25 @@ Descriptor engine_config(const Graph& graph, const std::string& name) {
 }
 
 Plan::Plan(Handle handle, Descriptor config)
-    : config_(std::move(config)),
-      plan_(finalized_plan(handle, config_)),
-      name_(name_of(config_)),
+    : name_(name_of(config)),
+      is_compiled_(is_compiled(config)),
+      config_(std::move(config)),
+      plan_(finalized_plan(handle, *config_)),
       workspace_bytes_(static_cast<size_t>(plan_.get(Attribute::PlanWorkspaceBytes))) {}
+
+Plan::Plan(Handle handle, std::string name, const std::string& text)
+    : name_(std::move(name)),
+      is_compiled_(true),
+      plan_(plan_from(handle, text)),
+      workspace_bytes_(static_cast<size_t>(plan_.get(Attribute::PlanWorkspaceBytes))) {}
+
+std::string Plan::text() const {
+  try {
+    return is_compiled_ ? plan_.get_text(Attribute::PlanText) : std::string();
+  } catch (const Error&) {
+    return "";
+  }
+}
 
 void Plan::run(Handle handle, const std::vector<int64_t>& tensors, const std::vector<void*>& addresses,
                void* workspace) const {

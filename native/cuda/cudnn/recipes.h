@@ -11,7 +11,7 @@ namespace groupconv::cuda::cudnn {
 enum class Recipe {
   Fused,   // the graph holds bias, residual and activation
   Plain,   // the graph is the convolution alone
-  Narrow,  // gradWeight rounded to the dtype of the activations, where no engine writes float32
+  Narrow,  // gradWeight added up in float32, but rounded to the dtype of the activations, as PyTorch's is
 };
 const char* name_of(Recipe recipe);
 

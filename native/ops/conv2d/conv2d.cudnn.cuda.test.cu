@@ -1,5 +1,5 @@
-// Which of cuDNN's engines a convolution gets: by the settings, measured, remembered, or none. The stand-in's
-// engines are made to tell. That results are right, conv2d.cuda.test.cu shows, for all solvers.
+// Which of cuDNN's engines a convolution gets, by the settings, or that it gets none. The stand-in's engines
+// are made to tell. That results are right, conv2d.cuda.test.cu shows, for all solvers.
 #include <future>
 
 #include "core/recording.h"
@@ -10,46 +10,21 @@
 #include "ops/conv2d/conv2d.h"
 
 #ifdef GROUPCONV_CUDNN_STANDIN
-#include "cuda/standin.testing.h"
+#include "ops/conv2d/conv2d.cudnn.testing.cuda.h"
 
 namespace groupconv {
 namespace {
 
+using test::engine_for;
+using test::EngineCase;
+using test::on_cpu;
+using test::on_cuda;
 using test::Place;
+using test::run;
 using test::standin;
 
-// 32 channels in two groups, strided, dilated, padded unevenly.
-struct Case {
-  Shape x{2, 32, 9, 7}, weight{16, 16, 3, 2};
-  Conv2dGeometry geometry{{2, 1}, {1, 2}, {1, 0, 2, 1}, 2};
-  Activation activation = Activation::Relu6;
-  bool with_epilogue = true;
-};
-
-test::Values run(const Place& on, const Case& c, const std::string& solver = "cudnn") {
-  const Conv2dProblem p = conv2d_problem(c.x, c.weight, c.geometry);
-  const Shape y{p.n, p.k, p.p, p.q};
-  conv2d_registry().force(on.is_cuda() ? solver : "reference");
-  const TensorPtr x = on.activation(c.x, 1), weight = on.parameter(c.weight, 2);
-  const TensorPtr bias = on.parameter({p.k}, 3), residual = on.activation(y, 4);
-  const test::Values values = test::download(
-      *(c.with_epilogue
-            ? conv2d(*x, *weight, bias.get(), nullptr, {residual.get(), false}, c.activation, c.geometry)
-            : conv2d(*x, *weight, nullptr, nullptr, {}, Activation::None, c.geometry)));
-  conv2d_registry().force("");
-  return values;
-}
-
-Place on_cuda(DType dtype) { return {test::cuda_stream(), dtype}; }
-Place on_cpu(DType dtype) { return {test::cpu_stream(), dtype}; }
-
-std::string engine_for(DType dtype, const Case& c) {
-  run(on_cuda(dtype), c);
-  return standin().executed.back();
-}
-
 void engines_keep_to_the_settings() {
-  Case c;
+  EngineCase c;
   c.with_epilogue = false;
   c.geometry.padding = {1, 1, 1, 1};
   cuda::Settings& changed = cuda::addon_settings();
@@ -65,9 +40,19 @@ void engines_keep_to_the_settings() {
   CHECK(engine_for(DType::Float32, c) == "engine 2");
 }
 
+// Half a second for each layer would be felt: that is for autotuning, which is asked for.
+void nothing_is_compiled_unasked() {
+  EngineCase c;
+  c.x = Shape{3, 32, 9, 7};
+  const int compiled = standin().compiled;
+  const test::Values expected = run(on_cpu(DType::BFloat16), c);
+  CHECK(test::relative_error(run(on_cuda(DType::BFloat16), c), expected) < test::rounding(DType::BFloat16));
+  CHECK(standin().executed.back() == "engine 0 7=0" && standin().compiled == compiled);
+}
+
 // Those of the call, not of the moment when the launching thread comes to it; of a recording's, too.
 void settings_go_with_the_call() {
-  Case c;
+  EngineCase c;
   c.geometry.padding = {1, 1, 1, 1};
   const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
   const Place on{stream, DType::Float32};
@@ -103,7 +88,7 @@ void settings_go_with_the_call() {
 
 // TF32 is told by its error: far above float32's, and within 2^-11 of the products.
 void tf32_is_off_unless_allowed() {
-  Case c;
+  EngineCase c;
   c.with_epilogue = false;
   c.geometry.padding = {1, 1, 1, 1};
   const test::Values expected = run(on_cpu(DType::Float32), c);
@@ -114,68 +99,9 @@ void tf32_is_off_unless_allowed() {
   CHECK(error > 1e-5 && error < 1e-3);
 }
 
-void measured_engines_are_remembered() {
-  Case c;
-  c.x = Shape{1, 32, 6, 6};
-  std::atomic<bool> autotune{true};
-  std::vector<TunedChoice> kept;
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
-  cuda::attach_settings(settings);
-  const test::Values expected = run(on_cpu(DType::BFloat16), c);
-  const test::Values measured = run(on_cuda(DType::BFloat16), c);
-  CHECK(test::relative_error(measured, expected) < test::rounding(DType::BFloat16));
-  CHECK(standin().executed.back() == "engine 0 7=1");  // offered last, but the fastest
-  CHECK(kept.size() == 1 && kept[0].solver == "fused engine 0 7=1");
-  CHECK(kept[0].place.find("cuDNN 9.9.9") != std::string::npos);
-  const int plans = standin().plans;
-  run(on_cuda(DType::BFloat16), c);
-  CHECK(standin().plans == plans && kept.size() == 1);  // once
-
-  // Another program: remembers, without measuring.
-  autotune = false;
-  settings.find_engine = [&](const std::string& place, const std::vector<int32_t>& problem) {
-    return place == kept[0].place && problem == kept[0].problem ? kept[0].solver : std::string();
-  };
-  const auto afresh = [&] {
-    const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
-    const test::Values values = run(Place{stream, DType::BFloat16}, c);
-    CHECK(test::relative_error(values, expected) < test::rounding(DType::BFloat16));
-    stream->stop();
-    return standin().executed.back();
-  };
-  CHECK(afresh() == "engine 0 7=1");
-  for (const char* unknown :
-       {"fused engine 77", "fused engine 0 9=1", "wrong engine 0 7=1", "fused", "plain engine x"}) {
-    kept[0].solver = unknown;
-    CHECK(afresh() == "engine 0 7=0");  // cuDNN's first
-  }
-  cuda::attach_settings(cuda::addon_settings());
-}
-
-// An engine that fails while it is measured is left out.
-void broken_engines_are_passed_over() {
-  Case c;
-  c.x = Shape{1, 32, 9, 6};
-  const test::Values expected = run(on_cpu(DType::BFloat16), c);
-  std::atomic<bool> autotune{true};
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  cuda::attach_settings(settings);
-  standin().broken = "engine 0 7=1";
-  const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
-  const test::Values values = run(Place{stream, DType::BFloat16}, c);
-  stream->stop();
-  standin().broken.clear();
-  cuda::attach_settings(cuda::addon_settings());
-  CHECK(test::relative_error(values, expected) < test::rounding(DType::BFloat16));
-  CHECK(standin().executed.back() == "engine 0 7=0");
-}
-
 // Then the plain solver does it, and the next choice does not fall on cuDNN.
 void refusals_lead_to_the_plain_solver(bool CudnnStandin::*fault, int32_t size) {
-  Case c;
+  EngineCase c;
   c.x = Shape{1, 32, size, 6};
   const test::Values expected = run(on_cpu(DType::BFloat16), c);
   Conv2dProblem problem = conv2d_problem(c.x, c.weight, c.geometry);
@@ -196,7 +122,7 @@ void refusals_lead_to_the_plain_solver(bool CudnnStandin::*fault, int32_t size) 
 
 // What went wrong for another reason is told, and tried again the next time.
 void failures_are_no_refusals() {
-  Case c;
+  EngineCase c;
   for (const auto& [status, code] :
        {std::pair(4004, ErrorCode::OutOfMemory), std::pair(4001, ErrorCode::DeviceFailure)}) {
     c.x = Shape{1, 32, status == 4004 ? 10 : 13, 6};
@@ -213,7 +139,7 @@ void failures_are_no_refusals() {
 
 // One device's cuDNN does not speak for another's.
 void refusals_are_a_device_s_own() {
-  Case c;
+  EngineCase c;
   c.x = Shape{1, 32, 11, 6};
   const test::Values expected = run(on_cpu(DType::BFloat16), c);
   const auto second = std::make_shared<cuda::CudaStream>(1, cuda::open_engine(1));
@@ -228,27 +154,6 @@ void refusals_are_a_device_s_own() {
   CHECK(test::relative_error(run(on_cuda(DType::BFloat16), c), expected) < test::rounding(DType::BFloat16));
   CHECK(standin().executed.size() == executed + 1);
   second->stop();
-}
-
-// However many configurations one of them offers.
-void every_recipe_is_measured() {
-  Case c;
-  c.x = Shape{1, 32, 12, 6};
-  std::atomic<bool> autotune{true};
-  std::vector<TunedChoice> kept;
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
-  cuda::attach_settings(settings);
-  standin().copies = 8;
-  standin().slow_epilogues = true;
-  const int plans = standin().plans;
-  run(on_cuda(DType::BFloat16), c);
-  standin().slow_epilogues = false;
-  standin().copies = 1;
-  cuda::attach_settings(cuda::addon_settings());
-  CHECK(standin().plans - plans <= 8);
-  CHECK(kept.size() == 1 && kept[0].solver.substr(0, 6) == "plain ");
 }
 
 // cuDNN writes beside the residual, so it would gain nothing from its memory.
@@ -266,7 +171,7 @@ void residuals_keep_their_memory() {
 
 // 33 elements of 16 bits end within a float32, which is what prepared filters are counted in.
 void odd_filters_have_room() {
-  Case c;
+  EngineCase c;
   c.x = Shape{1, 3, 4, 4}, c.weight = Shape{11, 3, 1, 1};
   c.geometry = {{1, 1}, {1, 1}, {0, 0, 0, 0}, 1};
   const test::Values expected = run(on_cpu(DType::BFloat16), c);
@@ -277,8 +182,8 @@ void odd_filters_have_room() {
   CHECK(test::cuda_stream()->intact());
 }
 
-// Engines that write no float32 from 16 bits: dweight has the precision of 16 bits then, and no more.
-void narrow_gradients_are_a_last_resort() {
+// dweight has the precision of 16 bits, and no more, where engines write those; they come first.
+void gradients_of_weights_pass_through_16_bits() {
   const Shape x{2, 16, 5, 4}, weight{8, 8, 3, 3};
   const Conv2dGeometry geometry{{1, 1}, {1, 1}, {1, 1, 1, 1}, 2};
   const auto error = [&](const Shape& shape, GradMode mode) {
@@ -292,18 +197,18 @@ void narrow_gradients_are_a_last_resort() {
     };
     return test::relative_error(dweight(on_cuda(DType::BFloat16)), dweight(on_cpu(DType::BFloat16)));
   };
-  CHECK(error(x, GradMode::Overwrite) < 1e-6);
-  standin().only_one_type = true;
   for (const GradMode mode : {GradMode::Overwrite, GradMode::Accumulate}) {
-    const double narrow = error({2, 16, 4, 4}, mode);
+    const double narrow = error(x, mode);
     CHECK(narrow > 1e-5 && narrow < test::rounding(DType::BFloat16));
   }
-  standin().only_one_type = false;
+  standin().only_wide_gradients = true;
+  CHECK(error({2, 16, 4, 4}, GradMode::Overwrite) < 1e-6);
+  standin().only_wide_gradients = false;
 }
 
 // Filters in groupconv's order instead of cuDNN's: were `prepare` left out, the tests of results would fail.
 void unordered_filters_are_noticed() {
-  Case c;
+  EngineCase c;
   const test::Values expected = run(on_cpu(DType::BFloat16), c);
   const cuda::cudnn::Filter filter{16, 16, 6};
   const test::Values values = test::hashed_values(2, static_cast<size_t>(filter.size()));
@@ -328,17 +233,15 @@ void unordered_filters_are_noticed() {
 int main() {
   using namespace groupconv;
   engines_keep_to_the_settings();
+  nothing_is_compiled_unasked();
   settings_go_with_the_call();
   tf32_is_off_unless_allowed();
-  measured_engines_are_remembered();
-  broken_engines_are_passed_over();
   refusals_lead_to_the_plain_solver(&CudnnStandin::refuse, 7);
   refusals_lead_to_the_plain_solver(&CudnnStandin::fail_to_execute, 8);
   failures_are_no_refusals();
   refusals_are_a_device_s_own();
-  every_recipe_is_measured();
   residuals_keep_their_memory();
-  narrow_gradients_are_a_last_resort();
+  gradients_of_weights_pass_through_16_bits();
   unordered_filters_are_noticed();
   odd_filters_have_room();
   CHECK(standin().orphans == 0);

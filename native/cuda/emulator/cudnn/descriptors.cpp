@@ -17,6 +17,7 @@ size_t element_bytes(Type type) {
     case Type::Descriptor:
       return 8;
     case Type::Boolean:
+    case Type::Character:
       return 1;
     default:
       return 4;  // enumerations and float
@@ -138,7 +139,7 @@ void check(const Descriptor& d) {
       return;
     case DescriptorKind::ExecutionPlan:
       demand(d.one<void*>(Attribute::PlanHandle, Type::Handle) != nullptr);
-      d.child(Attribute::PlanConfig, DescriptorKind::EngineConfig);
+      if (!d.has(Attribute::PlanText)) d.child(Attribute::PlanConfig, DescriptorKind::EngineConfig);
       return;
   }
   throw Refusal{kNotSupported};

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "cuda/emulator/cudnn/compute.h"
@@ -11,7 +12,8 @@
 namespace standin {
 namespace {
 
-constexpr int64_t kTensorCore = 0, kVaryingOrder = 1, kPlain = 2, kNarrowSums = 3, kEngines = 4;
+constexpr int64_t kTensorCore = 0, kVaryingOrder = 1, kPlain = 2, kNarrowSums = 3, kTransforms = 4,
+                  kEngines = 5;
 constexpr int kKnob = 7;  // 1 is faster than 0
 constexpr int64_t kWorkspaceBytes = 512;
 constexpr Status kExecutionFailed = 5000;
@@ -25,6 +27,12 @@ struct HandleOf {
 CudnnStandin& state() {
   static CudnnStandin state;
   return state;
+}
+
+// Those that are finalized and not yet destroyed. Never gone: handles outlive what is static here.
+std::set<const Descriptor*>& graphs() {
+  static auto* const graphs = new std::set<const Descriptor*>;
+  return *graphs;
 }
 
 bool is_channels_last(const Tensor& t) { return t.strides[1] == 1 && t.strides[3] == t.extents[1]; }
@@ -47,7 +55,9 @@ bool supports(int64_t engine, const Descriptor& graph) {
   const std::vector<const Descriptor*> operations = operations_of(graph);
   if (!is_convolution(operations.front()->kind)) return false;
   const ConvolutionOf c(*operations.front());
-  if (state().only_one_type && (c.x.type != c.w.type) && (c.x.type == c.y.type)) return false;
+  if (state().only_wide_gradients && operations.front()->kind == DescriptorKind::ConvolutionBackwardFilter &&
+      c.w.type != DataType::Float)
+    return false;
   const bool tensor_cores = engine == kTensorCore || engine == kNarrowSums;
   return (tensor_cores ? fits_tensor_cores : is_plain)(*operations.front(), c, operations.size() > 1);
 }
@@ -56,6 +66,7 @@ std::vector<int> notes_of(int64_t engine) {
   const auto note = [](NumericalNote note) { return static_cast<int>(note); };
   if (engine == kTensorCore) return {note(NumericalNote::TensorCore)};
   if (engine == kVaryingOrder) return {note(NumericalNote::Nondeterministic)};
+  if (engine == kTransforms) return {note(NumericalNote::Winograd)};
   if (engine == kPlain) return {};
   return {note(NumericalNote::TensorCore), note(NumericalNote::ReducedPrecisionReduction)};
 }
@@ -104,10 +115,13 @@ void find_configs(Descriptor& heuristics) {
   offer(kVaryingOrder, {});
   offer(kTensorCore, {0});
   offer(kTensorCore, {1});
+  offer(kTransforms, {});
 }
 
+// Its own, or the one that its text told.
 const Descriptor& config_of(const Descriptor& plan) {
-  return plan.child(Attribute::PlanConfig, DescriptorKind::EngineConfig);
+  return plan.results.empty() ? plan.child(Attribute::PlanConfig, DescriptorKind::EngineConfig)
+                              : plan.results.front();
 }
 int64_t index_of(const Descriptor& config) { return config.results.at(0).number(Attribute::EngineIndex); }
 int64_t knob_of(const Descriptor& config) {
@@ -115,6 +129,35 @@ int64_t knob_of(const Descriptor& config) {
 }
 const Descriptor& graph_of(const Descriptor& config) {
   return config.results.at(0).child(Attribute::EngineGraph, DescriptorKind::OperationGraph);
+}
+
+std::string name_of(const Descriptor& config) {
+  const int64_t knob = knob_of(config);
+  return "engine " + std::to_string(index_of(config)) +
+         (knob < 0 ? "" : ' ' + std::to_string(kKnob) + '=' + std::to_string(knob));
+}
+
+// Epilogues are compiled for the tensor cores.
+std::vector<int> behavior_of(const Descriptor& engine) {
+  const Descriptor& graph = engine.child(Attribute::EngineGraph, DescriptorKind::OperationGraph);
+  if (engine.number(Attribute::EngineIndex) != kTensorCore || operations_of(graph).size() < 2) return {};
+  return {kCompilesAtRunTime};
+}
+
+// A plan as text: its engine's name, and all of its graph.
+std::string text_of(const Descriptor& plan) {
+  return name_of(config_of(plan)) + '\n' + described(graph_of(config_of(plan)));
+}
+// The graph is not made anew: one that is there and alike serves.
+void restore(Descriptor& plan) {
+  const std::vector<char> characters = plan.all<char>(Attribute::PlanText, Type::Character);
+  const std::string text(characters.begin(), characters.end());
+  for (const Descriptor* graph : graphs())
+    for (const int64_t knob : {0, 1}) {
+      plan.results = {config_of(*graph, kTensorCore, {knob})};
+      if (text_of(plan) == text) return;
+    }
+  throw Refusal{kNotSupported};
 }
 
 void finalize(Descriptor& d) {
@@ -127,13 +170,18 @@ void finalize(Descriptor& d) {
     demand(index >= 0 && index < kEngines);
   }
   if (d.kind == DescriptorKind::ExecutionPlan) {
+    const bool from_text = d.has(Attribute::PlanText);
+    if (from_text) restore(d);
     demand(supports(index_of(config_of(d)), graph_of(config_of(d))), kNotSupported);
     demand(state().plan_status == kSuccess, state().plan_status);
-    ++state().plans;
+    ++(from_text ? state().restored : state().plans);
+    if (!from_text && !behavior_of(config_of(d).results.at(0)).empty()) ++state().compiled;
     ++d.one<HandleOf*>(Attribute::PlanHandle, Type::Handle)->plans;
   }
   d.finalized = true;
-  if (d.kind == DescriptorKind::OperationGraph) state().graph = described(d);
+  if (d.kind != DescriptorKind::OperationGraph) return;
+  state().graph = described(d);
+  graphs().insert(&d);
 }
 
 template <class T>
@@ -163,6 +211,11 @@ void get(const Descriptor& d, Attribute attribute, int64_t most, int64_t* count,
     return answer({d.results.at(0)}, 0, DescriptorKind::Engine, most, count, elements);
   if (attribute == Attribute::ConfigKnobs)
     return answer(d.results, 1, DescriptorKind::KnobChoice, most, count, elements);
+  if (attribute == Attribute::PlanText) {
+    const std::string text = text_of(d);
+    return answer(std::vector<char>(text.begin(), text.end()), most, count, elements);
+  }
+  if (attribute == Attribute::EngineBehaviorNotes) return answer(behavior_of(d), most, count, elements);
   if (attribute == Attribute::EngineNumericalNotes)
     return answer(notes_of(d.number(Attribute::EngineIndex)), most, count, elements);
   if (attribute == Attribute::PlanWorkspaceBytes)
@@ -186,8 +239,7 @@ void execute(const HandleOf& handle, const Descriptor& plan, const Descriptor& p
   const Descriptor& config = config_of(plan);
   const Descriptor& graph = graph_of(config);
   const int64_t engine = index_of(config), knob = knob_of(config);
-  state().executed.push_back("engine " + std::to_string(engine) +
-                             (knob < 0 ? "" : ' ' + std::to_string(kKnob) + '=' + std::to_string(knob)));
+  state().executed.push_back(name_of(config));
   demand(state().executed.back() != state().broken, kExecutionFailed);
   std::map<int64_t, void*> addresses;
   const std::vector<int64_t> ids = pack.numbers(Attribute::PackIds);
@@ -265,6 +317,7 @@ EXPORTED Status cudnnBackendCreateDescriptor(DescriptorKind kind, Descriptor** d
 EXPORTED Status cudnnBackendDestroyDescriptor(Descriptor* descriptor) {
   if (descriptor->kind == DescriptorKind::ExecutionPlan && descriptor->finalized)
     --descriptor->one<HandleOf*>(Attribute::PlanHandle, Type::Handle)->plans;
+  standin::graphs().erase(descriptor);
   delete descriptor;
   return standin::kSuccess;
 }

@@ -8,6 +8,7 @@
 //   1 varying order  all that 2 does; every second run is off in the last digits
 //   2 plain          one convolution, symmetric padding; the fallback
 //   3 narrow sums    like 0, but adds up in bfloat16
+//   4 transforms     all that 2 does, by Winograd's transforms, as it says
 #pragma once
 #include <functional>
 #include <string>
@@ -17,9 +18,11 @@ struct CudnnStandin {
   std::string graph;                  // the last one that was finalized
   std::vector<std::string> executed;  // "engine 0 7=1", in order
   int plans = 0;                      // that were built
+  int compiled = 0;                   // of those: 0's with an epilogue
+  int restored = 0;                   // that came from their text
   int orphans = 0;                    // handles that went before their plans
   bool refuse = false;                // finds no engine for anything
-  bool only_one_type = false;         // gradWeight's result must have the type of the activations
+  bool only_wide_gradients = false;   // gradWeight's result must be float32
   bool fail_to_execute = false;       // says NOT_SUPPORTED only when a plan is run
   int plan_status = 0;                // what building a plan says
   int copies = 1;                     // how often a configuration is offered

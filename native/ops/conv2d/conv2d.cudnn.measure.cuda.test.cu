@@ -1,0 +1,124 @@
+// cuDNN's engines, measured: the fastest is taken, and kept for other programs. The stand-in's engines are
+// made to tell.
+#include "cuda/cudnn/library.h"
+#include "cuda/settings.h"
+#include "cuda/testing.h"
+
+#ifdef GROUPCONV_CUDNN_STANDIN
+#include "ops/conv2d/conv2d.cudnn.testing.cuda.h"
+
+namespace groupconv {
+namespace {
+
+using test::EngineCase;
+using test::on_cpu;
+using test::on_cuda;
+using test::Place;
+using test::run;
+using test::standin;
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// A choice is the plan's name, and what was compiled for it.
+void measured_engines_are_remembered() {
+  EngineCase c;
+  c.x = Shape{1, 32, 6, 6};
+  std::atomic<bool> autotune{true};
+  std::vector<TunedChoice> kept;
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
+  cuda::attach_settings(settings);
+  const test::Values expected = run(on_cpu(DType::BFloat16), c);
+  const test::Values measured = run(on_cuda(DType::BFloat16), c);
+  CHECK(test::relative_error(measured, expected) < test::rounding(DType::BFloat16));
+  CHECK(standin().executed.back() == "engine 0 7=1");  // offered last, but the fastest
+  CHECK(kept.size() == 1 && first_line(kept[0].solver) == "fused engine 0 7=1");
+  CHECK(kept[0].place.find("cuDNN 9.9.9") != std::string::npos);
+  const int plans = standin().plans;
+  run(on_cuda(DType::BFloat16), c);
+  CHECK(standin().plans == plans && kept.size() == 1);  // once
+
+  // Another program: remembers, without measuring.
+  autotune = false;
+  settings.find_engine = [&](const std::string& place, const std::vector<int32_t>& problem) {
+    return place == kept[0].place && problem == kept[0].problem ? kept[0].solver : std::string();
+  };
+  const auto afresh = [&] {
+    const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
+    const test::Values values = run(Place{stream, DType::BFloat16}, c);
+    CHECK(test::relative_error(values, expected) < test::rounding(DType::BFloat16));
+    stream->stop();
+    return standin().executed.back();
+  };
+  const std::string solver = kept[0].solver;
+  const int built = standin().plans;
+  CHECK(afresh() == "engine 0 7=1");
+  CHECK(standin().plans == built && standin().restored == 1);  // from what it had been compiled to
+  for (const std::string& other : {first_line(solver), first_line(solver) + "\nof another version"}) {
+    kept[0].solver = other;
+    CHECK(afresh() == "engine 0 7=1");
+  }
+  CHECK(standin().plans == built + 2 && standin().restored == 1);
+  for (const char* unknown :
+       {"fused engine 77", "fused engine 0 9=1", "wrong engine 0 7=1", "fused", "plain engine x"}) {
+    kept[0].solver = unknown;
+    CHECK(afresh() == "engine 0 7=0");  // cuDNN's first
+  }
+  cuda::attach_settings(cuda::addon_settings());
+}
+
+// An engine that fails while it is measured is left out.
+void broken_engines_are_passed_over() {
+  EngineCase c;
+  c.x = Shape{1, 32, 9, 6};
+  const test::Values expected = run(on_cpu(DType::BFloat16), c);
+  std::atomic<bool> autotune{true};
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  cuda::attach_settings(settings);
+  standin().broken = "engine 0 7=1";
+  const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
+  const test::Values values = run(Place{stream, DType::BFloat16}, c);
+  stream->stop();
+  standin().broken.clear();
+  cuda::attach_settings(cuda::addon_settings());
+  CHECK(test::relative_error(values, expected) < test::rounding(DType::BFloat16));
+  CHECK(standin().executed.back() == "engine 0 7=0");
+}
+
+// However many configurations one of them offers.
+void every_recipe_is_measured() {
+  EngineCase c;
+  c.x = Shape{1, 32, 12, 6};
+  std::atomic<bool> autotune{true};
+  std::vector<TunedChoice> kept;
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
+  cuda::attach_settings(settings);
+  standin().copies = 8;
+  standin().slow_epilogues = true;
+  const int plans = standin().plans;
+  run(on_cuda(DType::BFloat16), c);
+  standin().slow_epilogues = false;
+  standin().copies = 1;
+  cuda::attach_settings(cuda::addon_settings());
+  CHECK(standin().plans - plans <= 8);
+  CHECK(kept.size() == 1 && kept[0].solver.substr(0, 6) == "plain ");
+}
+
+}  // namespace
+}  // namespace groupconv
+
+int main() {
+  using namespace groupconv;
+  measured_engines_are_remembered();
+  broken_engines_are_passed_over();
+  every_recipe_is_measured();
+  CHECK(standin().orphans == 0);
+  return test::report();
+}
+#else
+int main() {}  // engines of the real one are what they are
+#endif
