@@ -17,7 +17,6 @@ constexpr auto kDeviceProperties = static_cast<DescriptorKind>(38);
 constexpr auto kJson = static_cast<Attribute>(2702);
 constexpr auto kHeuristicsDevice = static_cast<Attribute>(204), kEngineDevice = static_cast<Attribute>(1307),
                kPlanDevice = static_cast<Attribute>(407);
-constexpr auto kCharacters = static_cast<Type>(24);
 
 void* open_cudnn() {
   const char* file = std::getenv("GROUPCONV_DEVICELESS_CUDNN");
@@ -27,10 +26,13 @@ void* open_cudnn() {
   std::exit(1);
 }
 
+void* find(const char* name) {
+  static void* const cudnn = open_cudnn();
+  return dlsym(cudnn, name);
+}
 template <class Function>
 Function* real(const char* name) {
-  static void* const cudnn = open_cudnn();
-  return reinterpret_cast<Function*>(dlsym(cudnn, name));
+  return reinterpret_cast<Function*>(find(name));
 }
 #define GROUPCONV_REAL(function) real<decltype(function)>(#function)
 
@@ -97,7 +99,7 @@ Status cudnnBackendGetAttribute(RawDescriptor descriptor, Attribute attribute, T
 bool groupconv_describe_gpu(const char* json) {
   if (gpu) cudnnBackendDestroyDescriptor(gpu);
   return cudnnBackendCreateDescriptor(kDeviceProperties, &gpu) == kSuccess &&
-         set(gpu, kJson, kCharacters, static_cast<int64_t>(std::strlen(json)), json) == kSuccess &&
+         set(gpu, kJson, Type::Character, static_cast<int64_t>(std::strlen(json)), json) == kSuccess &&
          cudnnBackendFinalize(gpu) == kSuccess;
 }
 }
