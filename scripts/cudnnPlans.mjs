@@ -33,4 +33,5 @@ const files = process.argv.slice(2);
 run(join(folder, 'cudnn_plans'), files.length > 0 ? files : shapes, {
   GROUPCONV_CUDNN: join(folder, 'Release', 'libgroupconv_cudnn_deviceless.so'),
   GROUPCONV_DEVICELESS_CUDNN: join(nvidia, 'cudnn', 'lib', 'libcudnn.so.9'),
+  LD_LIBRARY_PATH: join(nvidia, 'cu13', 'lib'), // where older versions don't look for cuBLAS and NVRTC
 });

@@ -263,7 +263,7 @@ void libraries_that_will_not_do_are_told() {
   namespace fs = std::filesystem;
   const fs::path wheels = fs::temp_directory_path() / ("groupconv-wheels-" + std::to_string(getpid()));
   const std::string cudnn = (wheels / "cudnn" / "lib" / "libcudnn.so.9").string();
-  const auto missing = [&] { return cuda::cudnn::open_cublas(cudnn, 99); };
+  const auto missing = [&] { return cuda::cudnn::open_neighbour(cudnn, "cublas", "libcublasLt", 99); };
   CHECK(missing().find("libcublasLt.so.99") != std::string::npos);
   for (const char* folder : {"cudnn/lib", "cublas/lib", "cu99/lib"}) {
     fs::create_directories(wheels / folder);

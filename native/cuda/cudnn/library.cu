@@ -104,6 +104,16 @@ std::string version_text(size_t version) {
   return std::to_string(major) + '.' + std::to_string(minor) + '.' + std::to_string(version % 100);
 }
 
+// What cuDNN itself looks for, not everywhere where wheels put it: cuBLAS, without which it ends the process
+// as soon as it is asked for engines (seen with 9.28), and NVRTC, without which it has none that it would
+// compile. Why that cuDNN can't be used.
+std::string open_neighbours(const std::string& cudnn, size_t cuda_major) {
+  open_neighbour(cudnn, "cuda_nvrtc", "libnvrtc", cuda_major);
+  const std::string why = open_neighbour(cudnn, "cublas", "libcublasLt", cuda_major);
+  if (why.empty()) return "";
+  return cudnn + ": needs cuBLAS, which npm run cuda:toolchain -- --run installs: " + why;
+}
+
 // Why a candidate can't be used; empty where `opened` now holds it.
 std::string try_to_open(const std::string& candidate, Library& opened) {
   void* handle = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -120,9 +130,7 @@ std::string try_to_open(const std::string& candidate, Library& opened) {
   using CudaVersion = size_t (*)();
   if (const auto cuda = reinterpret_cast<CudaVersion>(dlsym(handle, "cudnnGetCudartVersion"));
       cuda && reason.empty())
-    if (const std::string why = open_cublas(file_of(reinterpret_cast<void*>(cuda), candidate), cuda() / 1000);
-        !why.empty())
-      reason = candidate + ": " + why;
+    reason = open_neighbours(file_of(reinterpret_cast<void*>(cuda), candidate), cuda() / 1000);
   if (!reason.empty()) {
     dlclose(handle);
     return reason;
@@ -159,14 +167,13 @@ std::vector<std::string> candidates() {
 }
 
 // Where cuDNN's own search (its RUNPATH) looks: beside it, in the neighbouring wheels, where the loader does.
-std::string open_cublas(const std::string& cudnn, size_t cuda_major) {
-  const std::string file = "libcublasLt.so." + std::to_string(cuda_major);
+std::string open_neighbour(const std::string& cudnn, const std::string& wheel, const std::string& name,
+                           size_t cuda_major) {
+  const std::string major = std::to_string(cuda_major), file = name + ".so." + major;
   const fs::path here = fs::path(cudnn).parent_path(), wheels = here.parent_path().parent_path();
-  for (const fs::path& folder :
-       {here, wheels / "cublas" / "lib", wheels / ("cu" + std::to_string(cuda_major)) / "lib"})
+  for (const fs::path& folder : {here, wheels / wheel / "lib", wheels / ("cu" + major) / "lib"})
     if (is_there(folder / file) && dlopen((folder / file).c_str(), RTLD_LAZY | RTLD_LOCAL)) return "";
-  if (dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL)) return "";
-  return std::string("needs cuBLAS, which npm run cuda:toolchain -- --run installs: ") + dlerror();
+  return dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL) ? "" : dlerror();
 }
 
 Library open(const std::vector<std::string>& candidates) {

@@ -29,9 +29,10 @@ std::vector<std::string> candidates();
 // What does not open, is older than 9, lacks a function or its cuBLAS is passed over, and told in `reason`.
 Library open(const std::vector<std::string>& candidates);
 
-// cuDNN opens cuBLAS when it looks for engines, and ends the process where that fails (seen with 9.28). So it
-// is opened before: why the cuBLAS of this CUDA version can't be; empty where it is.
-std::string open_cublas(const std::string& cudnn, size_t cuda_major);
+// Opens a library that cuDNN needs ("libcublasLt", of a CUDA version), from beside it, from a neighbouring
+// wheel, or where the loader looks: why it can't; empty where it is open.
+std::string open_neighbour(const std::string& cudnn, const std::string& wheel, const std::string& name,
+                           size_t cuda_major);
 
 // open(candidates()), once; stays open.
 const Library& library();
