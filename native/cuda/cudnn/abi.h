@@ -132,6 +132,7 @@ enum class NumericalNote : int { GROUPCONV_CUDNN_NOTES(GROUPCONV_CUDNN_VALUE) };
 constexpr int kCrossCorrelation = 1;   // of Type::ConvolutionMode
 constexpr int kPropagateNan = 1;       // of Type::NanPropagation
 constexpr int kCompilesAtRunTime = 0;  // of Type::BehaviorNote
+constexpr int kSplitSum = 17;          // of Type::KnobType: into how many parts
 constexpr int kMostNotes = 16;         // more than any version of cuDNN 9 has
 constexpr int kMostKnobs = 128;
 

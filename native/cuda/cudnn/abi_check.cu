@@ -33,7 +33,8 @@ GROUPCONV_CUDNN_HEURISTICS(X)
 GROUPCONV_CUDNN_NOTES(X)
 #undef X
 static_assert(CUDNN_CROSS_CORRELATION == kCrossCorrelation && CUDNN_PROPAGATE_NAN == kPropagateNan &&
-              CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION == kCompilesAtRunTime);
+              CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION == kCompilesAtRunTime &&
+              CUDNN_KNOB_TYPE_SPLIT_K_SLC == kSplitSum);
 static_assert(CUDNN_NUMERICAL_NOTE_TYPE_COUNT <= kMostNotes && CUDNN_BEHAVIOR_NOTE_TYPE_COUNT <= kMostNotes &&
               CUDNN_KNOB_TYPE_COUNTS <= kMostKnobs);
 static_assert(CUDNN_STATUS_SUCCESS == kSuccess && CUDNN_STATUS_BAD_PARAM == kBadParameter &&

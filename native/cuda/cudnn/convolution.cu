@@ -25,8 +25,6 @@ constexpr int kRepetitions = 3;
 // Some engines ask for gigabytes, which tensors need more.
 constexpr size_t kMostWorkspaceBytes = size_t{1} << 30;
 
-Liberties liberties_of(const Convolution& v) { return {v.tf32 != 0, v.varying_order != 0}; }
-
 Key key_of(const Convolution& convolution) {
   static_assert(sizeof(Convolution) % sizeof(int32_t) == 0);
   Key key(sizeof(Convolution) / sizeof(int32_t));
@@ -76,7 +74,8 @@ struct Offer {
 // kernels have to be compiled. Throws where there is no memory, and what has failed where no way is left:
 // only "unsupported" is an answer.
 template <class Body>
-void for_each_way(const Session& session, const Convolution& v, const Body& body) {
+void for_each_way(const Session& session, const Convolution& v, const ExecutionContext& context,
+                  const Body& body) {
   bool prepared = false;
   std::exception_ptr failure;
   const auto passed_over = [&](const Error& error) {
@@ -86,7 +85,7 @@ void for_each_way(const Session& session, const Convolution& v, const Body& body
   std::vector<Offer> offers;
   for (const Recipe recipe : recipes_for(v)) try {
       Offer offer{assembled(session, v, recipe), {}};
-      offer.configs = engine_configs(offer.assembly->graph, v.dtype, liberties_of(v));
+      offer.configs = engines_for(*offer.assembly, v, cuda_context(context).multiprocessors);
       offers.push_back(std::move(offer));
     } catch (const Error& error) {  // the graph as a whole
       passed_over(error);
@@ -111,9 +110,9 @@ void for_each_way(const Session& session, const Convolution& v, const Body& body
   if (!prepared && failure) std::rethrow_exception(failure);
 }
 
-Prepared first_way(const Session& session, const Convolution& v) {
+Prepared first_way(const Session& session, const Convolution& v, const ExecutionContext& context) {
   Prepared first;
-  for_each_way(session, v, [&](Prepared way, bool) {
+  for_each_way(session, v, context, [&](Prepared way, bool) {
     first = std::move(way);
     return Next::Stop;
   });
@@ -190,7 +189,7 @@ Prepared quickest_way(const Session& session, const Convolution& v, const Operan
   std::map<std::pair<bool, Recipe>, size_t> tried;
   Prepared quickest;
   if (trial.block)
-    for_each_way(session, v, [&](Prepared way, bool compiled) {
+    for_each_way(session, v, context, [&](Prepared way, bool compiled) {
       const size_t share = compiled ? kMostCompiled : kMostReady / recipes_for(v).size();
       size_t& count = tried[{compiled, way.assembly->recipe}];
       try {
@@ -202,7 +201,7 @@ Prepared quickest_way(const Session& session, const Convolution& v, const Operan
       return ++count < share ? Next::Engine : Next::Recipe;
     });
   measured = quickest.plan != nullptr;
-  if (!measured) quickest = first_way(session, v);
+  if (!measured) quickest = first_way(session, v, context);
   quickest.settled = true;
   return quickest;
 }
@@ -211,7 +210,7 @@ Prepared prepare(const Session& session, const Convolution& v, const Key& key, c
                  const ExecutionContext& context, bool measure) {
   Prepared way = remembered_way(session, v, key);
   if (way.plan) return way;
-  if (!measure) return first_way(session, v);
+  if (!measure) return first_way(session, v, context);
   way = quickest_way(session, v, operands, context, measure);
   if (way.plan && measure && settings().put_engine)
     settings().put_engine({session.place(), key, choice_of(way)});

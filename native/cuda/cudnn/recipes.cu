@@ -1,5 +1,8 @@
 #include "cuda/cudnn/recipes.h"
 
+#include <algorithm>
+#include <string>
+
 namespace groupconv::cuda::cudnn {
 namespace {
 
@@ -126,6 +129,22 @@ void complete(const Convolution& v, const Assembly& assembly, const Operands& o,
   }
 }
 
+// The engine that writes float32 from 16 bits gives 128 x 128 of the filter to one block, however many pixels
+// it has to add up, unless it is told to split the sum: into as many parts as fill the device.
+void split_sum(const Graph& graph, const Filter& filter, int multiprocessors, Descriptor& config) {
+  constexpr int64_t kTile = 128, kMostParts = 128;
+  const auto tiles = [](int64_t extent) { return (extent + kTile - 1) / kTile; };
+  const int64_t blocks = tiles(filter.outputs) * tiles(filter.channels * filter.taps);
+  const int64_t parts = std::min(kMostParts, multiprocessors / blocks);
+  if (parts < 2 || !is_compiled(config)) return;
+  try {
+    config =
+        engine_config(graph, name_of(config) + ' ' + std::to_string(kSplitSum) + '=' + std::to_string(parts));
+  } catch (const Error& error) {  // it can't, or has been told already
+    if (error.code() != ErrorCode::Unsupported) throw;
+  }
+}
+
 }  // namespace
 
 const char* name_of(Recipe recipe) {
@@ -134,15 +153,22 @@ const char* name_of(Recipe recipe) {
 
 std::vector<Recipe> recipes_for(const Convolution& v) {
   if (v.pass == Pass::Forward && has_epilogue(v)) return {Recipe::Fused, Recipe::Plain};
-  // cuDNN 9.28 writes float32 from 16 bits with one engine, for Hopper and Blackwell alone, which gives 128 x
-  // 128 of the filter to one block, however many pixels are added up; in 16 bits it has dozens that split the
-  // sum.
+  // cuDNN 9.28 writes float32 from 16 bits with one engine, which is compiled, for Hopper and Blackwell
+  // alone; in 16 bits it has dozens, and they are ready.
   if (v.pass == Pass::GradWeight && v.dtype != DType::Float32) return {Recipe::Narrow, Recipe::Plain};
   return {Recipe::Plain};
 }
 
 Assembly assemble(const Convolution& convolution, Recipe recipe, Handle handle) {
   return Assembler(convolution, recipe).assemble(handle);
+}
+
+std::vector<Descriptor> engines_for(const Assembly& assembly, const Convolution& v, int multiprocessors) {
+  std::vector<Descriptor> configs =
+      engine_configs(assembly.graph, v.dtype, {v.tf32 != 0, v.varying_order != 0});
+  if (v.pass == Pass::GradWeight && assembly.recipe == Recipe::Plain && v.dtype != DType::Float32)
+    for (Descriptor& config : configs) split_sum(assembly.graph, v.filter(), multiprocessors, config);
+  return configs;
 }
 
 void run(const Assembly& assembly, const Plan& plan, Handle handle, const Convolution& convolution,

@@ -29,6 +29,10 @@ struct Assembly {
 // The graph is finalized; throws where cuDNN refuses it.
 Assembly assemble(const Convolution& convolution, Recipe recipe, Handle handle);
 
+// The engines that cuDNN offers for it, without liberties that the convolution does not take, best first.
+std::vector<Descriptor> engines_for(const Assembly& assembly, const Convolution& convolution,
+                                    int multiprocessors);
+
 // Queues the assembly's plan, and what the recipe leaves to us.
 void run(const Assembly& assembly, const Plan& plan, Handle handle, const Convolution& convolution,
          const Operands& operands, const ExecutionContext& context);

@@ -58,6 +58,7 @@ bool read_layer(const std::string& line, std::string& name, Convolution& v) {
 
 // What has been seen for one GPU.
 struct Tally {
+  const deviceless::Gpu& gpu;
   int problems = 0, failures = 0, plans = 0, compiled = 0;
   int waiting = 0;                        // problems for which an engine has to be compiled
   double slowest = 0, slowest_again = 0;  // seconds for compiling a plan, and for building it from its text
@@ -92,8 +93,14 @@ std::string wrong_with(const Assembly& assembly, Descriptor config, Handle handl
   }
 }
 
-// The first engine of every recipe that is ready, and of those with an epilogue, or where none is ready, the
-// first that has to be compiled.
+// Recipes for which autotuning is there: with the epilogue; float32 from 16 bits, of which bfloat16 speaks
+// for both.
+bool is_worth_compiling(const Convolution& v, Recipe recipe) {
+  return recipe == Recipe::Fused || (v.pass == Pass::GradWeight && v.dtype == DType::BFloat16);
+}
+
+// The first engine of every recipe that is ready, and the first that is compiled where that is worth it, or
+// where none is ready.
 void check(const std::string& layer, const Arithmetic& arithmetic, const Convolution& v, Handle handle,
            Tally& tally) {
   ++tally.problems;
@@ -102,11 +109,11 @@ void check(const std::string& layer, const Arithmetic& arithmetic, const Convolu
   for (const bool compiled : {false, true})
     for (const Recipe recipe : recipes_for(v)) try {
         const Assembly assembly = assemble(v, recipe, handle);
-        std::vector<Descriptor> configs = engine_configs(assembly.graph, v.dtype, {v.tf32 != 0, false});
+        std::vector<Descriptor> configs = engines_for(assembly, v, tally.gpu.multiprocessors);
         const auto first = std::find_if(configs.begin(), configs.end(), [&](const Descriptor& each) {
           return is_compiled(each) == compiled;
         });
-        if (first == configs.end() || (compiled && is_ready && recipe != Recipe::Fused)) continue;
+        if (first == configs.end() || (compiled && is_ready && !is_worth_compiling(v, recipe))) continue;
         is_offered = true;
         is_ready = is_ready || !compiled;
         wrong += wrong_with(assembly, std::move(*first), handle, tally);
@@ -158,7 +165,7 @@ int check_files(int count, char** files) {
   for (const deviceless::Gpu& gpu : deviceless::kGpus) {
     require(describe_gpu(deviceless::to_json(gpu).c_str()), ErrorCode::DeviceUnavailable,
             "cuDNN does not take the description of ", gpu.name);
-    Tally tally;
+    Tally tally{gpu};
     check_layer(kClassifier, handle, tally);
     for (int i = 0; i < count; ++i) check_file(files[i], handle, tally);
     std::printf(

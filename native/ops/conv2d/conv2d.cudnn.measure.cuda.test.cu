@@ -68,6 +68,32 @@ void measured_engines_are_remembered() {
   cuda::attach_settings(cuda::addon_settings());
 }
 
+// The gradient of a weight: in float32, where its sum is split among the blocks that the filter leaves
+// without work, and where that is faster than in 16 bits.
+void sums_are_split() {
+  const Shape x{2, 16, 6, 4}, weight{16, 8, 3, 3};
+  const Conv2dGeometry geometry{{1, 1}, {1, 1}, {1, 1, 1, 1}, 2};
+  const auto dweight = [&](const Place& on) {
+    conv2d_registry().force(on.is_cuda() ? "cudnn" : "reference");
+    const TensorPtr target = on.parameter(weight, 3);
+    conv2d_grad_weight(*on.activation(x, 1), *on.activation({x[0], weight[0], x[2], x[3]}, 2), geometry,
+                       *target, GradMode::Overwrite);
+    conv2d_registry().force("");
+    return test::download(*target);
+  };
+  std::atomic<bool> autotune{true};
+  std::vector<TunedChoice> kept;
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
+  cuda::attach_settings(settings);
+  const test::Values split = dweight(on_cuda(DType::BFloat16));
+  cuda::attach_settings(cuda::addon_settings());
+  CHECK(kept.size() == 1);
+  CHECK_NOTE(first_line(kept[0].solver) == "plain engine 0 7=0 17=2", first_line(kept[0].solver));
+  CHECK(test::relative_error(split, dweight(on_cpu(DType::BFloat16))) < 1e-6);
+}
+
 // An engine that fails while it is measured is left out.
 void broken_engines_are_passed_over() {
   EngineCase c;
@@ -114,6 +140,7 @@ void every_recipe_is_measured() {
 int main() {
   using namespace groupconv;
   measured_engines_are_remembered();
+  sums_are_split();
   broken_engines_are_passed_over();
   every_recipe_is_measured();
   CHECK(standin().orphans == 0);
