@@ -136,11 +136,11 @@ void split_sum(const Graph& graph, const Filter& filter, int multiprocessors, De
   const auto tiles = [](int64_t extent) { return (extent + kTile - 1) / kTile; };
   const int64_t blocks = tiles(filter.outputs) * tiles(filter.channels * filter.taps);
   const int64_t parts = std::min(kMostParts, multiprocessors / blocks);
-  if (parts < 2 || !is_compiled(config)) return;
+  const std::string name = name_of(config), knob = ' ' + std::to_string(kSplitSum) + '=';
+  if (parts < 2 || !is_compiled(config) || name.find(knob) != std::string::npos) return;
   try {
-    config =
-        engine_config(graph, name_of(config) + ' ' + std::to_string(kSplitSum) + '=' + std::to_string(parts));
-  } catch (const Error& error) {  // it can't, or has been told already
+    config = engine_config(graph, name + knob + std::to_string(parts));
+  } catch (const Error& error) {  // it can't
     if (error.code() != ErrorCode::Unsupported) throw;
   }
 }
@@ -166,7 +166,8 @@ Assembly assemble(const Convolution& convolution, Recipe recipe, Handle handle) 
 std::vector<Descriptor> engines_for(const Assembly& assembly, const Convolution& v, int multiprocessors) {
   std::vector<Descriptor> configs =
       engine_configs(assembly.graph, v.dtype, {v.tf32 != 0, v.varying_order != 0});
-  if (v.pass == Pass::GradWeight && assembly.recipe == Recipe::Plain && v.dtype != DType::Float32)
+  if (v.pass == Pass::GradWeight && assembly.recipe == Recipe::Plain && v.dtype != DType::Float32 &&
+      v.groups == 1)  // with more, the parts take gigabytes
     for (Descriptor& config : configs) split_sum(assembly.graph, v.filter(), multiprocessors, config);
   return configs;
 }

@@ -71,8 +71,8 @@ void measured_engines_are_remembered() {
 // The gradient of a weight: in float32, where its sum is split among the blocks that the filter leaves
 // without work, and where that is faster than in 16 bits.
 void sums_are_split() {
-  const Shape x{2, 16, 6, 4}, weight{16, 8, 3, 3};
-  const Conv2dGeometry geometry{{1, 1}, {1, 1}, {1, 1, 1, 1}, 2};
+  const Shape x{2, 8, 6, 4}, weight{16, 8, 3, 3};
+  const Conv2dGeometry geometry{{1, 1}, {1, 1}, {1, 1, 1, 1}, 1};
   const auto dweight = [&](const Place& on) {
     conv2d_registry().force(on.is_cuda() ? "cudnn" : "reference");
     const TensorPtr target = on.parameter(weight, 3);
@@ -90,7 +90,8 @@ void sums_are_split() {
   const test::Values split = dweight(on_cuda(DType::BFloat16));
   cuda::attach_settings(cuda::addon_settings());
   CHECK(kept.size() == 1);
-  CHECK_NOTE(first_line(kept[0].solver) == "plain engine 0 7=0 17=2", first_line(kept[0].solver));
+  const std::string choice = first_line(kept[0].solver);
+  CHECK_NOTE(choice == "plain engine 0 7=0 17=2" || choice == "plain engine 0 7=1 17=2", choice);
   CHECK(test::relative_error(split, dweight(on_cpu(DType::BFloat16))) < 1e-6);
 }
 

@@ -146,7 +146,7 @@ bool is_fast(const Descriptor& config) {
   const Descriptor& graph = graph_of(config);
   if (is_widened(graph)) return knobs_of(config).size() == 2;
   const bool alone = operations_of(graph).size() == 1;
-  return has_knob(config, kKnob, 1) && alone == state().slow_epilogues;
+  return state().slow_epilogues ? alone : !alone && has_knob(config, kKnob, 1);
 }
 
 std::string text_of(const Descriptor& plan) {

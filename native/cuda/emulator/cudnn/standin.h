@@ -26,7 +26,7 @@ struct CudnnStandin {
   bool fail_to_execute = false;       // says NOT_SUPPORTED only when a plan is run
   int plan_status = 0;                // what building a plan says
   int copies = 1;                     // how often a configuration is offered
-  bool slow_epilogues = false;        // so that the convolution alone is faster
+  bool slow_epilogues = false;        // every convolution alone is faster
   std::string broken;                 // this one says EXECUTION_FAILED: "engine 0 7=1"
   // What work is given to: the emulator's streams. Without it, it is done at once.
   std::function<void(void* stream, std::function<void()>)> submit;
