@@ -11,6 +11,7 @@
 #include "ops/crossEntropy/crossEntropy.h"
 #include "ops/lerp/lerp.h"
 #include "ops/linear/linear.h"
+#include "ops/mul/mul.h"
 #include "ops/optimizer/optimizer.h"
 #include "ops/pool/pool.h"
 #include "ops/random/random.h"
@@ -52,12 +53,16 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   }>(env, exports, "conv2dGradWeight");
   // activation(x, kind): handle
   bind<activation>(env, exports, "activation");
-  // activationGrad(y, dy, kind, dx, accumulate)
+  // activationGrad(saved, dy, kind, dx, accumulate)
   bind<activation_grad>(env, exports, "activationGrad");
   // add(a, b, activation): handle
   bind<add>(env, exports, "add");
   // accumulate(target, addend)
   bind<accumulate>(env, exports, "accumulate");
+  // mul(a, b): handle
+  bind<mul>(env, exports, "mul");
+  // mulGrad(dy, other, dx, accumulate)
+  bind<mul_grad>(env, exports, "mulGrad");
   // batchNormTrain(x, weight, bias, runningMean, runningVar, momentum, eps, residual, activation): [y,
   // statistics]
   bind<batch_norm_train>(env, exports, "batchNormTrain");
@@ -68,8 +73,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   // batchNormGrad(dy, x, y, statistics, training, activation, then dx, dresidual, dweight and dbias, each
   // with its accumulate)
   bind<batch_norm_grad>(env, exports, "batchNormGrad");
-  // biasGrad(dy, dbias, accumulate)
+  // biasGrad(dy, dbias, accumulate); scaleGrad(dy, x, dscale, accumulate)
   bind<bias_grad>(env, exports, "biasGrad");
+  bind<scale_grad>(env, exports, "scaleGrad");
   // maxPool2d(x, ...geometry): handle
   bind<max_pool2d>(env, exports, "maxPool2d");
   // maxPool2dGrad(x, y, dy, dx, accumulate, ...geometry)

@@ -7,6 +7,7 @@
 
 #include "core/activation.h"
 #include "environment.h"
+#include "ops/activation/activation.h"
 #include "ops/batchNorm/batchNorm.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/pool/pool.h"
@@ -165,6 +166,10 @@ struct From<Device> {  // the index of a CUDA device, -1 for the CPU
 template <>
 struct From<Activation> {  // 0 none, 1 relu, 2 relu6
   static Activation read(Arguments& a) { return static_cast<Activation>(From<int>::read(a)); }
+};
+template <>
+struct From<Nonlinearity> {  // 1 relu, 2 relu6, 3 sigmoid, 4 silu, 5 hardsigmoid, 6 hardswish
+  static Nonlinearity read(Arguments& a) { return static_cast<Nonlinearity>(From<int>::read(a)); }
 };
 template <>
 struct From<GradMode> {  // true accumulates

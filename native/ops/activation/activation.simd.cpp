@@ -1,44 +1,45 @@
 #include "ops/activation/activation.h"
-#include "cpu/activate.h"
-#include "cpu/context.h"
+#include "cpu/elementwise.h"
+#include "ops/activation/activation.kernels.h"
 
 namespace groupconv {
 namespace {
 
-constexpr int64_t kChunk = 4096;  // elements: small enough to balance, large enough to amortise the loop
-
-// Calls body(first, end) for chunks of [0, size) on all threads.
-template <class Body>
-void for_chunks(const ExecutionContext& context, int64_t size, const Body& body) {
-  parallel_for(context, ceil_div(size, kChunk),
-               [&](int64_t chunk) { body(chunk * kChunk, min_of(size, (chunk + 1) * kChunk)); });
+// Zeroes the lanes past the last channel, of the elements [first, end) of y. Both are multiples of W.
+void clear_pad_lanes(const ActivationProblem& p, float* y, int64_t first, int64_t end) {
+  const int64_t plane = p.pixels * W;
+  for (int64_t at = first / plane; at * plane < end; ++at) {
+    if (at % p.blocks != p.blocks - 1) continue;
+    const int64_t last = min_of(end, (at + 1) * plane);
+    for (int64_t i = max_of(first, at * plane); i < last; i += W)
+      for (int lane = p.last_lanes; lane < W; ++lane) y[i + lane] = 0;
+  }
 }
 
 void forward(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext& context) {
-  const Clamp clamp(p.kind);
-  for_chunks(context, p.size, [&](int64_t i, int64_t end) {
-    for (; i + W <= end; i += W) store(b.y + i, clamp(load(b.x + i)));
-    for (; i < end; ++i) b.y[i] = clamp(broadcast(b.x[i]))[0];
+  with_nonlinearity(p.kind, [&](const auto& f) {
+    for_chunks(context, p.size, [&](int64_t first, int64_t end) {
+      int64_t i = first;
+      for (; i + W <= end; i += W) store(b.y + i, f(load(b.x + i)));
+      for (; i < end; ++i) b.y[i] = f(broadcast(b.x[i]))[0];
+      if (p.last_lanes < p.lanes) clear_pad_lanes(p, b.y, first, end);
+    });
   });
 }
 
 template <bool Accumulate>
 void backward(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext& context) {
-  const GradientMask masked(p.kind);
-  for_chunks(context, p.size, [&](int64_t i, int64_t end) {
-    for (; i + W <= end; i += W) {
-      const Vec dx = masked(load(b.y + i), load(b.dy + i));
-      store(b.dx + i, Accumulate ? load(b.dx + i) + dx : dx);
-    }
-    for (; i < end; ++i) {
-      const float dx = masked(broadcast(b.y[i]), broadcast(b.dy[i]))[0];
-      b.dx[i] = Accumulate ? b.dx[i] + dx : dx;
-    }
+  with_nonlinearity(p.kind, [&](const auto& f) {
+    const auto gradient = [&](Vec saved, Vec dy) GROUPCONV_INLINE_LAMBDA { return f.gradient(saved, dy); };
+    combine_elements<Accumulate>(context, p.size, b.saved, b.dy, b.dx, gradient);
   });
 }
 
+// Pads are those of a whole vector's block.
+bool fits(const ActivationProblem& p) { return p.last_lanes == p.lanes || p.lanes == W; }
+
 constexpr ActivationSolver solvers[] = {
-    {"vectorised", [](const ActivationProblem& p) { return !p.backward; }, forward},
+    {"vectorised", [](const ActivationProblem& p) { return !p.backward && fits(p); }, forward},
     {"vectorised", [](const ActivationProblem& p) { return p.backward && !p.accumulate; }, backward<false>},
     {"vectorised", [](const ActivationProblem& p) { return p.backward && p.accumulate; }, backward<true>},
 };

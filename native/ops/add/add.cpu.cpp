@@ -9,7 +9,8 @@ GROUPCONV_PER_ISA(AddTable, add_solvers)
 namespace {
 
 void reference(const AddProblem& p, const AddBuffers& b, const ExecutionContext&) {
-  for (int64_t i = 0; i < p.size; ++i) b.y[i] = activate(p.activation, b.a[i] + b.b[i]);
+  for_operands(p.broadcast,
+               [&](int64_t i, int64_t value) { b.y[i] = activate(p.activation, b.a[i] + b.b[value]); });
 }
 
 constexpr AddSolver references[] = {{"reference", [](const AddProblem&) { return true; }, reference}};

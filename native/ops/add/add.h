@@ -1,23 +1,24 @@
-// y = activation(a + b), elementwise, any shape, equal shapes. torch.add, and the shortcut's end of a
-// residual block. The gradient passes through unchanged to both sides (through the activation's own gradient,
-// where there is one).
+// y = activation(a + b), element by element: equal shapes of any rank, or one of a and b a value for every
+// channel, [N, C, 1, 1] or [1, C, 1, 1] beside [N, C, H, W]. torch.add, and the shortcut's end of a residual
+// block. The gradient passes through unchanged to both sides (through the activation's own gradient, where
+// there is one); channels' values get its sums (biasGrad).
 #pragma once
 #include "core/activation.h"
+#include "core/broadcast.h"
 #include "core/dispatch.h"
-#include "core/tensor.h"
 
 namespace groupconv {
 
 struct AddProblem {
   DType dtype;
   Activation activation;
-  int64_t size;  // elements in memory, pad lanes included: activation(0 + 0) = 0 keeps them zero
+  Broadcast broadcast;  // pad lanes included: activation(0 + 0) = 0 keeps them zero
 };
 std::ostream& operator<<(std::ostream& out, const AddProblem& problem);
 
 struct AddBuffers {
-  const float *a, *b;
-  float* y;  // may be a
+  const float *a, *b;  // b is what is broadcast
+  float* y;            // may be a
   void* workspace = nullptr;
 };
 
@@ -26,7 +27,7 @@ using AddTable = SolverTable<AddProblem, AddBuffers>;
 Registry<AddProblem, AddBuffers>& add_registry();
 
 TensorPtr add(const Tensor& a, const Tensor& b, Activation activation);
-// target += addend.
+// target += addend, of its shape.
 void accumulate(Tensor& target, const Tensor& addend);
 
 }  // namespace groupconv

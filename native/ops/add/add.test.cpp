@@ -2,12 +2,7 @@
 // mixed.
 #include "ops/add/add.h"
 
-#include <memory>
-
-#include "core/check.h"
-#include "cpu/guarded.h"
-#include "cpu/isa.h"
-#include "cpu/stream.h"
+#include "cpu/broadcasts.h"
 
 namespace groupconv {
 namespace {
@@ -23,13 +18,14 @@ void check_solvers() {
     force_isa(isa);
     for (int64_t size : {1, 15, 16, 17, 4096, 4097, 10001})
       for (Activation activation : {Activation::None, Activation::Relu, Activation::Relu6}) {
-        const AddProblem p{DType::Float32, activation, size};
+        const AddProblem p{DType::Float32, activation, {1, 1, 1, size}};
         Values a = hashed_values(1, size), b = hashed_values(2, size), first;
         for (float& v : a) v *= 8;
         a[size / 2] = NAN;
         for (const AddSolver* solver : add_registry().list(DeviceKind::Cpu))
           for (int threads : {1, 2, 3})
             for (bool in_place : {false, true}) {
+              if (!solver->accepts(p)) continue;
               Guarded ga(a), gb(b), gy(in_place ? 0 : size);
               Guarded& target = in_place ? ga : gy;
               solver->run(p, {ga.data(), gb.data(), target.data()}, CpuContext(threads));
@@ -70,9 +66,29 @@ void check_doors() {
       CHECK(test::same_bits(values_of(*tb), b));
     }
   }
+  for (const Activation activation : {Activation::None, Activation::Relu6})
+    test::check_broadcasts(add_registry(), "add",
+                           {[=](const Tensor& a, const Tensor& b) { return add(a, b, activation); },
+                            [=](float x, float value) {
+                              const double sum = double{x} + value;
+                              return activation == Activation::None ? sum : std::min(std::max(sum, 0.0), 6.0);
+                            }});
   const TensorPtr x = tensor_of(stream, {2, 3}, Values(6, 1)), y = tensor_of(stream, {3, 2}, Values(6, 1));
   test::check_throws(ErrorCode::InvalidShape, "add: a [2, 3] and b [3, 2] must have equal shapes",
                      [&] { add(*x, *y, Activation::None); });
+  for (const Shape& wrong :
+       {Shape{2, 5, 1, 1}, Shape{3, 4, 1, 1}, Shape{2, 4, 1, 3}, Shape{4, 1, 1}, Shape{4}}) {
+    const TensorPtr image = make_tensor(stream, {2, 4, 3, 3}, DType::Float32),
+                    values = make_tensor(stream, wrong, DType::Float32);
+    for (bool swapped : {false, true})
+      test::check_throws(
+          ErrorCode::InvalidShape, "must have equal shapes, or one be [N, C, 1, 1] or [1, C, 1, 1]",
+          [&] { add(swapped ? *values : *image, swapped ? *image : *values, Activation::None); });
+  }
+  const TensorPtr image = make_tensor(stream, {2, 4, 3, 3}, DType::Float32),
+                  values = make_tensor(stream, {2, 4, 1, 1}, DType::Float32);
+  test::check_throws(ErrorCode::InvalidShape, "accumulate: addend [2, 4, 1, 1], expected [2, 4, 3, 3]",
+                     [&] { accumulate(*image, *values); });
   const Tensor integers(stream, {2, 3}, DType::Int32);
   test::check_throws(ErrorCode::InvalidArgument, "", [&] { accumulate(*x, integers); });
 }

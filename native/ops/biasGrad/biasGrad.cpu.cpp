@@ -13,8 +13,10 @@ void reference(const BiasGradProblem& p, const BiasGradBuffers& b, const Executi
   parallel_for(context, p.c, [&](int64_t c) {
     double sum = p.accumulate ? b.dbias[c] : 0;
     for (int64_t n = 0; n < p.n; ++n)
-      for (int64_t pixel = 0; pixel < p.pixels; ++pixel)
-        sum += b.dy[((n * blocks + c / p.block) * p.pixels + pixel) * p.block + c % p.block];
+      for (int64_t pixel = 0; pixel < p.pixels; ++pixel) {
+        const int64_t i = ((n * blocks + c / p.block) * p.pixels + pixel) * p.block + c % p.block;
+        sum += p.scaled ? double{b.dy[i]} * b.x[i] : b.dy[i];
+      }
     b.dbias[c] = static_cast<float>(sum);
   });
 }

@@ -1,5 +1,6 @@
-// dbias[c] = sum of dy over every axis but 1: the gradient of a bias [C] that was added to [N, C, H, W] or
-// [N, C]. Accurate for large counts: short float32 sums, added in float64.
+// Gradients of what is the same for all pixels of a channel: dbias = sum of dy, of what was added to x [N, C,
+// H, W]; dscale = sum of dy x, of what x was multiplied by. Sums over N, H and W for a gradient [C] or [1, C,
+// 1, 1], over H and W for [N, C, 1, 1].
 #pragma once
 #include "core/dispatch.h"
 #include "core/tensor.h"
@@ -7,16 +8,20 @@
 namespace groupconv {
 
 struct BiasGradProblem {
-  DType dtype;           // of dy; dbias is float32
-  int64_t n, c, pixels;  // dy [n, c, pixels]
-  int32_t block;         // layout of dy: N C/B pixels B; 1 is N C pixels
-  bool accumulate;       // dbias += …
+  DType dtype;       // of dy and x
+  DType grad_dtype;  // of dbias
+  int64_t n, c,
+      pixels;       // dy [n, c, pixels]; each image's own sums are those of one image of all their channels
+  int32_t block;    // layout of dy: N C/B pixels B; 1 is N C pixels
+  bool scaled;      // sums of dy x
+  bool accumulate;  // dbias += …
 };
 std::ostream& operator<<(std::ostream& out, const BiasGradProblem& problem);
 
 struct BiasGradBuffers {
   const float* dy;
-  float* dbias;
+  const float* x;  // where it is scaled
+  float* dbias;    // [c]
   void* workspace = nullptr;
 };
 
@@ -24,6 +29,9 @@ using BiasGradSolver = Solver<BiasGradProblem, BiasGradBuffers>;
 using BiasGradTable = SolverTable<BiasGradProblem, BiasGradBuffers>;
 Registry<BiasGradProblem, BiasGradBuffers>& bias_grad_registry();
 
+// dy [N, C, H, W] or [N, C]. A dbias [C] is float32, as parameters are; one of rank 4 has dy's dtype.
 void bias_grad(const Tensor& dy, Tensor& dbias, GradMode mode);
+// The same for the scale of x, which has dy's shape.
+void scale_grad(const Tensor& dy, const Tensor& x, Tensor& dscale, GradMode mode);
 
 }  // namespace groupconv
