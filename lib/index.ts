@@ -28,7 +28,10 @@ export {
 export { torchvisionKey, torchvisionState } from './io/torchvision.js';
 export { clearTuning, loadTuning, saveTuning, setAutotune } from './io/tuning.js';
 export { type EquivalentWidthOptions, equivalentWidth } from './models/equivalentWidth.js';
-export { type MobileNetOptions, MobileNetV1, mobilenet_v1 } from './models/mobilenet.js';
+export { MobileNetV1, mobilenet_v1 } from './models/mobilenet.js';
+export type { MobileNetDropoutOptions, MobileNetOptions } from './models/mobilenetOptions.js';
+export { MobileNetV2, mobilenet_v2 } from './models/mobilenetV2.js';
+export { MobileNetV3, mobilenet_v3_large, mobilenet_v3_small } from './models/mobilenetV3.js';
 export {
   type NetworkOptions,
   ResNeXt,
@@ -40,8 +43,10 @@ export {
   resnext101_32x8d,
   resnext101_64x4d,
   type Stage,
+  seresnext50_32x4d,
 } from './models/resnext.js';
 export { Module, parameter } from './module.js';
+export { Hardsigmoid, Hardswish, ReLU, ReLU6, Sigmoid, SiLU } from './modules/activation.js';
 export { BatchNorm2d, type BatchNorm2dOptions } from './modules/batchNorm2d.js';
 export { Bottleneck, type BottleneckOptions } from './modules/bottleneck.js';
 export { type BottleneckForm, convertBottleneckState } from './modules/bottleneckForms.js';
@@ -50,10 +55,12 @@ export { DepthwiseSeparable, type DepthwiseSeparableOptions } from './modules/de
 export { Dropout } from './modules/dropout.js';
 export { Flatten } from './modules/flatten.js';
 export { Identity } from './modules/identity.js';
+export { InvertedResidual, type InvertedResidualOptions } from './modules/invertedResidual.js';
 export { Linear } from './modules/linear.js';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './modules/pool.js';
-export { ReLU, ReLU6 } from './modules/relu.js';
 export { Sequential } from './modules/sequential.js';
+export { SqueezeExcitation, type SqueezeExcitationOptions } from './modules/squeezeExcitation.js';
+export { hardsigmoid, hardswish, relu, relu6, sigmoid, silu } from './ops/activation.js';
 export { add } from './ops/add.js';
 export { type BatchNormOptions, batchNorm } from './ops/batchNorm.js';
 export { concat, split } from './ops/concat.js';
@@ -61,6 +68,7 @@ export { type Conv2dOptions, conv2d } from './ops/conv2d.js';
 export { type CrossEntropyOptions, crossEntropy } from './ops/crossEntropy.js';
 export { type DropoutOptions, dropout } from './ops/dropout.js';
 export { linear } from './ops/linear.js';
+export { mul } from './ops/mul.js';
 export {
   type AvgPool2dOptions,
   adaptiveAvgPool2d,
@@ -68,7 +76,6 @@ export {
   type MaxPool2dOptions,
   maxPool2d,
 } from './ops/pool.js';
-export { relu, relu6 } from './ops/relu.js';
 export { flatten, reshape } from './ops/reshape.js';
 export { logSoftmax, softmax } from './ops/softmax.js';
 export * as optim from './optim/index.js';

@@ -13,8 +13,10 @@ export type RecordingHandle = { readonly [recordingBrand]: true };
 export type HostArray = Float32Array | Int32Array | Uint16Array;
 /** The index of a CUDA device, or -1 for the CPU. */
 export type DeviceIndex = number;
-/** 0 none, 1 relu, 2 relu6. */
+/** What kernels apply at their stores: 0 none, 1 relu, 2 relu6. */
 export type ActivationCode = 0 | 1 | 2;
+/** What is an operator of its own: 1 relu, 2 relu6, 3 sigmoid, 4 silu, 5 hardsigmoid, 6 hardswish. */
+export type NonlinearityCode = 1 | 2 | 3 | 4 | 5 | 6;
 type Nullable = Handle | null;
 /** Numbers, one argument each: an array would cost more than the rest of the call. */
 export type Conv2dGeometry = readonly [
@@ -141,10 +143,13 @@ export interface Native {
     accumulate: boolean,
     ...geometry: Conv2dGeometry
   ): void;
-  activation(x: Handle, kind: ActivationCode): Handle;
-  activationGrad(y: Handle, dy: Handle, kind: ActivationCode, dx: Handle, accumulate: boolean): void;
+  activation(x: Handle, kind: NonlinearityCode): Handle;
+  /** `saved` is x of silu and hardswish, else y. */
+  activationGrad(saved: Handle, dy: Handle, kind: NonlinearityCode, dx: Handle, accumulate: boolean): void;
   add(a: Handle, b: Handle, activation: ActivationCode): Handle;
   accumulate(target: Handle, addend: Handle): void;
+  mul(a: Handle, b: Handle): Handle;
+  mulGrad(dy: Handle, other: Handle, dx: Handle, accumulate: boolean): void;
   batchNormTrain(
     x: Handle,
     weight: Nullable,
@@ -189,7 +194,9 @@ export interface Native {
     dbias: Nullable,
     accumulateBias: boolean,
   ): void;
+  /** dbias: [C], or of values that were broadcast, [1, C, 1, 1] or [N, C, 1, 1]; dscale alike. */
   biasGrad(dy: Handle, dbias: Handle, accumulate: boolean): void;
+  scaleGrad(dy: Handle, x: Handle, dscale: Handle, accumulate: boolean): void;
   maxPool2d(x: Handle, ...geometry: PoolGeometry): Handle;
   maxPool2dGrad(
     x: Handle,

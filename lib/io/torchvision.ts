@@ -1,4 +1,7 @@
-/** Names of torchvision's ResNet and ResNeXt, which timm shares, for what groupconv's ResNeXt names otherwise. */
+/**
+ * Names of torchvision's ResNet and ResNeXt, which timm shares, for what groupconv's ResNeXt names otherwise; timm's for
+ * squeeze-and-excitation. torchvision's MobileNets have the keys of groupconv's.
+ */
 const rules: readonly [pattern: RegExp, name: string | ((...found: string[]) => string)][] = [
   [/^conv1\.0\./, 'conv1.'],
   [/^conv1\.1\./, 'bn1.'],
@@ -7,11 +10,12 @@ const rules: readonly [pattern: RegExp, name: string | ((...found: string[]) => 
     (_, stage, block, layer) =>
       `layer${Number(stage) - 1}.${block}.${Number(layer) % 3 === 0 ? 'conv' : 'bn'}${Math.floor(Number(layer) / 3) + 1}.`,
   ],
+  [/^conv(\d+)_blocks\.(\d+)\.residual\.8\./, (_, stage, block) => `layer${Number(stage) - 1}.${block}.se.`],
   [
     /^conv(\d+)_blocks\.(\d+)\.shortcut\./,
     (_, stage, block) => `layer${Number(stage) - 1}.${block}.downsample.`,
   ],
-  [/^classifier\./, 'fc.'],
+  [/^classifier\.(?=weight$|bias$)/, 'fc.'],
 ];
 
 /**

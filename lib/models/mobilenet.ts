@@ -1,24 +1,17 @@
-import { check, show } from '../errors.js';
 import { Module } from '../module.js';
+import { ReLU } from '../modules/activation.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
 import { runChain } from '../modules/chain.js';
 import { Conv2d } from '../modules/conv2d.js';
 import { DepthwiseSeparable } from '../modules/depthwiseSeparable.js';
 import { Linear } from '../modules/linear.js';
 import { AdaptiveAvgPool2d } from '../modules/pool.js';
-import { ReLU } from '../modules/relu.js';
 import { Sequential, stepsOf } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
-import { checkOptions } from '../options.js';
+import { withDefaults } from '../options.js';
 import { scope } from '../scope.js';
 import type { Tensor2D, Tensor4D } from '../tensor.js';
-
-export interface MobileNetOptions {
-  /** 3 by default. */
-  inChannels?: number;
-  /** 1000 by default. */
-  numClasses?: number;
-}
+import { checkWidthMultiplier, type MobileNetOptions, mobileNetDefaults } from './mobilenetOptions.js';
 
 const STEM_CHANNELS = 32;
 
@@ -52,13 +45,8 @@ export class MobileNetV1 extends Module {
   /** @throws INVALID_ARGUMENT */
   constructor(widthMultiplier: number, options: MobileNetOptions = {}) {
     super();
-    checkOptions('mobilenet_v1', options, ['inChannels', 'numClasses']);
-    check(
-      widthMultiplier > 0 && widthMultiplier <= 16,
-      'INVALID_ARGUMENT',
-      () => `mobilenet_v1: widthMultiplier is above 0, at most 16, found ${show(widthMultiplier)}`,
-    );
-    const { inChannels = 3, numClasses = 1000 } = options;
+    checkWidthMultiplier('mobilenet_v1', widthMultiplier);
+    const { inChannels, numClasses } = withDefaults('mobilenet_v1', options, mobileNetDefaults);
     const scaled = (channels: number) => Math.max(8, Math.floor(channels * widthMultiplier));
     let channels = scaled(STEM_CHANNELS);
     this.stem = new Sequential<Tensor4D, Tensor4D>(

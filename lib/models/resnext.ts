@@ -1,13 +1,13 @@
 import { check, show } from '../errors.js';
 import { torchvisionKey } from '../io/torchvision.js';
 import { Module, modulesIn } from '../module.js';
+import { ReLU } from '../modules/activation.js';
 import { BatchNorm2d } from '../modules/batchNorm2d.js';
-import { Bottleneck } from '../modules/bottleneck.js';
+import { Bottleneck, type BottleneckOptions } from '../modules/bottleneck.js';
 import { runChain } from '../modules/chain.js';
 import { Conv2d } from '../modules/conv2d.js';
 import { Linear } from '../modules/linear.js';
 import { AdaptiveAvgPool2d, MaxPool2d } from '../modules/pool.js';
-import { ReLU } from '../modules/relu.js';
 import { Sequential, stepsOf } from '../modules/sequential.js';
 import { flatten } from '../ops/reshape.js';
 import { checkOptions, withDefaults } from '../options.js';
@@ -44,6 +44,8 @@ export interface ResNeXtOptions {
   projectionBias?: boolean;
   /** Whether blocks have shortcuts; true by default. */
   residual?: boolean;
+  /** Of the blocks' squeeze-and-excitation, see {@link BottleneckOptions}; null, as by default, for none. */
+  squeezeReduction?: number | null;
 }
 
 const defaults: Required<ResNeXtOptions> = {
@@ -65,6 +67,7 @@ const defaults: Required<ResNeXtOptions> = {
   stemBias: true,
   projectionBias: true,
   residual: true,
+  squeezeReduction: null,
 };
 
 type Layers = Sequential<Tensor4D, Tensor4D>;
@@ -190,6 +193,9 @@ export const resnet50 = network('resnet50', {
     [512, 3],
   ],
 });
+
+/** SE-ResNeXt-50 32x4d (Hu et al. 2018) as timm's: 27,559,896 parameters. */
+export const seresnext50_32x4d = network('seresnext50_32x4d', { ...torchvision, squeezeReduction: 16 });
 
 /** The paper's networks for CIFAR, section 5.3: three stages of three blocks with 256, 512 and 1024 channels out. */
 const cifar = { ...torchvision, stem: 'cifar', numClasses: 10 } as const;

@@ -3,6 +3,7 @@ import { check, show } from '../errors.js';
 import { deviceOf, Module } from '../module.js';
 import { count, withDefaults } from '../options.js';
 import type { Tensor4D } from '../tensor.js';
+import { ReLU } from './activation.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { type BottleneckForm, bottleneckForms, convertBottleneckState } from './bottleneckForms.js';
 import { Branches } from './branches.js';
@@ -10,8 +11,8 @@ import { consuming, runResidual } from './chain.js';
 import { Conv2d } from './conv2d.js';
 import { imagewiseForward } from './depthFirst.js';
 import { Identity } from './identity.js';
-import { ReLU } from './relu.js';
 import { Sequential, stepsOf } from './sequential.js';
+import { SqueezeExcitation } from './squeezeExcitation.js';
 
 export interface BottleneckOptions {
   /** The number of branches, C in the paper; divides width. 32 by default. */
@@ -26,6 +27,11 @@ export interface BottleneckOptions {
   projectionBias?: boolean;
   /** Whether there is a shortcut at all; true by default. */
   residual?: boolean;
+  /**
+   * For a {@link SqueezeExcitation} at the end of the residual function, by how much fewer channels it has between its
+   * convolutions than around them (Hu et al. 2018: 16); null, as by default, for none.
+   */
+  squeezeReduction?: number | null;
   /** 'grouped' by default. */
   form?: BottleneckForm;
 }
@@ -37,6 +43,7 @@ const defaults: Required<BottleneckOptions> = {
   projection: false,
   projectionBias: true,
   residual: true,
+  squeezeReduction: null,
   form: 'grouped',
 };
 
@@ -89,7 +96,8 @@ export class Bottleneck extends Module {
   ) {
     super();
     this.options = withDefaults('Bottleneck', options, defaults);
-    const { cardinality, stride, projection, projectionBias, residual, form } = this.options;
+    const { cardinality, stride, projection, projectionBias, residual, squeezeReduction, form } =
+      this.options;
     count('Bottleneck', 'inChannels', inChannels);
     count('Bottleneck', 'stride', stride);
     check(
@@ -98,6 +106,12 @@ export class Bottleneck extends Module {
       () => `Bottleneck: cardinality ${cardinality} doesn't divide width ${width}`,
     );
     const outChannels = count('Bottleneck', 'width * expansion', this.outChannels);
+    check(
+      squeezeReduction === null ||
+        outChannels % count('Bottleneck', 'squeezeReduction', squeezeReduction) === 0,
+      'INVALID_ARGUMENT',
+      () => `Bottleneck: squeezeReduction ${squeezeReduction} doesn't divide ${outChannels} output channels`,
+    );
     check(
       bottleneckForms.includes(form),
       'INVALID_ARGUMENT',
@@ -123,9 +137,9 @@ export class Bottleneck extends Module {
   get outChannels(): number {
     return this.width * this.options.expansion;
   }
-  /** The BatchNorm that ends the residual function; `zeroInitResidual` zeroes its weight. */
+  /** The last BatchNorm of the residual function; `zeroInitResidual` zeroes its weight. */
   get lastNorm(): BatchNorm2d {
-    return [...this.residual].at(-1) as BatchNorm2d;
+    return [...this.residual].findLast((module) => module instanceof BatchNorm2d) as BatchNorm2d;
   }
 
   /** [N, inChannels, H, W] to [N, width * expansion, P, Q], P = ceil(H / stride). @throws INVALID_SHAPE, DISPOSED */
@@ -149,16 +163,22 @@ export class Bottleneck extends Module {
 
   #makeResidual(): Layers {
     const { inChannels, width, outChannels } = this;
-    const { cardinality, stride, form } = this.options;
-    const norm = new BatchNorm2d(outChannels);
+    const { cardinality, stride, squeezeReduction, form } = this.options;
+    const end: Module[] = [new BatchNorm2d(outChannels)];
+    if (squeezeReduction !== null)
+      end.push(new SqueezeExcitation(outChannels, outChannels / squeezeReduction));
     if (form === 'grouped')
-      return layers(...trunk(inChannels, width, stride, cardinality, outChannels), norm);
+      return layers(...trunk(inChannels, width, stride, cardinality, outChannels), ...end);
     const inBranch = form === 'aggregated' ? outChannels : null;
     const branches = Array.from({ length: cardinality }, () =>
       layers(...trunk(inChannels, width / cardinality, stride, 1, inBranch)),
     );
-    if (form === 'aggregated') return layers(new Branches('sum', branches), norm);
-    return layers(new Branches('concat', branches), new Conv2d(width, outChannels, 1, { bias: false }), norm);
+    if (form === 'aggregated') return layers(new Branches('sum', branches), ...end);
+    return layers(
+      new Branches('concat', branches),
+      new Conv2d(width, outChannels, 1, { bias: false }),
+      ...end,
+    );
   }
 }
 

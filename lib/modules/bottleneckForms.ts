@@ -10,7 +10,7 @@ import type { Shape, Tensor } from '../tensor.js';
  * |-----------------|--------------------------|--------------------------|------------------------|
  * | residual.0 … 5  | residual.0.‹branch›.0 … 5 | residual.0.‹branch›.0 … 5 | rows: output channels  |
  * | residual.6      | residual.1               | residual.0.‹branch›.6     | columns: input channels |
- * | residual.7      | residual.2               | residual.1               | whole                  |
+ * | residual.7, 8   | residual.2, 3            | residual.1, 2            | whole                  |
  */
 export type BottleneckForm = 'grouped' | 'concat' | 'aggregated';
 type State = ReadonlyMap<string, Tensor<Shape, DType>>;
@@ -26,7 +26,7 @@ interface Place {
 
 /** Where a form keeps the entry that the grouped form keeps under `key`. */
 function place(form: BottleneckForm, key: string, branches: number): Place {
-  const [, layer, name] = /^residual\.(\d)\.(\w+)$/.exec(key) ?? [];
+  const [, layer, name] = /^residual\.(\d)\.([\w.]+)$/.exec(key) ?? [];
   if (form === 'grouped' || layer === undefined) return { keys: [key], axis: 0 };
   const index = Number(layer);
   const inBranches = form === 'concat' ? index < 6 : index < 7;

@@ -1,14 +1,14 @@
 import type { ActivationName } from '../activation.js';
 import { isRecording } from '../autograd.js';
 import type { Module } from '../module.js';
-import { add } from '../ops/add.js';
+import { addActivated } from '../ops/add.js';
 import { conv2dInference, conv2dWith, type Residual } from '../ops/conv2d.js';
 import { scope } from '../scope.js';
 import type { Tensor, Tensor4D } from '../tensor.js';
+import { ReLU, ReLU6 } from './activation.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { Conv2d } from './conv2d.js';
 import { depthFirst } from './depthFirst.js';
-import { ReLU, ReLU6 } from './relu.js';
 
 /**
  * Runs modules one after the other, and the only place that fuses them. Inference: convolution, BatchNorm (folded),
@@ -202,20 +202,24 @@ class Shortcut implements Tail {
   }
 }
 
-/** activation(residual(x) + shortcut(x)), of a residual block; without a shortcut activation(residual(x)). @internal */
+/**
+ * activation(residual(x) + shortcut(x)), of a residual block; without a shortcut activation(residual(x)), and without an
+ * activation what it would get. @internal
+ */
 export function runResidual(
   residual: readonly Module[],
   shortcut: Module | null,
-  activation: Module,
+  activation: Module | null,
   x: Tensor4D,
   given = false,
 ): Tensor4D {
   return scope(() => {
-    const kind = activationOf(activation);
+    const kind = activation ? activationOf(activation) : 'none';
     const tail = new Shortcut(shortcut, x, given, kind ?? 'none');
     if (kind && isStock(residual.at(-1), BatchNorm2d)) return runChain(residual, x, { tail }) as Tensor4D;
     const y = runChain(residual, x) as Tensor4D;
     const added = tail.residual(true);
-    return activation.forward(added ? add(y, added.tensor) : y) as Tensor4D;
+    const sum = added ? addActivated(y, added.tensor, tail.activation) : y;
+    return activation && !(added && kind) ? (activation.forward(sum) as Tensor4D) : sum;
   });
 }

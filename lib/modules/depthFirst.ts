@@ -3,11 +3,11 @@ import { numThreads } from '../device.js';
 import { type Module, modulesIn } from '../module.js';
 import { concat, slice } from '../ops/concat.js';
 import { Tensor } from '../tensor.js';
+import { Hardsigmoid, Hardswish, ReLU, ReLU6, Sigmoid, SiLU } from './activation.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { Conv2d } from './conv2d.js';
 import { Identity } from './identity.js';
 import { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pool.js';
-import { ReLU, ReLU6 } from './relu.js';
 
 /**
  * Batches in inference on the CPU, depth-first: a few images go through a chain's modules before the next few do. What
@@ -24,8 +24,8 @@ const imagewise = new Set<Module['forward']>();
 export function imagewiseForward(type: abstract new (...args: never[]) => Module): void {
   imagewise.add((type.prototype as Module).forward);
 }
-for (const type of [Conv2d, ReLU, ReLU6, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Identity])
-  imagewiseForward(type);
+for (const type of [Conv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Identity]) imagewiseForward(type);
+for (const type of [ReLU, ReLU6, Sigmoid, SiLU, Hardsigmoid, Hardswish]) imagewiseForward(type);
 
 function isImagewise(module: Module): boolean {
   if (module.forward === BatchNorm2d.prototype.forward) return (module as BatchNorm2d).usesRunningStatistics;

@@ -1,10 +1,11 @@
-import { check, show } from '../errors.js';
+import type { NonlinearityName } from '../activation.js';
+import { check } from '../errors.js';
 import type { Module } from '../module.js';
 import { checkOptions, count, type Padding, type Pair, pair } from '../options.js';
 import type { Tensor4D } from '../tensor.js';
+import { activationNamed } from './activation.js';
 import { BatchNorm2d } from './batchNorm2d.js';
 import { Conv2d } from './conv2d.js';
-import { ReLU, ReLU6 } from './relu.js';
 import { Sequential } from './sequential.js';
 
 export interface DepthwiseSeparableOptions {
@@ -18,8 +19,8 @@ export interface DepthwiseSeparableOptions {
   channelMultiplier?: number;
   /** Whether a BatchNorm2d follows each convolution; true by default. */
   norm?: boolean;
-  /** After each convolution (and its norm); 'relu' by default, null for none. */
-  activation?: 'relu' | 'relu6' | null;
+  /** After each convolution (and its norm), by the name of its function; 'relu' by default, null for none. */
+  activation?: NonlinearityName | null;
   /** Whether both convolutions have a bias; where there is no norm by default. */
   bias?: boolean;
 }
@@ -34,8 +35,6 @@ const known = [
   'activation',
   'bias',
 ] as const satisfies (keyof DepthwiseSeparableOptions)[];
-
-const activations = { relu: ReLU, relu6: ReLU6 };
 
 /** @throws INVALID_ARGUMENT where an even kernel has no padding that keeps the size */
 function samePadding(kernelSize: Pair, dilation: Pair): [number, number] {
@@ -57,10 +56,10 @@ function samePadding(kernelSize: Pair, dilation: Pair): [number, number] {
 export class DepthwiseSeparable extends Sequential<Tensor4D, Tensor4D> {
   declare readonly depthwise: Conv2d;
   declare readonly depthwise_norm?: BatchNorm2d;
-  declare readonly depthwise_activation?: ReLU | ReLU6;
+  declare readonly depthwise_activation?: Module;
   declare readonly pointwise: Conv2d;
   declare readonly pointwise_norm?: BatchNorm2d;
-  declare readonly pointwise_activation?: ReLU | ReLU6;
+  declare readonly pointwise_activation?: Module;
 
   /** @throws INVALID_ARGUMENT */
   constructor(inChannels: number, outChannels: number, options: DepthwiseSeparableOptions = {}) {
@@ -74,16 +73,12 @@ export class DepthwiseSeparable extends Sequential<Tensor4D, Tensor4D> {
       activation = 'relu',
     } = options;
     const { padding = samePadding(kernelSize, dilation), bias = !norm } = options;
-    check(
-      activation === null || Object.hasOwn(activations, activation),
-      'INVALID_ARGUMENT',
-      () => `DepthwiseSeparable: activation is 'relu', 'relu6' or null, found ${show(activation)}`,
-    );
+    const Activation = activation && activationNamed('DepthwiseSeparable', 'activation', activation);
     const between = count('DepthwiseSeparable', 'channelMultiplier', channelMultiplier) * inChannels;
     const depthwise = { stride, padding, dilation, groups: inChannels, bias };
     const after = (name: string, channels: number): Record<string, Module> => ({
       ...(norm && { [`${name}_norm`]: new BatchNorm2d(channels) }),
-      ...(activation && { [`${name}_activation`]: new activations[activation]() }),
+      ...(Activation && { [`${name}_activation`]: new Activation() }),
     });
     super({
       depthwise: new Conv2d(inChannels, between, kernelSize, depthwise),

@@ -1,13 +1,15 @@
-"""modules: outputs, gradients and running statistics of Bottleneck (its three forms agree here) and DepthwiseSeparable."""
+"""modules: outputs, gradients and running statistics of blocks: Bottleneck (its three forms agree here), DepthwiseSeparable, torchvision's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
+from torchvision.ops import SqueezeExcitation
 
 from block_forms import BranchedBottleneck
 from golden_file import as_float32, write_cases, write_tensors
@@ -16,6 +18,34 @@ from networks import Bottleneck, depthwise_separable
 
 FORM_AGREEMENT = 1e-11  # relative, in float64
 ZERO_GRADIENT = 1e-10  # of a bias before a batch norm: zero but for rounding
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU, "relu6": nn.ReLU6, "sigmoid": nn.Sigmoid, "silu": nn.SiLU, "hardsigmoid": nn.Hardsigmoid, "hardswish": nn.Hardswish,
+}
+
+
+def squeeze_excitation(channels: int, squeeze: int, *, activation: str = "relu", scaleActivation: str = "sigmoid") -> nn.Module:
+    return SqueezeExcitation(channels, squeeze, activation=ACTIVATIONS[activation], scale_activation=ACTIVATIONS[scaleActivation])
+
+
+def inverted_residual(
+    inputs: int, outputs: int, *, expandedChannels: int, activation: str, kernelSize: int = 3, stride: int = 1, squeezeChannels: Optional[int] = None,
+) -> nn.Module:
+    """torchvision's for MobileNetV3, which has one of two activations and squeezes to a quarter."""
+    config = InvertedResidualConfig(
+        inputs, kernelSize, expandedChannels, outputs, squeezeChannels is not None, "HS" if activation == "hardswish" else "RE", stride, 1, 1.0,
+    )
+    config.input_channels, config.expanded_channels, config.out_channels = inputs, expandedChannels, outputs  # it rounds to eights
+    block = InvertedResidual(config, nn.BatchNorm2d)
+    if squeezeChannels is not None:
+        assert [module.fc1.out_channels for module in block.block if isinstance(module, SqueezeExcitation)] == [squeezeChannels]
+    return block
+
+
+MAKERS: dict[str, Callable[..., nn.Module]] = {
+    "Bottleneck": Bottleneck, "DepthwiseSeparable": depthwise_separable, "SqueezeExcitation": squeeze_excitation, "InvertedResidual": inverted_residual,
+}
 
 
 @dataclass(frozen=True)
@@ -27,8 +57,7 @@ class Case:
     training: bool = True
 
     def build(self) -> nn.Module:
-        make: Any = Bottleneck if self.module == "Bottleneck" else depthwise_separable
-        return make(*self.arguments, **self.options)
+        return MAKERS[self.module](*self.arguments, **self.options)
 
 
 def bottlenecks() -> Iterator[Case]:
@@ -64,6 +93,24 @@ def separables() -> Iterator[Case]:
     yield block(12, 16, (2, 5, 7), activation=None)
     yield block(16, 32, (2, 7, 6), training=False)
     yield block(16, 24, (2, 8, 8), stride=2, activation="relu6", training=False)
+
+
+def squeezes() -> Iterator[Case]:
+    yield Case("SqueezeExcitation", (21, 5), (2, 21, 5, 6))
+    yield Case("SqueezeExcitation", (16, 8), (3, 16, 4, 4), {"activation": "silu", "scaleActivation": "hardsigmoid"})
+    yield Case("SqueezeExcitation", (8, 3), (1, 8, 1, 1), {"activation": "hardswish"}, training=False)
+
+
+def inverted_residuals() -> Iterator[Case]:
+    def block(inputs: int, outputs: int, x: tuple[int, int, int], training: bool = True, **options: Any) -> Case:
+        n, h, w = x
+        return Case("InvertedResidual", (inputs, outputs), (n, inputs, h, w), options, training)
+
+    yield block(8, 8, (2, 6, 5), expandedChannels=24, activation="relu")
+    yield block(8, 12, (2, 7, 5), expandedChannels=24, activation="hardswish", kernelSize=5, stride=2, squeezeChannels=8)
+    yield block(12, 12, (2, 5, 6), expandedChannels=40, activation="hardswish", squeezeChannels=16)
+    yield block(16, 16, (2, 5, 6), expandedChannels=16, activation="relu", squeezeChannels=8)
+    yield block(12, 12, (2, 5, 6), expandedChannels=40, activation="hardswish", squeezeChannels=16, training=False)
 
 
 def run(module: nn.Module, x: Input, dy_seed: int) -> tuple[Tensor, Tensor, Input]:
@@ -122,7 +169,7 @@ def solve(case: Case, id: int) -> tuple[dict[str, object], dict[str, np.ndarray]
 def make() -> None:
     descriptions = []
     tensors: dict[str, np.ndarray] = {}
-    for id, case in enumerate([*bottlenecks(), *separables()]):
+    for id, case in enumerate([*bottlenecks(), *separables(), *squeezes(), *inverted_residuals()]):
         description, results = solve(case, id)
         descriptions.append(description)
         tensors.update(results)

@@ -1,4 +1,4 @@
-"""resnext50, mobilenet_v1, resnext_review: logits, loss and part of the input's gradient of whole networks with hashed states."""
+"""resnext50, mobilenet_v1, …: logits, loss, part of the input's gradient and the parameters' gradients' norms of whole networks with hashed states."""
 
 from __future__ import annotations
 
@@ -19,17 +19,26 @@ NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and their parameter 
     "resnext50": (lambda: build("resnext50_32x4d"), 25_028_904),
     "mobilenet_v1": (mobilenet_v1, 4_231_976),
     "resnext_review": (ResNeXt, 25_032_808),
+    "mobilenet_v2": (lambda: build("mobilenet_v2"), 3_504_872),
+    "mobilenet_v3_large": (lambda: build("mobilenet_v3_large"), 5_483_032),
+    "mobilenet_v3_small": (lambda: build("mobilenet_v3_small"), 2_542_856),
+    "seresnext50": (lambda: build("seresnext50_32x4d"), 27_559_896),
+}
+
+KINKS: dict[type[nn.Module], tuple[float, ...]] = {  # where gradients jump
+    nn.ReLU: (0,), nn.ReLU6: (0, 6), nn.Hardswish: (-3, 3), nn.Hardsigmoid: (-3, 3),
 }
 
 
 def smallest_margin(net: nn.Module, x: torch.Tensor) -> float:
-    """The smallest |input| of any ReLU, relative to the deviation of its layer."""
+    """The smallest distance of any activation's input from a kink, relative to the deviation of its layer."""
     margins: list[float] = []
 
-    def measure(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        margins.append(float(inputs[0].abs().min() / inputs[0].std()))
+    def measure(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        for kink in KINKS[type(module)]:
+            margins.append(float((inputs[0] - kink).abs().min() / inputs[0].std()))
 
-    hooks = [module.register_forward_pre_hook(measure) for module in net.modules() if isinstance(module, nn.ReLU)]
+    hooks = [module.register_forward_pre_hook(measure) for module in net.modules() if type(module) in KINKS]
     with torch.no_grad():
         net(x)
     for hook in hooks:
@@ -38,7 +47,7 @@ def smallest_margin(net: nn.Module, x: torch.Tensor) -> float:
 
 
 def clear_of_kinks(net: nn.Module) -> Input:
-    """Of some inputs, the one that stays farthest from ReLU's kink: there, rounding would flip a whole path's gradient."""
+    """Of some inputs, the one that stays farthest from kinks: there, rounding would flip a whole path's gradient."""
     return max((Input((1, 3, 32, 32), X + i) for i in range(CANDIDATES)), key=lambda spec: smallest_margin(net, spec.tensor()))
 
 
@@ -64,5 +73,6 @@ def make() -> None:
         write_tensors(name, {
             "logits": as_float64(logits), "loss": as_float64(loss),
             "dxHead": as_float64(x.grad.flatten()[:HEAD]), "dxNorm": as_float64(x.grad.norm()), "dxSum": as_float64(x.grad.sum()),
+            "gradNorms": as_float64(torch.stack([parameter.grad.norm() for parameter in net.parameters()])),
         })
     write_cases("nets", descriptions)

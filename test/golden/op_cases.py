@@ -129,7 +129,28 @@ def cross_entropies() -> Iterator[Case]:
             yield Case("crossEntropy", {"logits": logits}, {"labels": labels, "labelSmoothing": smoothing}, forward)
 
 
+def smooth_activations() -> Iterator[Case]:
+    for shape in [(2, 5, 7, 9), (1, 21, 6, 6), (3, 17), (4, 1, 1, 1)]:
+        for name in ("sigmoid", "silu", "hardsigmoid", "hardswish"):
+            def forward(x: Tensor, name: str = name) -> Tensor:
+                return torch.sigmoid(x) if name == "sigmoid" else getattr(F, name)(x)
+
+            yield Case(name, {"x": of(*shape, scale=6, offset=0.3)}, {}, forward)
+
+
+def broadcasts() -> Iterator[Case]:
+    """Both orders; values of every image's channels, of all images', and of x's own shape."""
+    for op, forward in [("mul", torch.mul), ("add", torch.add)]:
+        for shape in [(2, 21, 5, 7), (3, 3, 6, 5), (2, 8, 1, 1), (1, 33, 9, 8)]:
+            for images in {1: None, shape[0]: None}:
+                x, values = of(*shape), of(images, shape[1], 1, 1, offset=0.5)
+                yield Case(op, {"a": x, "b": values}, {}, forward)
+                yield Case(op, {"a": values, "b": x}, {}, forward)
+        for shape in [(2, 5, 3, 4), (3, 17), (7,)]:
+            yield Case(op, {"a": of(*shape), "b": of(*shape, offset=0.5)}, {}, forward)
+
+
 def cases() -> list[Case]:
     """A case's id is its index here, and its inputs follow from its id: new ones go to the end."""
-    families = [batch_norms, activations, max_pools, avg_pools, adaptive_avg_pools, linears, softmaxes, cross_entropies]
+    families = [batch_norms, activations, max_pools, avg_pools, adaptive_avg_pools, linears, softmaxes, cross_entropies, smooth_activations, broadcasts]
     return [case for family in families for case in family()]

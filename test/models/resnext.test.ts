@@ -6,6 +6,9 @@ import {
   manualSeed,
   memory,
   mobilenet_v1,
+  mobilenet_v2,
+  mobilenet_v3_large,
+  mobilenet_v3_small,
   noGrad,
   ResNeXt,
   resnet50,
@@ -16,6 +19,7 @@ import {
   resnext101_64x4d,
   Sequential,
   type Shape,
+  seresnext50_32x4d,
   type Tensor,
   type Tensor2D,
   type Tensor4D,
@@ -25,6 +29,7 @@ import {
 } from '../../lib/index.js';
 import { type GoldenInput, hashedInput, loadCases, loadGolden } from '../golden/golden.js';
 import { throwsCode } from '../helpers/errors.js';
+import { dot } from '../helpers/gradients.js';
 import { settled } from '../helpers/memory.js';
 import { close, digest, fillState } from '../helpers/state.js';
 
@@ -37,7 +42,16 @@ interface Names {
   state: [string, number[]][];
 }
 const torchvision = loadCases<Record<string, Names>>('torchvision_keys');
-const networks = { resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, resnet50 };
+const networks = {
+  resnext50_32x4d,
+  resnext101_32x8d,
+  resnext101_64x4d,
+  resnet50,
+  seresnext50_32x4d,
+  mobilenet_v2,
+  mobilenet_v3_large,
+  mobilenet_v3_small,
+};
 
 for (const [name, build] of Object.entries(networks))
   test.serial(`${name} is torchvision's: parameters, and state entries in order and by name`, (t) => {
@@ -157,10 +171,14 @@ const makers: Record<string, () => Module> = {
   resnext50: () => resnext50_32x4d(),
   mobilenet_v1: () => mobilenet_v1(),
   resnext_review: () => new ResNeXt(),
+  mobilenet_v2: () => mobilenet_v2(),
+  mobilenet_v3_large: () => mobilenet_v3_large(),
+  mobilenet_v3_small: () => mobilenet_v3_small(),
+  seresnext50: () => seresnext50_32x4d(),
 };
 
 for (const net of loadCases<Net[]>('nets'))
-  test.serial(`${net.name}: logits, loss and gradient of the input are PyTorch's`, (t) => {
+  test.serial(`${net.name}: logits, loss and gradients are PyTorch's`, (t) => {
     const golden = loadGolden(net.name);
     const expected = (key: string) => golden.get(key)?.data ?? [];
     const start = memory().bytes;
@@ -183,6 +201,15 @@ for (const net of loadCases<Net[]>('nets'))
     const dx = x.grad?.dataSync() ?? new Float32Array(0);
     close(t, dx.subarray(0, 512), expected('dxHead'), 2e-5, 'dx');
     close(t, [Math.hypot(...dx)], expected('dxNorm'), 1e-5, 'norm of dx');
+    const norm = (values: ArrayLike<number>) => Math.sqrt(dot(values, values));
+    for (const [i, [key, { grad }]] of model.namedParameters().entries())
+      close(
+        t,
+        [norm(grad?.dataSync() ?? [])],
+        [expected('gradNorms')[i] as number],
+        2e-5,
+        `norm of the gradient of ${key}`,
+      );
     for (const owned of [labels, logits, loss]) owned.dispose();
     model.zeroGrad();
     x.grad = null;

@@ -1,15 +1,31 @@
-/** Bottleneck and DepthwiseSeparable against PyTorch: outputs, gradients, running statistics, without and with fusion. */
+/** Blocks against PyTorch: outputs, gradients, running statistics, without and with fusion. */
 import test from 'ava';
-import { Bottleneck, DepthwiseSeparable, memory, noGrad, type Tensor4D, tensor } from '../../lib/index.js';
+import {
+  Bottleneck,
+  DepthwiseSeparable,
+  InvertedResidual,
+  type Module,
+  memory,
+  noGrad,
+  SqueezeExcitation,
+  type Tensor4D,
+  tensor,
+} from '../../lib/index.js';
 import { type GoldenInput, hashedInput, loadCases, loadGolden } from '../golden/golden.js';
 import { settled } from '../helpers/memory.js';
 import { close, fillState } from '../helpers/state.js';
 
 test.serial.beforeEach(settled); // what earlier tests forgot is not to vanish while memory is compared
 
+type Block = new (...sizes: [number, number, object]) => Module<Tensor4D, Tensor4D>;
+const blocks = { Bottleneck, DepthwiseSeparable, SqueezeExcitation, InvertedResidual } as unknown as Record<
+  string,
+  Block
+>;
+
 interface Case {
   id: number;
-  module: 'Bottleneck' | 'DepthwiseSeparable';
+  module: string;
   arguments: [number, number];
   options: object;
   training: boolean;
@@ -29,10 +45,7 @@ for (const c of loadCases<Case[]>('modules'))
     (t) => {
       const expected = (key: string) => golden.get(`${c.id}.${key}`)?.data ?? [];
       const start = memory().bytes;
-      const module = new (c.module === 'Bottleneck' ? Bottleneck : DepthwiseSeparable)(
-        ...c.arguments,
-        c.options,
-      );
+      const module = new (blocks[c.module] as Block)(...c.arguments, c.options);
       fillState(t, module, c.state, c.entries);
       module.train(c.training);
       const x = make(c.x);

@@ -132,8 +132,9 @@ export async function exportOnnx(model: Module, path: string, options: ExportOnn
       'INVALID_ARGUMENT',
       () => `exportOnnx: ${key} is the name of a weight; choose another inputName or outputName`,
     );
-  const one = trace(model, inputShape, entries, names);
-  const other = settings.dynamicBatch ? trace(model, [batch + 1, ...rest], entries, names) : one;
+  const traced = (shape: Shape) => trace(model, shape, entries, names, opset);
+  const one = traced(inputShape);
+  const other = settings.dynamicBatch ? traced([batch + 1, ...rest]) : one;
   const state = await readState(one.builder.state);
   const graph = graphOf(one, other, names);
   for (const [key, constant] of state) graph.constants.set(key, constant);

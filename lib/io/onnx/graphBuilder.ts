@@ -27,6 +27,8 @@ export class GraphBuilder {
   constructor(
     readonly entries: ReadonlyMap<Handle, StateEntry>,
     reserved: Iterable<string>,
+    /** The version of ONNX's operators. */
+    readonly opset: number,
   ) {
     this.#taken = new Set([...[...entries.values()].map(({ key }) => key), ...reserved]);
   }

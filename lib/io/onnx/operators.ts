@@ -1,4 +1,12 @@
-import type { ActivationCode, Conv2dGeometry, Handle, Native, PoolGeometry } from '../../native.js';
+import { nonlinearityCodes } from '../../activation.js';
+import type {
+  ActivationCode,
+  Conv2dGeometry,
+  Handle,
+  Native,
+  NonlinearityCode,
+  PoolGeometry,
+} from '../../native.js';
 import { native } from '../../native.js';
 import type { GraphBuilder } from './graphBuilder.js';
 
@@ -67,6 +75,26 @@ function store(graph: GraphBuilder, x: string, residual: Handle | null, kind: Ac
   return graph.node('Clip', [sum, bound('min', 0), bound('max', 6)]);
 }
 
+/** The first version of ONNX's operators that has HardSwish. */
+const HARD_SWISH_OPSET = 14;
+
+function nonlinearity(graph: GraphBuilder, x: string, kind: NonlinearityCode): string {
+  const hardSigmoid = () => graph.node('HardSigmoid', [x], { alpha: { real: 1 / 6 }, beta: { real: 0.5 } });
+  switch (kind) {
+    case nonlinearityCodes.sigmoid:
+      return graph.node('Sigmoid', [x]);
+    case nonlinearityCodes.silu:
+      return graph.node('Mul', [x, graph.node('Sigmoid', [x])]);
+    case nonlinearityCodes.hardsigmoid:
+      return hardSigmoid();
+    case nonlinearityCodes.hardswish:
+      if (graph.opset < HARD_SWISH_OPSET) return graph.node('Mul', [x, hardSigmoid()]);
+      return graph.node('HardSwish', [x]);
+    default:
+      return store(graph, x, null, kind);
+  }
+}
+
 /** [from, to]: the matrix that averages window p, from floor(p from / to) to ceil((p + 1) from / to), into column p. */
 function averaging(from: number, to: number): Float32Array {
   const matrix = new Float32Array(from * to);
@@ -117,8 +145,9 @@ export const exporters: Exporters = {
   batchNormEval(graph, x, weight, bias, mean, variance, eps, residual, kind) {
     return store(graph, batchNorm(graph, graph.value(x), weight, bias, mean, variance, eps), residual, kind);
   },
-  activation: (graph, x, kind) => store(graph, graph.value(x), null, kind),
+  activation: (graph, x, kind) => nonlinearity(graph, graph.value(x), kind),
   add: (graph, a, b, kind) => store(graph, graph.value(a), b, kind),
+  mul: (graph, a, b) => graph.node('Mul', [graph.value(a), graph.value(b)]),
   maxPool2d: (graph, x, ...geometry) => graph.node('MaxPool', [graph.value(x)], windows(geometry)),
   avgPool2d: (graph, x, countIncludePad, ...geometry) =>
     graph.node('AveragePool', [graph.value(x)], {

@@ -85,8 +85,9 @@ export function trace(
   inputShape: Shape,
   entries: ReadonlyMap<Handle, StateEntry>,
   names: { input: string; output: string },
+  opset: number,
 ): Trace {
-  const builder = new GraphBuilder(entries, Object.values(names));
+  const builder = new GraphBuilder(entries, Object.values(names), opset);
   const found: Trace = { builder, inputShape, outputShape: [] };
   const around = ({ name, module, x, run }: ForwardCall): unknown => {
     if (module === model) builder.define(x.handle, names.input);
