@@ -4,6 +4,9 @@ import {
   loadSafetensors,
   type Module,
   mobilenet_v1,
+  mobilenet_v2,
+  mobilenet_v3_large,
+  mobilenet_v3_small,
   ResNeXt,
   type ResNeXtOptions,
   readSafetensorsMetadata,
@@ -14,6 +17,7 @@ import {
   resnext101_32x8d,
   resnext101_64x4d,
   scope,
+  seresnext50_32x4d,
   type Tensor2D,
   type Tensor4D,
 } from '../../lib/index.js';
@@ -29,14 +33,23 @@ export interface Classifier {
 type Options = Record<string, unknown>;
 type Build = (options: Options) => Module<Tensor4D, Tensor2D>;
 
+const ofWidth =
+  (make: (widthMultiplier: number, options: Options) => Module<Tensor4D, Tensor2D>): Build =>
+  ({ widthMultiplier = 1, ...options }) =>
+    make(widthMultiplier as number, options);
+
 /** What a file or --model may name. Wrong options are the constructors' errors. */
 const builders: Readonly<Record<string, Build>> = {
   ResNeXt: (options) => new ResNeXt(options as ResNeXtOptions),
-  MobileNetV1: ({ widthMultiplier = 1, ...options }) => mobilenet_v1(widthMultiplier as number, options),
-  mobilenet_v1: ({ widthMultiplier = 1, ...options }) => mobilenet_v1(widthMultiplier as number, options),
+  MobileNetV1: ofWidth(mobilenet_v1),
+  mobilenet_v1: ofWidth(mobilenet_v1),
+  mobilenet_v2: ofWidth(mobilenet_v2),
+  mobilenet_v3_large: ofWidth(mobilenet_v3_large),
+  mobilenet_v3_small: ofWidth(mobilenet_v3_small),
   resnext50_32x4d,
   resnext101_32x8d,
   resnext101_64x4d,
+  seresnext50_32x4d,
   resnet50,
   resnext29_8x64d,
   resnext29_16x64d,

@@ -6,8 +6,11 @@ import {
   dropout,
   EMA,
   getRandomState,
+  type Module,
   manualSeed,
   mobilenet_v1,
+  mobilenet_v2,
+  mobilenet_v3_small,
   noGrad,
   ones,
   optim,
@@ -65,7 +68,7 @@ function batch(size = 8) {
   return { x, labels, feed };
 }
 
-type Classifier = ResNeXt | ReturnType<typeof mobilenet_v1>;
+type Classifier = Module<Tensor4D, Tensor2D>;
 
 function training(
   model: Classifier,
@@ -124,6 +127,19 @@ export const programs: Record<string, () => Program> = {
     const model = mobilenet_v1(0.25);
     const optimizer = new optim.AdamW(optim.decayGroups(model), { lr: 0.01, weightDecay: 0.1 });
     return training(model, optimizer, { schedule: optim.warmup({ steps: 3 }), dropout: 0.1, size: 32 });
+  },
+  'squeeze-and-excitation, smooth activations and dropout': () => {
+    const model = mobilenet_v3_small(0.25, { numClasses: 10 });
+    return training(model, new optim.SGD(model.parameters(), { lr: 0.05 }), { size: 32 });
+  },
+  'inference of inverted residuals': () => {
+    const model = mobilenet_v2(0.25, { numClasses: 10 }).eval();
+    const x = zeros([2, 3, 32, 32]);
+    return {
+      feed: (call) => x.set(images(call, x.shape)),
+      run: () => noGrad(() => model.forward(x)),
+      state: () => model.stateDict() as never,
+    };
   },
   'inference, and weights that change in between': () => {
     const model = smallResNeXt();

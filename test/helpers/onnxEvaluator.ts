@@ -121,6 +121,14 @@ function spread(a: readonly number[], b: readonly number[]): number[] {
   return Array.from({ length: rank }, (_, axis) => Math.max(at(a, axis), at(b, axis)));
 }
 
+function combine(a: Value, b: Value, f: (v: number, w: number) => number): Value {
+  const shape = spread(a.shape, b.shape);
+  return make(shape, (i) => f(a.data[broadcast(a, shape, i)]!, b.data[broadcast(b, shape, i)]!));
+}
+
+const hardSigmoid = (alpha: number, beta: number) => (v: number) =>
+  Math.max(0, Math.min(1, alpha * v + beta));
+
 function matMul(a: Value, b: Value): Value {
   const [M, inner] = a.shape.slice(-2) as [number, number];
   const columns = b.shape.at(-1)!;
@@ -186,10 +194,11 @@ const operators: Record<string, (node: OnnxNode, inputs: Value[]) => Value> = {
   BatchNormalization: batchNorm,
   Relu: (_, [x]) => map(x!, (v) => Math.max(v, 0)),
   Clip: (_, [x, low, high]) => map(x!, (v) => Math.min(Math.max(v, low!.data[0]!), high!.data[0]!)),
-  Add: (_, [a, b]) => {
-    const shape = spread(a!.shape, b!.shape);
-    return make(shape, (i) => a!.data[broadcast(a!, shape, i)]! + b!.data[broadcast(b!, shape, i)]!);
-  },
+  Add: (_, [a, b]) => combine(a!, b!, (v, w) => v + w),
+  Mul: (_, [a, b]) => combine(a!, b!, (v, w) => v * w),
+  Sigmoid: (_, [x]) => map(x!, (v) => 1 / (1 + Math.exp(-v))),
+  HardSigmoid: (node, [x]) => map(x!, hardSigmoid(int(node, 'alpha', 0.2), int(node, 'beta', 0.5))),
+  HardSwish: (_, [x]) => map(x!, (v) => v * hardSigmoid(1 / 6, 0.5)(v)),
   MaxPool: (node, [x]) => pool(node, x!, (inside) => Math.max(...inside)),
   AveragePool: (node, [x]) =>
     pool(node, x!, (inside, taps) => mean(inside, int(node, 'count_include_pad', 0) ? taps : inside.length)),

@@ -15,6 +15,8 @@ import {
   DepthwiseSeparable,
   Dropout,
   Flatten,
+  hardsigmoid,
+  hardswish,
   Linear,
   linear,
   logSoftmax,
@@ -22,6 +24,10 @@ import {
   Module,
   maxPool2d,
   mobilenet_v1,
+  mobilenet_v2,
+  mobilenet_v3_large,
+  mobilenet_v3_small,
+  mul,
   ones,
   ReLU6,
   ResNeXt,
@@ -32,6 +38,9 @@ import {
   Sequential,
   type Shape,
   scope,
+  seresnext50_32x4d,
+  sigmoid,
+  silu,
   softmax,
   split,
   type Tensor,
@@ -106,6 +115,22 @@ export class FunctionalNet extends Module {
   }
 }
 
+/** Nonlinearities, and values of channels in either place of sums and products. */
+export class GatedNet extends Module {
+  readonly conv = new Conv2d(3, 7, 3, { padding: 1 });
+  readonly pool = new AdaptiveAvgPool2d(1);
+  readonly #scale = tensor([1, -2, 3, -4, 5, -6, 7].map((v) => v / 5)) as Tensor;
+
+  override forward(x: Tensor4D): Tensor {
+    return scope(() => {
+      const scale = reshape(this.#scale, [1, 7, 1, 1]);
+      const y = add(hardswish(mul(scale, this.conv.forward(x))), scale);
+      const gate = sigmoid(this.pool.forward(y));
+      return add(mul(hardsigmoid(y), gate), add(mul(gate, scale), silu(y)));
+    });
+  }
+}
+
 export const networks: Network[] = [
   { name: 'resnext50_32x4d', build: resnext50_32x4d, sample: [3, 96, 96], large: true },
   { name: 'mobilenet_v1', build: () => mobilenet_v1(0.5), sample: [3, 96, 96] },
@@ -122,6 +147,11 @@ export const networks: Network[] = [
       }),
     sample: [3, 33, 47],
   },
+  { name: 'mobilenet_v2', build: () => mobilenet_v2(0.5), sample: [3, 64, 64] },
+  { name: 'mobilenet_v3_small', build: () => mobilenet_v3_small(0.75), sample: [3, 64, 64] },
+  { name: 'mobilenet_v3_large', build: () => mobilenet_v3_large(), sample: [3, 96, 96], large: true },
+  { name: 'seresnext50_32x4d', build: () => seresnext50_32x4d(), sample: [3, 64, 64], large: true },
+  { name: 'GatedNet', build: () => new GatedNet(), sample: [3, 9, 11] },
   { name: 'OddNet', build: () => new OddNet(), sample: [3, 23, 31] },
   { name: 'FunctionalNet', build: () => new FunctionalNet(), sample: [4, 7, 9] },
   ...(['concat', 'aggregated'] as const).map((form) => ({

@@ -10,12 +10,16 @@ import {
   loadSafetensors,
   type Module,
   mobilenet_v1,
+  mobilenet_v2,
+  mobilenet_v3_large,
+  mobilenet_v3_small,
   noGrad,
   ResNeXt,
   resnext50_32x4d,
   type StateSource,
   saveSafetensors,
   scope,
+  seresnext50_32x4d,
   type Tensor,
   type Tensor4D,
   tensor,
@@ -37,12 +41,17 @@ interface Net {
   shape: readonly [number, number, number, number];
 }
 const own = (model: Module) => model.stateDict();
+const torchvision = (build: () => Module): Net => ({
+  build,
+  state: (model) => torchvisionState(model.stateDict()),
+  shape: [2, 3, 64, 64],
+});
 const nets: Record<string, Net> = {
-  resnext50_32x4d: {
-    build: resnext50_32x4d,
-    state: (model) => torchvisionState(model.stateDict()),
-    shape: [2, 3, 64, 64],
-  },
+  resnext50_32x4d: torchvision(resnext50_32x4d),
+  seresnext50_32x4d: torchvision(seresnext50_32x4d),
+  mobilenet_v2: torchvision(() => mobilenet_v2()),
+  mobilenet_v3_large: torchvision(() => mobilenet_v3_large()),
+  mobilenet_v3_small: torchvision(() => mobilenet_v3_small()),
   mobilenet_v1: { build: mobilenet_v1, state: own, shape: [2, 3, 64, 64] },
   resnext_small: {
     build: () =>

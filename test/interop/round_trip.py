@@ -34,6 +34,10 @@ def mobilenet_v1() -> nn.Module:
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "resnext50_32x4d": lambda: build("resnext50_32x4d"),
+    "seresnext50_32x4d": lambda: build("seresnext50_32x4d"),
+    "mobilenet_v2": lambda: build("mobilenet_v2"),
+    "mobilenet_v3_large": lambda: build("mobilenet_v3_large"),
+    "mobilenet_v3_small": lambda: build("mobilenet_v3_small"),
     "mobilenet_v1": mobilenet_v1,
     "resnext_small": lambda: networks.ResNeXt(blockRepeats=((16, 1), (32, 2)), cardinality=4, numClasses=7),
 }

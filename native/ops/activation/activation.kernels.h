@@ -1,6 +1,5 @@
 // The nonlinearities of vectors: f(x), and gradient(saved, dy) with x of silu and hardswish, else y. NaN
-// stays NaN. Only
-// `*.simd.cpp` units include it.
+// stays NaN. Only `*.simd.cpp` units include it.
 #pragma once
 #include "cpu/activate.h"
 #include "cpu/exp.h"
