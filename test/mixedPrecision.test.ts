@@ -5,7 +5,9 @@ import {
   crossEntropy,
   Flatten,
   type FloatDType,
+  Hardswish,
   Identity,
+  InvertedResidual,
   Linear,
   manualSeed,
   optim,
@@ -13,6 +15,7 @@ import {
   randn,
   relu,
   Sequential,
+  SqueezeExcitation,
   scope,
   summary,
   type Tensor2D,
@@ -22,6 +25,20 @@ import {
 import { narrowDevice, reasonWithout } from './helpers/devices.js';
 import { throwsCode } from './helpers/errors.js';
 import { close } from './helpers/state.js';
+
+/** What lies between convolutions in MobileNetV3. */
+function gated(): Sequential<Tensor4D, Tensor2D> {
+  manualSeed(3);
+  return new Sequential<Tensor4D, Tensor2D>(
+    new Conv2d(3, 8, 3, { padding: 1 }),
+    new Hardswish(),
+    new InvertedResidual(8, 8, { squeezeChannels: 4, activation: 'hardswish' }),
+    new SqueezeExcitation(8, 4, { activation: 'silu' }),
+    new Conv2d(8, 8, 3, { stride: 2 }),
+    new Flatten(),
+    new Linear(8 * 9, 5),
+  );
+}
 
 function net(): Sequential<Tensor4D, Tensor2D> {
   manualSeed(3);
@@ -164,6 +181,23 @@ for (const [dtype, epsilon] of [
       if (model.parameters()[i] !== (model[0] as Conv2d).bias)
         close(t, gradient, expected.gradients[i]!, 32 * epsilon, `gradient ${i}`); // before BatchNorm a bias has none
     for (const param of model.parameters()) t.is(param.grad?.dtype, 'float32');
+  });
+
+for (const [dtype, epsilon] of [
+  ['bfloat16', 2 ** -8],
+  ['float16', 2 ** -11],
+] as [FloatDType, number][])
+  test.serial(`squeeze-and-excitation in ${dtype} agrees with float32`, async (t) => {
+    if (!narrowDevice) return t.pass(reasonWithout(t, 'a device that computes in 16 bits'));
+    const x = randn([4, 3, 8, 8], { device: narrowDevice });
+    const [model, wide] = [gated().to(narrowDevice), gated().to(narrowDevice)];
+    const expected = trainStep(wide, x);
+    model.computeDtype = dtype;
+    const found = trainStep(model, x);
+    t.notDeepEqual(found.logits, expected.logits);
+    close(t, found.logits, expected.logits, 8 * epsilon, 'logits');
+    for (const [i, gradient] of found.gradients.entries())
+      close(t, gradient, expected.gradients[i]!, 64 * epsilon, `gradient ${i}`);
   });
 
 test.serial('float16 training with a scaler: overflow is skipped, then it goes on', async (t) => {

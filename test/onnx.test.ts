@@ -12,6 +12,7 @@ import {
   dropout,
   type ExportOnnxOptions,
   exportOnnx,
+  Hardswish,
   Identity,
   Linear,
   Module,
@@ -22,6 +23,7 @@ import {
   relu,
   reshape,
   Sequential,
+  SqueezeExcitation,
   scope,
   softmax,
   type Tensor,
@@ -175,6 +177,20 @@ test.serial('names, opset and a fixed batch', async (t) => {
   using identity = new Identity();
   const [node] = (await exported(identity, { inputShape: [1, 2] })).nodes;
   t.deepEqual([node?.op, node?.inputs, node?.outputs], ['Identity', ['input'], ['output']]);
+});
+
+test.serial('nonlinearities have their operators, hardswish two before there was one', async (t) => {
+  using model = new SqueezeExcitation(4, 2, { activation: 'silu', scaleActivation: 'hardsigmoid' });
+  using swish = new Hardswish();
+  const ops = async (module: Module, opset: number) =>
+    (await exported(module, { inputShape: [1, 4, 3, 3], opset })).nodes.map(({ op }) => op);
+  t.deepEqual(await ops(model, 17), [
+    ...['GlobalAveragePool', 'Conv', 'Sigmoid', 'Mul', 'Conv', 'HardSigmoid', 'Mul'],
+  ]);
+  t.deepEqual(await ops(swish, 14), ['HardSwish']);
+  t.deepEqual(await ops(swish, 13), ['HardSigmoid', 'Mul']);
+  const [node] = (await exported(swish, { inputShape: [1, 4], opset: 13 })).nodes;
+  t.deepEqual(node?.attributes, { alpha: Math.fround(1 / 6), beta: 0.5 });
 });
 
 /** A module of any forward. */

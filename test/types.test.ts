@@ -11,12 +11,16 @@ import {
   conv2d,
   crossEntropy,
   flatten,
+  hardswish,
   linear,
   type Module,
+  mul,
   noGrad,
   ones,
   relu,
+  SqueezeExcitation,
   scope,
+  sigmoid,
   type Tensor0D,
   type Tensor1D,
   type Tensor2D,
@@ -52,6 +56,9 @@ test('ranks and dtypes are types', (t) => {
   expectTypeOf(new Conv2d(16, 16, 1).forward(image)).toMatchTypeOf<Tensor4D>();
   expectTypeOf(new Bottleneck(16, 8, { cardinality: 2 })).toMatchTypeOf<Module>();
   expectTypeOf(adaptiveAvgPool2d(image, 1)).toMatchTypeOf<Tensor4D>();
+  expectTypeOf(mul(image, ones([1, 16, 1, 1]))).toMatchTypeOf<Tensor4D>();
+  expectTypeOf(new SqueezeExcitation(16, 4).forward(image)).toEqualTypeOf<Tensor4D>();
+  expectTypeOf(sigmoid(matrix)).toMatchTypeOf<Tensor2D>();
 
   expectTypeOf(tensor(new Uint8Array(3))).toMatchTypeOf<Tensor1D>();
   expectTypeOf(tensor([1, 2], undefined, { dtype: 'int32' })).toMatchTypeOf<Tensor1D<'int32'>>();
@@ -60,6 +67,7 @@ test('ranks and dtypes are types', (t) => {
   const compiles = () => {
     expectTypeOf(conv2d(narrow, weight, { bias: ones([16]) })).toEqualTypeOf<Tensor4D<'bfloat16'>>();
     expectTypeOf(relu(add(narrow, narrow))).toMatchTypeOf<Tensor4D<'bfloat16'>>();
+    expectTypeOf(hardswish(mul(narrow, adaptiveAvgPool2d(narrow, 1)))).toMatchTypeOf<Tensor4D<'bfloat16'>>();
     expectTypeOf(linear(matrix.to('float16'), matrix)).toEqualTypeOf<Tensor2D<'float16'>>();
     expectTypeOf(flatten(narrow)).toEqualTypeOf<Tensor2D<'bfloat16'>>();
     expectTypeOf(batchNorm(narrow, { training: true })).toMatchTypeOf<Tensor4D<'bfloat16'>>();
@@ -84,6 +92,10 @@ test('ranks and dtypes are types', (t) => {
     relu(labels);
     // @ts-expect-error summands have one dtype
     add(image, narrow);
+    // @ts-expect-error factors have one rank
+    mul(image, matrix);
+    // @ts-expect-error no such activation
+    new SqueezeExcitation(8, 2, { activation: 'gelu' });
     // @ts-expect-error weights are float32
     conv2d(narrow, weight.to('bfloat16'));
     // @ts-expect-error no module computes in integers

@@ -1,7 +1,7 @@
 import type { NonlinearityName } from '../activation.js';
 import { Module } from '../module.js';
 import { mul } from '../ops/mul.js';
-import { withDefaults } from '../options.js';
+import { count, withDefaults } from '../options.js';
 import { scope } from '../scope.js';
 import type { Tensor4D } from '../tensor.js';
 import { activationNamed } from './activation.js';
@@ -42,6 +42,8 @@ export class SqueezeExcitation extends Module<Tensor4D, Tensor4D> {
     const { activation, scaleActivation } = withDefaults('SqueezeExcitation', options, defaults);
     const Activation = activationNamed('SqueezeExcitation', 'activation', activation);
     const ScaleActivation = activationNamed('SqueezeExcitation', 'scaleActivation', scaleActivation);
+    count('SqueezeExcitation', 'channels', channels);
+    count('SqueezeExcitation', 'squeezeChannels', squeezeChannels);
     this.avgpool = new AdaptiveAvgPool2d(1);
     this.fc1 = new Conv2d(channels, squeezeChannels, 1);
     this.fc2 = new Conv2d(squeezeChannels, channels, 1);

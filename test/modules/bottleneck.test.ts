@@ -55,6 +55,8 @@ const blocks: [title: string, inChannels: number, width: number, options: Bottle
   ['no shortcut', 8, 12, { cardinality: 2, residual: false, stride: 2 }],
   ['one branch', 16, 4, { cardinality: 1, expansion: 4 }],
   ['as many branches as channels', 16, 8, { cardinality: 8 }],
+  ['squeeze-and-excitation', 16, 8, { cardinality: 2, squeezeReduction: 4 }],
+  ['squeeze-and-excitation alone', 8, 12, { cardinality: 2, residual: false, squeezeReduction: 8 }],
 ];
 
 for (const [title, inChannels, width, options] of blocks)
@@ -93,7 +95,7 @@ for (const [title, inChannels, width, options] of blocks)
     });
 
 test.serial('weights go from every form to every form and back without a change', (t) => {
-  const block = new Bottleneck(12, 12, { cardinality: 3, projection: true });
+  const block = new Bottleneck(12, 12, { cardinality: 3, projection: true, squeezeReduction: 6 });
   const original = digest(block);
   for (const one of forms)
     for (const two of forms) {
