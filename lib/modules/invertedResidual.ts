@@ -37,7 +37,7 @@ const defaults: Required<Omit<InvertedResidualOptions, 'expandedChannels'>> = {
 
 const shortcut = new Identity();
 
-/** What MobileNetV2's and MobileNetV3's blocks have in common; torchvision names their layers differently. @internal */
+/** What MobileNetV2's and MobileNetV3's blocks have in common; torchvision names their layers differently. */
 export abstract class AnyInvertedResidual extends Module<Tensor4D, Tensor4D> {
   /** @param addsInput whether the layers' output has x's shape, and x is added */
   constructor(readonly addsInput: boolean) {
@@ -50,7 +50,7 @@ export abstract class AnyInvertedResidual extends Module<Tensor4D, Tensor4D> {
   override forward(x: Tensor4D): Tensor4D {
     return this.run(x, false);
   }
-  /** Given x away, its memory may become the output's. */
+  /** @internal Given x away, its memory may become the output's. */
   run(x: Tensor4D, given: boolean): Tensor4D {
     return runResidual(stepsOf([this.layers]), this.addsInput ? shortcut : null, null, x, given);
   }
@@ -59,7 +59,10 @@ export abstract class AnyInvertedResidual extends Module<Tensor4D, Tensor4D> {
 imagewiseForward(AnyInvertedResidual);
 consuming(AnyInvertedResidual, (block, x) => block.run(x as Tensor4D, true));
 
-/** 1x1 expansion (where there is one), depthwise convolution, squeeze-and-excitation (where there is one), projection. */
+/**
+ * 1x1 expansion (where there is one), depthwise convolution, squeeze-and-excitation (where there is one), projection.
+ * @internal
+ */
 export function invertedResidualLayers(
   inChannels: number,
   outChannels: number,

@@ -130,7 +130,7 @@ export const programs: Record<string, () => Program> = {
   },
   'squeeze-and-excitation, smooth activations and dropout': () => {
     const model = mobilenet_v3_small(0.25, { numClasses: 10 });
-    return training(model, new optim.SGD(model.parameters(), { lr: 0.05 }), { size: 32 });
+    return training(model, new optim.SGD(model.parameters(), { lr: 0.05 }), { size: 32, ema: true });
   },
   'inference of inverted residuals': () => {
     const model = mobilenet_v2(0.25, { numClasses: 10 }).eval();
