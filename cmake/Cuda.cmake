@@ -88,8 +88,8 @@ endforeach()
 
 # Objects, because solvers make themselves known, which an archive would drop.
 add_library(groupconv_cuda_units OBJECT ${GROUPCONV_CUDA_UNITS})
-# nvcc takes ten times as long as the host's compiler: units without device code are left to that. A unit taken for one of
-# them by mistake does not compile, because launch() is nvcc's alone.
+# nvcc takes ten times as long as the host's compiler: units without device code are left to that. A unit taken for one
+# of them by mistake does not compile, because launch() is nvcc's alone.
 foreach(unit ${GROUPCONV_CUDA_UNITS})
   file(STRINGS ${unit} kernels REGEX "__global__|__device__|launch\\(context|\\.cuda\\.h\"" LIMIT_COUNT 1)
   if(NOT kernels)

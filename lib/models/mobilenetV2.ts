@@ -28,7 +28,7 @@ const table: readonly (readonly [expansion: number, channels: number, blocks: nu
   [6, 320, 1, 1],
 ];
 
-/** An inverted residual with torchvision's names for MobileNetV2: `conv`, where the projection's two layers stand alone. */
+/** An inverted residual with torchvision's names for MobileNetV2: `conv`, in which the projection's layers are two. */
 class MobileNetV2Block extends AnyInvertedResidual {
   readonly conv: Layers;
 
@@ -45,8 +45,8 @@ class MobileNetV2Block extends AnyInvertedResidual {
 }
 
 /**
- * MobileNetV2 (Sandler et al. 2018), with torchvision's keys: `features` (a 3x3 convolution, seventeen inverted residuals,
- * a 1x1 convolution), global average pool, `classifier` (dropout, linear).
+ * MobileNetV2 (Sandler et al. 2018), with torchvision's keys: `features` (a 3x3 convolution, seventeen inverted
+ * residuals, a 1x1 convolution), global average pool, `classifier` (dropout, linear).
  */
 export class MobileNetV2 extends Module<Tensor4D, Tensor2D> {
   readonly features: Layers;

@@ -69,8 +69,8 @@ const versions = {
 };
 
 /**
- * MobileNetV3 (Howard et al. 2019), with torchvision's keys: `features` (a 3x3 convolution, {@link InvertedResidual}s, a
- * 1x1 convolution), global average pool, `classifier` (linear, hardswish, dropout, linear).
+ * MobileNetV3 (Howard et al. 2019), with torchvision's keys: `features` (a 3x3 convolution, {@link InvertedResidual}s,
+ * a 1x1 convolution), global average pool, `classifier` (linear, hardswish, dropout, linear).
  */
 export class MobileNetV3 extends Module<Tensor4D, Tensor2D> {
   readonly features: Layers;
@@ -123,8 +123,8 @@ export class MobileNetV3 extends Module<Tensor4D, Tensor2D> {
 }
 
 /**
- * MobileNetV3-Large as torchvision's: 5,483,032 parameters. Every number of channels is multiplied by `widthMultiplier`,
- * 1 by default, and rounded to a multiple of 8.
+ * MobileNetV3-Large as torchvision's: 5,483,032 parameters. Every number of channels is multiplied by
+ * `widthMultiplier`, 1 by default, and rounded to a multiple of 8.
  * @throws INVALID_ARGUMENT
  */
 export function mobilenet_v3_large(widthMultiplier = 1, options: MobileNetDropoutOptions = {}): MobileNetV3 {

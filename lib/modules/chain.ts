@@ -203,8 +203,8 @@ class Shortcut implements Tail {
 }
 
 /**
- * activation(residual(x) + shortcut(x)), of a residual block; without a shortcut activation(residual(x)), and without an
- * activation what it would get. @internal
+ * activation(residual(x) + shortcut(x)), of a residual block; without a shortcut activation(residual(x)), and without
+ * an activation what it would get. @internal
  */
 export function runResidual(
   residual: readonly Module[],

@@ -17,8 +17,8 @@ export interface ConvNormActivation {
 }
 
 /**
- * Convolution without bias, BatchNorm2d, activation, as torchvision.ops.misc.Conv2dNormActivation. The padding keeps the
- * size at stride 1, for kernels of odd size.
+ * Convolution without bias, BatchNorm2d, activation, as torchvision.ops.misc.Conv2dNormActivation. The padding keeps
+ * the size at stride 1, for kernels of odd size.
  * @internal
  */
 export function convNormActivation(

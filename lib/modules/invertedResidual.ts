@@ -13,7 +13,7 @@ import { Sequential, stepsOf } from './sequential.js';
 import { SqueezeExcitation } from './squeezeExcitation.js';
 
 export interface InvertedResidualOptions {
-  /** Channels of the depthwise convolution; 6 inChannels by default. Where they are inChannels, nothing expands before. */
+  /** Channels of the depthwise convolution; 6 inChannels by default. Where they are inChannels, nothing expands. */
   expandedChannels?: number;
   /** Of the depthwise convolution, odd; 3 by default. */
   kernelSize?: number;
@@ -98,10 +98,10 @@ export function invertedResidualLayers(
 }
 
 /**
- * The block of MobileNetV2 (Sandler et al. 2018: inverted residual, linear bottleneck) and, with squeeze-and-excitation,
- * of MobileNetV3 (Howard et al. 2019): a 1x1 convolution that expands, a depthwise one, a 1x1 one that projects without
- * an activation, each with a BatchNorm2d; x is added where stride is 1 and the channels agree. The layers are in `block`,
- * as in torchvision's MobileNetV3.
+ * The block of MobileNetV2 (Sandler et al. 2018: inverted residual, linear bottleneck) and, with
+ * squeeze-and-excitation, of MobileNetV3 (Howard et al. 2019): a 1x1 convolution that expands, a depthwise one, a 1x1
+ * one that projects without an activation, each with a BatchNorm2d; x is added where stride is 1 and the channels
+ * agree. The layers are in `block`, as in torchvision's MobileNetV3.
  */
 export class InvertedResidual extends AnyInvertedResidual {
   readonly block: Layers;

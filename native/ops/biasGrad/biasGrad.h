@@ -1,6 +1,6 @@
-// Gradients of what is the same for all pixels of a channel: dbias = sum of dy, of what was added to x [N, C,
-// H, W]; dscale = sum of dy x, of what x was multiplied by. Sums over N, H and W for a gradient [C] or [1, C,
-// 1, 1], over H and W for [N, C, 1, 1].
+// Gradients of what all pixels of a channel share, in x [N, C, H, W] or [N, C]: dbias = sum of dy, of what
+// was added to x; dscale = sum of dy x, of what x was multiplied by. A gradient [C] or [1, C, 1, 1] sums over
+// N, H and W, one [N, C, 1, 1] over H and W. Accurate for large counts: short float32 sums, added in float64.
 #pragma once
 #include "core/dispatch.h"
 #include "core/tensor.h"
@@ -10,8 +10,8 @@ namespace groupconv {
 struct BiasGradProblem {
   DType dtype;       // of dy and x
   DType grad_dtype;  // of dbias
-  int64_t n, c,
-      pixels;       // dy [n, c, pixels]; each image's own sums are those of one image of all their channels
+  // dy [n, c, pixels]. Sums of each image are those of one image that has all images' channels.
+  int64_t n, c, pixels;
   int32_t block;    // layout of dy: N C/B pixels B; 1 is N C pixels
   bool scaled;      // sums of dy x
   bool accumulate;  // dbias += …
