@@ -12,6 +12,13 @@ __device__ __forceinline__ T combined(const Combine& combine, bool accumulate, T
   return from_float<T>(accumulate ? to_float(before) + result : result);
 }
 
+// The element after the last pack that is this thread's, or one beyond the end. There are fewer than threads
+// in a block.
+template <int kWidth>
+__device__ __forceinline__ int64_t after_packs(int64_t size) {
+  return size / kWidth * kWidth + int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+}
+
 // Operands of one size; the elements after the last pack one by one.
 template <class T, class Combine>
 __global__ void __launch_bounds__(kThreads)
@@ -27,9 +34,8 @@ __global__ void __launch_bounds__(kThreads)
       ys.element[k] = combined(combine, accumulate, as.element[k], bs.element[k], ys.element[k]);
     store_pack(y + i * kWidth, ys);
   }
-  const int64_t done = size / kWidth * kWidth;
-  GROUPCONV_GRID_STRIDE(i, size - done)
-  y[done + i] = combined(combine, accumulate, a[done + i], b[done + i], accumulate ? y[done + i] : T{});
+  const int64_t i = after_packs<kWidth>(size);
+  if (i < size) y[i] = combined(combine, accumulate, a[i], b[i], accumulate ? y[i] : T{});
 }
 
 // b [blocks, lanes] along a [n, blocks, pixels, lanes], a plane of pixels after the other.

@@ -41,14 +41,14 @@ struct Silu {
 __device__ __forceinline__ float relu6_of(float x) { return activate(Activation::Relu6, x); }
 
 struct Hardsigmoid {
-  __device__ __forceinline__ float operator()(float x) const { return relu6_of(x + 3) / 6; }
+  __device__ __forceinline__ float operator()(float x) const { return relu6_of(x + 3) * (1.0f / 6); }
   __device__ __forceinline__ float operator()(float y, float dy) const {
     return y > 0 && y < 1 ? dy * (1.0f / 6) : 0;
   }
 };
 
 struct Hardswish {
-  __device__ __forceinline__ float operator()(float x) const { return x * relu6_of(x + 3) / 6; }
+  __device__ __forceinline__ float operator()(float x) const { return x * relu6_of(x + 3) * (1.0f / 6); }
   __device__ __forceinline__ float operator()(float x, float dy) const {
     return x < -3 ? 0 : x >= 3 ? dy : dy * (x * (1.0f / 3) + 0.5f);
   }
@@ -83,8 +83,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int k = 0; k < kWidth; ++k) pack.element[k] = from_float<T>(f(to_float(pack.element[k])));
     store_pack(y + i * kWidth, pack);
   }
-  const int64_t done = size / kWidth * kWidth;
-  GROUPCONV_GRID_STRIDE(i, size - done) y[done + i] = from_float<T>(f(to_float(x[done + i])));
+  const int64_t i = after_packs<kWidth>(size);
+  if (i < size) y[i] = from_float<T>(f(to_float(x[i])));
 }
 
 void run(const ActivationProblem& p, const ActivationBuffers& b, const ExecutionContext& context) {
