@@ -104,7 +104,7 @@ export async function measureSolver(
   setAllowTF32(precision === 'tf32');
   native.forceSolver('conv2d', solver);
   try {
-    const sets = operandsOf(work, setsOf(work), device);
+    const sets = scope(() => operandsOf(work, setsOf(work), device)); // none of them, where there is no memory for all
     tensors.push(...new Set(sets.flatMap(({ x, dy, dx }) => [x, dy, dx])));
     const weight = randn([layer.k, layer.c / layer.groups, layer.r, layer.s], { device });
     tensors.push(weight);

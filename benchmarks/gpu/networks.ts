@@ -49,6 +49,8 @@ function worker(model: Module, { work, n, precision }: NetworkCase, device: Devi
     return loss;
   };
   const dispose = () => {
+    optimizer.zeroGrad();
+    optimizer.dispose();
     x.dispose();
     labels.dispose();
   };
@@ -77,7 +79,7 @@ export async function measureNetwork(
       const tuned = tuning > 0 ? await tune(() => scope(() => void run()), device, tuning) : true;
       memory({ device, resetPeak: true });
       if (work.captured) graph = capture(run);
-      const { median } = await timeOnDevice(device, () => void (graph ?? run)(), effort);
+      const { median } = await timeOnDevice(device, graph ?? run, effort);
       return {
         seconds: median,
         peakMegabytes: memory({ device }).peakBytes / 1e6,

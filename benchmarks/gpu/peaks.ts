@@ -31,8 +31,9 @@ async function cudnnRate(
   native.forceSolver('conv2d', 'cudnn');
   try {
     const x = scope(() => randn([1, extent, extent / 8, 8], { device }).to(dtypeOf(precision)));
+    tensors.push(x as Tensor);
     const weight = randn([extent, extent, 1, 1], { device });
-    tensors.push(x as Tensor, weight as unknown as Tensor);
+    tensors.push(weight as unknown as Tensor);
     const product = () =>
       native.release(native.conv2d(x.handle, weight.handle, null, 1, 1, 1, 1, 0, 0, 0, 0, 1));
     const { min } = await timeOnDevice(device, product, effort);

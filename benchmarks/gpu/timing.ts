@@ -10,7 +10,8 @@ export const usualEffort: Effort = { seconds: 0.15, samples: 5 };
 
 /**
  * Times work that is queued on a device: a sample queues it as often as fills its share of the time and waits once, so
- * that the device never waits for the host, if one call keeps it busy for longer than JavaScript takes to make it.
+ * that the device never waits for the host, if one call keeps it busy for longer than JavaScript takes to make it. What
+ * the work returns is disposed of: kept results would have the device ask for new memory all the time.
  */
 export async function timeOnDevice(
   device: Device,
@@ -19,7 +20,7 @@ export async function timeOnDevice(
 ): Promise<Summary> {
   const sample = async (repeats: number) => {
     const start = performance.now();
-    for (let i = 0; i < repeats; ++i) scope(work);
+    for (let i = 0; i < repeats; ++i) scope(() => void work());
     await synchronize(device);
     return (performance.now() - start) / 1000 / repeats;
   };
@@ -53,7 +54,7 @@ export async function timeReplayed(
     for (let i = 0; i < rounds; ++i) round();
   });
   try {
-    const { median, ...rest } = await timeOnDevice(device, () => void graph(), effort);
+    const { median, ...rest } = await timeOnDevice(device, graph, effort);
     return { ...rest, min: rest.min / rounds / runs, median: median / rounds / runs };
   } finally {
     graph.dispose();

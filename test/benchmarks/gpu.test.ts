@@ -5,12 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { leastBytes, setsOf, solversOf } from '../../benchmarks/gpu/kernels.js';
+import { leastBytes, measureSolver, setsOf, solversOf } from '../../benchmarks/gpu/kernels.js';
 import { readReport, writeReport } from '../../benchmarks/gpu/ledger.js';
 import { measureNetwork } from '../../benchmarks/gpu/networks.js';
+import { measureCopy, measureMatrixRates } from '../../benchmarks/gpu/peaks.js';
+import { TorchPeer } from '../../benchmarks/gpu/peer.js';
+import { passes } from '../../benchmarks/gpu/rows.js';
+import { timeOnDevice } from '../../benchmarks/gpu/timing.js';
 import { tune } from '../../benchmarks/gpu/tuning.js';
 import { readNetworks } from '../../benchmarks/networks.js';
-import { clearTuning, devices } from '../../lib/index.js';
+import { capture, clearTuning, devices, memory, randn } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -99,6 +103,40 @@ onDevice('gpu:check measures, goes on where it was stopped, and ends with the go
     t.like(after.at(-1), { layer: lost?.layer, by: lost?.by, pass: lost?.pass });
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+const least = { seconds: 0.001, samples: 2 };
+const smallest = { name: 'smallest', family: 'resnet' as const, blocks: [1], cardinality: 8, width: 4 };
+
+onDevice('what is measured holds no memory afterwards', async (t) => {
+  const held = () => memory({ device }).tensors;
+  const before = held();
+  const source = randn([64], { device });
+  const graph = capture(() => source.clone());
+  await timeOnDevice(device, () => source.clone(), least); // whatever is returned
+  await timeOnDevice(device, graph, least);
+  t.false(graph.result.disposed);
+  graph.dispose();
+  source.dispose();
+  t.is(held(), before);
+  t.true((await measureCopy(1 << 12, device, least)) > 0);
+  t.is(held(), before, 'a copy');
+  await measureMatrixRates(16, device, new TorchPeer(['/no/python']), least, 1);
+  t.is(held(), before, 'products');
+  for (const pass of passes)
+    await measureSolver({ layer, batch: 1, precision: 'bfloat16', pass }, 'cudnn', device, least);
+  t.is(held(), before, 'layers');
+  for (const work of ['inference', 'training'] as const) {
+    const captured = work === 'training';
+    await measureNetwork(
+      { network: smallest, n: 1, precision: 'bfloat16', work, captured },
+      device,
+      least,
+      0,
+      32,
+    );
+    t.is(held(), before, work);
   }
 });
 
