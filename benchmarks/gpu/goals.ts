@@ -1,7 +1,5 @@
-/** What the CUDA backend is meant to reach on an H100, and what a report says of it. All in bfloat16. */
-import { fastest, geometricMean, type KernelLine, kernelLines, ratio } from './lines.js';
-import type { GpuReport } from './report.js';
-import { isOurs, type KernelRow, type NetworkRow, type Pass } from './rows.js';
+/** What the CUDA backend is meant to reach on an H100. All in bfloat16. */
+import type { NetworkRow, Pass } from './rows.js';
 
 /** How often a network has each of its layers of shapes/*.txt. */
 export const layerSets = {
@@ -22,20 +20,20 @@ export const layerSets = {
 export type LayerSet = keyof typeof layerSets;
 
 /** Whom a ratio is taken to: the best of cuDNN's engines, PyTorch, or the better of them. */
-type Other = 'cuDNN' | 'PyTorch' | 'cuDNN or PyTorch';
-type Network = Pick<NetworkRow, 'network' | 'work' | 'n'>;
+export type Other = 'cuDNN' | 'PyTorch' | 'cuDNN or PyTorch';
+export type NetworkWork = Pick<NetworkRow, 'network' | 'work' | 'n'>;
 
 export type Goal = { target: number } & (
   | { kind: 'milliseconds of layers'; set: LayerSet; pass: Pass }
   | { kind: 'times as fast'; set: LayerSet; pass: Pass; as: Other }
   | { kind: '% of bandwidth'; set: LayerSet; pass: Pass }
-  | ({ kind: 'images/s' } & Network)
-  | ({ kind: 'milliseconds' } & Network)
-  | ({ kind: "times PyTorch's best" } & Network)
+  | ({ kind: 'images/s' } & NetworkWork)
+  | ({ kind: 'milliseconds' } & NetworkWork)
+  | ({ kind: "times PyTorch's best" } & NetworkWork)
 );
 
-const inference = (n: number): Network => ({ network: 'resnext50_32x4d', work: 'inference', n });
-const training = (n: number): Network => ({ network: 'resnext50_32x4d', work: 'training', n });
+const inference = (n: number): NetworkWork => ({ network: 'resnext50_32x4d', work: 'inference', n });
+const training = (n: number): NetworkWork => ({ network: 'resnext50_32x4d', work: 'training', n });
 const [grouped, depthwise] = [{ set: 'grouped' }, { set: 'depthwise' }] as const;
 
 /** The issue's goals, the sums of the grouped layers first. */
@@ -63,87 +61,13 @@ export const goals: readonly Goal[] = [
   { kind: "times PyTorch's best", ...training(256), target: 1 },
 ];
 
-export interface Verdict {
-  goal: Goal;
-  /** What the goal is about, in words. */
-  what: string;
-  /** NaN where rows are missing. */
-  measured: number;
-  verdict: 'met' | 'short' | 'not measured';
-}
-
-/** A set's lines at a batch and precision, each as often as the network has the layer; null where one is missing. */
-export function linesOf(
-  rows: readonly KernelRow[],
-  set: LayerSet,
-  pass: Pass,
-  batch = 256,
-  precision = 'bfloat16',
-): KernelLine[] | null {
-  const times: Record<string, number> = layerSets[set].times;
-  const lines = kernelLines(rows).filter(
-    (line) =>
-      times[line.layer] !== undefined &&
-      line.pass === pass &&
-      line.batch === batch &&
-      line.precision === precision,
-  );
-  if (lines.length < Object.keys(times).length) return null;
-  return lines.flatMap((line) => Array<KernelLine>(times[line.layer] as number).fill(line));
-}
-
-/** Sums over lines; NaN where one has no time of ours. */
-const secondsOf = (lines: readonly KernelLine[]) =>
-  lines.reduce((sum, { ours }) => sum + (ours?.seconds ?? Number.NaN), 0);
-
-/** Our own kernel, where there is one, beside theirs: that cuDNN is as fast as itself is no merit. */
-export function meanRatio(lines: readonly KernelLine[], as: Other): number {
-  return geometricMean(
-    lines.map(({ ours, own, cudnn, torch }) => {
-      if (as === 'PyTorch') return ratio(ours, torch);
-      const others = as === 'cuDNN' ? [cudnn] : [cudnn, torch];
-      return ratio(own ?? ours, fastest(others.filter((row) => row !== undefined)));
-    }),
-  );
-}
-
-function networkRows({ networks }: GpuReport, { network, work, n }: Network) {
-  const rows = networks.filter(
-    (row) => row.network === network && row.work === work && row.n === n && row.precision === 'bfloat16',
-  );
-  const seconds = (of: NetworkRow[]) => fastest(of)?.seconds ?? Number.NaN;
-  return { ours: seconds(rows.filter(isOurs)), theirs: seconds(rows.filter((row) => !isOurs(row))) };
-}
-
-function measuredOf(goal: Goal, report: GpuReport): number {
-  if ('network' in goal) {
-    const { ours, theirs } = networkRows(report, goal);
-    if (goal.kind === 'images/s') return goal.n / ours;
-    return goal.kind === 'milliseconds' ? ours * 1000 : theirs / ours;
-  }
-  const lines = linesOf(report.kernels, goal.set, goal.pass);
-  if (!lines) return Number.NaN;
-  if (goal.kind === 'milliseconds of layers') return secondsOf(lines) * 1000;
-  if (goal.kind === 'times as fast') return meanRatio(lines, goal.as);
-  const bytes = lines.reduce((sum, { ours }) => sum + (ours?.bytes ?? Number.NaN), 0);
-  return (100 * bytes) / secondsOf(lines) / ((report.bandwidthGigabytes ?? Number.NaN) * 1e9);
-}
-
-function whatOf(goal: Goal): string {
+/** What a goal is about, in words. */
+export function whatOf(goal: Goal): string {
   if ('network' in goal) return `${goal.network} ${goal.work}, batch ${goal.n}`;
   return `${layerSets[goal.set].title}, batch 256, ${goal.pass}`;
 }
 
-const isAtMost = ({ kind }: Goal) => kind.startsWith('milliseconds');
-
-export function verdicts(report: GpuReport): Verdict[] {
-  return goals.map((goal) => {
-    const measured = measuredOf(goal, report);
-    const reached = isAtMost(goal) ? measured <= goal.target : measured >= goal.target;
-    const verdict = Number.isFinite(measured) ? (reached ? 'met' : 'short') : 'not measured';
-    return { goal, what: whatOf(goal), measured, verdict };
-  });
-}
+export const isAtMost = ({ kind }: Goal) => kind.startsWith('milliseconds');
 
 /** "at most 1.5 ms", "at least 2 x cuDNN". */
 export function targetOf(goal: Goal): string {

@@ -16,17 +16,11 @@ import {
   workOf,
 } from './kernels.js';
 import { BrokenDevice, Ledger } from './ledger.js';
-import {
-  measureNetwork,
-  type NetworkCase,
-  torchRequest as networkRequest,
-  type TorchMode,
-  torchModes,
-} from './networks.js';
+import { measureNetwork, type NetworkCase, torchRequest as networkRequest } from './networks.js';
 import { measureCopy, measureMatrixRates } from './peaks.js';
 import { TorchPeer } from './peer.js';
 import { answerSeconds, type Phase, phases } from './plan.js';
-import { type NetworkIdentity, type Precision, passes } from './rows.js';
+import { type NetworkIdentity, type Precision, passes, type TorchMode, torchModes } from './rows.js';
 import { withPulse } from './tuning.js';
 
 const { values: options, positionals } = parseArgs({

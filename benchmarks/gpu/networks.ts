@@ -16,7 +16,7 @@ import {
 } from '../../lib/index.js';
 import { buildNetwork, type Network } from '../networks.js';
 import { dtypeOf } from './kernels.js';
-import type { NetworkRow, Precision } from './rows.js';
+import type { NetworkRow, Precision, TorchMode } from './rows.js';
 import { type Effort, timeOnDevice } from './timing.js';
 import { tune } from './tuning.js';
 
@@ -94,10 +94,6 @@ export async function measureNetwork(
     global.gc?.(); // optimisers and gradients
   }
 }
-
-/** How PyTorch can run a network. */
-export const torchModes = { eager: 'PyTorch eager', captured: 'PyTorch captured', compile: 'torch.compile' };
-export type TorchMode = keyof typeof torchModes;
 
 export function torchRequest({ network, work, n, precision }: NetworkCase, mode: TorchMode, effort: Effort) {
   return { network: network.name, work, n, precision, mode, seconds: effort.seconds };

@@ -1,8 +1,9 @@
 /** A report's tables, and its important rows for a console. */
 import { formatMarkdown, formatTable } from '../table.js';
-import { layerSets, linesOf, meanRatio, targetOf, unitOf, type Verdict, verdicts } from './goals.js';
+import { layerSets, targetOf, unitOf } from './goals.js';
 import { type KernelLine, kernelLines, matrixRate, ratio } from './lines.js';
 import { type KernelRow, type MatrixRate, type NetworkRow, type Precision, passes } from './rows.js';
+import { linesOf, meanRatio, type Verdict, verdicts } from './verdicts.js';
 
 /** A step of the check: what it ran, and whether it went well. */
 export interface Step {
@@ -94,6 +95,7 @@ const goalColumns = [
     cell: ({ goal, measured }: Verdict) =>
       Number.isFinite(measured) ? `${measured.toFixed(measured < 100 ? 2 : 0)}${unitOf(goal)}` : '',
   },
+  { title: 'note', cell: ({ note }: Verdict) => note },
 ];
 
 /** All layers of a network together, for whatever has been measured completely. */

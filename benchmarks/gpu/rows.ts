@@ -40,6 +40,9 @@ export interface NetworkRow extends NetworkIdentity {
   /** What is special about it. */
   note?: string;
 }
+/** How PyTorch can run a network, and what it is called then. */
+export const torchModes = { eager: 'PyTorch eager', captured: 'PyTorch captured', compile: 'torch.compile' };
+export type TorchMode = keyof typeof torchModes;
 export const isOurs = ({ by }: { by: string }): boolean => by.startsWith('groupconv');
 
 /** What the device can do at most in large products. */
