@@ -166,6 +166,18 @@ bool add_tuning(const std::string& op, const std::string& place, const std::vect
   return false;
 }
 
+napi_value measured_engines(Environment& environment) {
+  const Napi::Env env = environment.env();
+  const Napi::Array rows = Napi::Array::New(env);
+  for (const cuda::MeasuredEngine& engine : cuda::take_measured_engines()) {
+    const Napi::Array row = Napi::Array::New(env, 2);
+    row.Set(0u, engine.name);
+    row.Set(1u, engine.seconds);
+    rows.Set(rows.Length(), row);
+  }
+  return rows;
+}
+
 // n, c, h, w, k, r, s, groups, pass, then the geometry's stride, dilation and padding.
 // One row per solver: name, seconds of every run in ascending order.
 napi_value measure_solvers(Environment& environment, Device device, DType dtype, std::array<int32_t, 17> f,
@@ -242,6 +254,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<[] {
     for (AnyRegistry* registry : AnyRegistry::all()) registry->tuning.clear();
   }>(env, exports, "clearTuning");
+  // measuredEngines(): [name, seconds][], cuDNN's engines for the problem that was autotuned last, once
+  bind<measured_engines>(env, exports, "measuredEngines");
   // measureSolvers(device, dtype, Int32Array(17), seconds, name | 'chosen' | ''): [name, seconds of every
   // run][]
   bind<measure_solvers>(env, exports, "measureSolvers");

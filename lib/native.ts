@@ -93,6 +93,7 @@ export interface Native {
   tuning(): [op: string, place: string, problem: number[], solver: string][];
   addTuning(op: string, place: string, problem: readonly number[], solver: string): boolean;
   clearTuning(): void;
+  measuredEngines(): [name: string, seconds: number][];
   measureSolvers(
     device: DeviceIndex,
     dtype: number,

@@ -83,22 +83,23 @@ function roundOf({ layer, pass }: KernelCase, sets: readonly Operands[], weight:
   };
 }
 
-/** The engine that cuDNN's autotuning has added since `before`. */
-function engineSince(before: number): string | undefined {
-  const engines = native.tuning().filter(([op]) => op === 'cudnn');
-  return engines.length > before ? engines.at(-1)?.[3].split('\n', 1)[0] : undefined; // its kernels follow its name
+/** cuDNN's engines that autotuning has measured since this was last asked, the fastest first. */
+function newlyMeasured(): Pick<KernelRow, 'engine' | 'engines'> {
+  const engines = native.measuredEngines().sort(([, a], [, b]) => a - b);
+  if (engines.length === 0) return {};
+  return { engine: engines[0]?.[0], engines: engines.map(([name, seconds]) => ({ name, seconds })) };
 }
 
 /**
  * Times one solver on a case; null where it doesn't take that. With autotuning on, `cudnn` is the fastest of the engines
- * that cuDNN offers. @throws what running it throws
+ * that cuDNN offers, and tells all of them. @throws what running it throws
  */
 export async function measureSolver(
   work: KernelCase,
   solver: string,
   device: Device,
   effort: Effort,
-): Promise<Pick<KernelRow, 'seconds' | 'engine'> | null> {
+): Promise<Pick<KernelRow, 'seconds' | 'engine' | 'engines'> | null> {
   const { layer, precision } = work;
   const tensors: Tensor[] = [];
   setAllowTF32(precision === 'tf32');
@@ -110,9 +111,9 @@ export async function measureSolver(
     tensors.push(weight);
     const dweight = weight.clone();
     tensors.push(dweight);
-    const known = native.tuning().filter(([op]) => op === 'cudnn').length;
+    newlyMeasured(); // by whatever was before
     const { median } = await timeReplayed(device, roundOf(work, sets, weight, dweight), sets.length, effort);
-    return { seconds: median, engine: engineSince(known) };
+    return { seconds: median, ...newlyMeasured() };
   } catch (error) {
     if ((error as { code?: string }).code === 'UNSUPPORTED') return null;
     throw error;

@@ -32,7 +32,10 @@ export interface GpuReport {
 
 const fixed = (value: number | undefined, digits: number) =>
   value === undefined || !Number.isFinite(value) ? '' : value.toFixed(digits);
-const micro = (row: KernelRow | undefined) => fixed(row && (row.seconds as number) * 1e6, 1);
+const micro = (row: { seconds?: number } | undefined) => fixed(row && (row.seconds as number) * 1e6, 1);
+/** How many of cuDNN's engines were measured, and how far apart they are: "9: 200.0-910.5". */
+const spread = (row: KernelRow | undefined) =>
+  row?.engines && `${row.engines.length}: ${micro(row.engines[0])}-${micro(row.engines.at(-1))}`;
 
 export function kernelTable({ kernels, bandwidthGigabytes, matrix }: GpuReport): string {
   const bandwidth = (bandwidthGigabytes ?? Number.NaN) * 1e9;
@@ -56,6 +59,7 @@ export function kernelTable({ kernels, bandwidthGigabytes, matrix }: GpuReport):
       { title: 'own, us', cell: ({ own }) => micro(own) },
       { title: 'cuDNN, us', cell: ({ cudnn }) => micro(cudnn) },
       { title: "cuDNN's engine", cell: ({ cudnn }) => cudnn?.engine },
+      { title: 'engines, us', cell: ({ cudnn }) => spread(cudnn) },
       { title: 'PyTorch, us', cell: ({ torch }) => micro(torch) },
       { title: 'own to cuDNN', cell: ({ own, cudnn }) => fixed(ratio(own, cudnn), 2) },
       { title: 'to PyTorch', cell: ({ ours, torch }) => fixed(ratio(ours, torch), 2) },

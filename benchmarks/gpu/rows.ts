@@ -20,6 +20,8 @@ export interface KernelRow extends KernelIdentity {
   failure?: string;
   /** cuDNN's engine with its settings, the fastest of those that it offers. */
   engine?: string;
+  /** All of them that were measured, the fastest first. */
+  engines?: { name: string; seconds: number }[];
   /** What the pass has to move and to compute at least. */
   bytes: number;
   flops: number;

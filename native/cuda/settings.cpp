@@ -1,5 +1,8 @@
 #include "cuda/settings.h"
 
+#include <mutex>
+#include <utility>
+
 #include "core/dispatch.h"
 
 namespace groupconv::cuda {
@@ -17,6 +20,12 @@ class Engines final : public AnyRegistry {
   bool may_choose(const std::string& engine) const override { return !engine.empty(); }
 } engines;
 
+// For whoever compares them: one problem's at a time, so that nothing grows.
+struct {
+  std::mutex mutex;
+  std::vector<MeasuredEngine> engines;
+} measured_last;
+
 }  // namespace
 
 Settings& addon_settings() {
@@ -27,10 +36,19 @@ Settings& addon_settings() {
       return engines.tuning.find(place, problem);
     };
     settings.put_engine = [](const TunedChoice& choice) { engines.tuning.put(choice); };
+    settings.tell_engines = [](const std::vector<MeasuredEngine>& told) {
+      const std::lock_guard lock(measured_last.mutex);
+      measured_last.engines = told;
+    };
     return true;
   }();
   static_cast<void>(filled);
   return settings;
+}
+
+std::vector<MeasuredEngine> take_measured_engines() {
+  const std::lock_guard lock(measured_last.mutex);
+  return std::exchange(measured_last.engines, {});
 }
 
 }  // namespace groupconv::cuda

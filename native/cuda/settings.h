@@ -10,6 +10,12 @@
 
 namespace groupconv::cuda {
 
+// A recipe and an engine of cuDNN's with its settings, and its quickest run.
+struct MeasuredEngine {
+  std::string name;
+  double seconds;
+};
+
 struct Settings {
   // Read when an operator is called, by the stream: Stream::liberties.
   // Whether float32 factors may be rounded to TF32 (8 bits of exponent, 10 of fraction) for the tensor cores.
@@ -21,6 +27,8 @@ struct Settings {
   // cuDNN's engines by place and problem. Any thread; empty where nothing is remembered.
   std::function<std::string(const std::string& place, const std::vector<int32_t>& problem)> find_engine;
   std::function<void(const TunedChoice&)> put_engine;
+  // All those that were measured for a problem, in their order. Any thread.
+  std::function<void(const std::vector<MeasuredEngine>&)> tell_engines;
 };
 
 // In the library: those of the addon, or the defaults until it attaches its own.
@@ -29,5 +37,7 @@ void attach_settings(const Settings& addons);
 
 // In the addon.
 Settings& addon_settings();
+// Those of the problem that was measured last, once.
+std::vector<MeasuredEngine> take_measured_engines();
 
 }  // namespace groupconv::cuda

@@ -84,6 +84,10 @@ onDevice('gpu:check measures, goes on where it was stopped, and ends with the go
     for (const { seconds, failure } of kernels) t.true((seconds as number) > 0, failure);
     const cudnn = kernels.filter(({ by }) => by === 'cudnn');
     t.true(cudnn.length > 0 && cudnn.every(({ engine }) => /engine \d/.test(engine ?? '')));
+    for (const { engine, engines = [] } of cudnn) {
+      t.true(engines.length > 1 && engines.every(({ seconds }) => seconds > 0));
+      t.deepEqual(engines[0], { name: engine, seconds: Math.min(...engines.map(({ seconds }) => seconds)) });
+    }
     t.true(kernels.some(({ by, precision }) => by.includes('grouped3x3') && precision === 'bfloat16'));
     t.deepEqual(matrix.map(({ precision }) => precision).sort(), ['bfloat16', 'float32', 'tf32']);
     t.true(existsSync(join(folder, 'report.md')));

@@ -119,12 +119,15 @@ Prepared first_way(const Session& session, const Convolution& v, const Execution
   return first;
 }
 
-// A saved choice is the recipe's name and the plan's, "fused engine 34 12=5 3=1", and on the next line what
-// the plan was compiled to, if it was.
+// The recipe's name and the plan's: "fused engine 34 12=5 3=1".
+std::string name_of(const Prepared& way) {
+  return std::string(name_of(way.assembly->recipe)) + ' ' + way.plan->name();
+}
+
+// A saved choice is that name and, on the next line, what the plan was compiled to, if it was.
 std::string choice_of(const Prepared& way) {
   const std::string text = way.plan->text();
-  return std::string(name_of(way.assembly->recipe)) + ' ' + way.plan->name() +
-         (text.empty() ? "" : '\n' + text);
+  return name_of(way) + (text.empty() ? "" : '\n' + text);
 }
 
 // From its text, or anew where there is none, or another version of cuDNN wrote it.
@@ -188,18 +191,21 @@ Prepared quickest_way(const Session& session, const Convolution& v, const Operan
   double least = std::numeric_limits<double>::infinity();
   std::map<std::pair<bool, Recipe>, size_t> tried;
   Prepared quickest;
+  std::vector<MeasuredEngine> engines;
   if (trial.block)
     for_each_way(session, v, context, [&](Prepared way, bool compiled) {
       const size_t share = compiled ? kMostCompiled : kMostReady / recipes_for(v).size();
       size_t& count = tried[{compiled, way.assembly->recipe}];
       try {
         const double seconds = seconds_of(way, session, v, there, context);
+        engines.push_back({name_of(way), seconds});
         if (seconds < least) quickest = std::move(way), least = seconds;
       } catch (const Error&) {  // an engine that can't, after all, unless the device itself has failed
         check(cudaStreamSynchronize(cuda_context(context).stream), "measuring an engine");
       }
       return ++count < share ? Next::Engine : Next::Recipe;
     });
+  if (settings().tell_engines) settings().tell_engines(engines);
   measured = quickest.plan != nullptr;
   if (!measured) quickest = first_way(session, v, context);
   quickest.settled = true;

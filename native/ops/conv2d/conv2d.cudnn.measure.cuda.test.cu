@@ -1,5 +1,7 @@
 // cuDNN's engines, measured: the fastest is taken, and kept for other programs. The stand-in's engines are
 // made to tell.
+#include <algorithm>
+
 #include "cuda/cudnn/library.h"
 #include "cuda/settings.h"
 #include "cuda/testing.h"
@@ -18,6 +20,42 @@ using test::run;
 using test::standin;
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// The stand-in's engines for a case, as they are told while autotuning is on.
+std::vector<cuda::MeasuredEngine> measured(const Place& on, const EngineCase& c) {
+  std::atomic<bool> autotune{true};
+  std::vector<cuda::MeasuredEngine> told;
+  cuda::Settings settings;
+  settings.autotune = &autotune;
+  settings.tell_engines = [&](const std::vector<cuda::MeasuredEngine>& engines) { told = engines; };
+  cuda::attach_settings(settings);
+  run(on, c);
+  cuda::attach_settings(cuda::addon_settings());
+  return told;
+}
+
+// Each of them, with its seconds; but for those that fail.
+void measured_engines_are_told() {
+  EngineCase c;
+  c.x = Shape{1, 32, 10, 6};
+  const auto counted = [](const std::vector<cuda::MeasuredEngine>& engines, const std::string& name) {
+    return std::count_if(engines.begin(), engines.end(), [&](const auto& each) { return each.name == name; });
+  };
+  const std::vector<cuda::MeasuredEngine> told = measured(on_cuda(DType::BFloat16), c);
+  CHECK(counted(told, "fused engine 0 7=0") == 1 && counted(told, "fused engine 0 7=1") == 1);
+  CHECK(counted(told, "plain engine 0 7=0") == 1);
+  const auto quickest = std::min_element(told.begin(), told.end(),
+                                         [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
+  CHECK(quickest->name == "fused engine 0 7=1" && quickest->seconds > 0);
+  CHECK(measured(on_cuda(DType::BFloat16), c).empty());  // it is known by now
+
+  standin().broken = "engine 0 7=1";
+  const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
+  const std::vector<cuda::MeasuredEngine> others = measured(Place{stream, DType::BFloat16}, c);
+  stream->stop();
+  standin().broken.clear();
+  CHECK(counted(others, "fused engine 0 7=1") == 0 && others.size() > 1);
+}
 
 // A choice is the plan's name, and what was compiled for it.
 void measured_engines_are_remembered() {
@@ -140,6 +178,7 @@ void every_recipe_is_measured() {
 
 int main() {
   using namespace groupconv;
+  measured_engines_are_told();
   measured_engines_are_remembered();
   sums_are_split();
   broken_engines_are_passed_over();
