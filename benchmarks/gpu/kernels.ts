@@ -124,10 +124,13 @@ export async function measureSolver(
   }
 }
 
-/** What PyTorch is asked for the same case. */
-export function torchRequest(work: KernelCase, effort: Effort): object {
+/** What PyTorch is asked for the same case; untuned, it takes its cuDNN's first choice. */
+export function torchRequest(work: KernelCase, effort: Effort, untuned: boolean): object {
   const { name: _, dilation: __, ...size } = work.layer;
   const { batch, precision, pass } = work;
   const convolution = { n: batch, ...size };
-  return { convolution, pass, precision, sets: setsOf(work), seconds: effort.seconds };
+  return {
+    ...{ convolution, pass, precision, sets: setsOf(work), seconds: effort.seconds },
+    benchmark: !untuned,
+  };
 }

@@ -1,6 +1,7 @@
 /** The report on disk while it grows: what is there when the time is up, or when a process dies, stays there. */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withPulse } from './pulse.js';
 import type { GpuReport } from './report.js';
 import type { KernelIdentity, KernelRow, NetworkIdentity, NetworkRow } from './rows.js';
 
@@ -19,6 +20,7 @@ export const emptyReport = (): GpuReport => ({
   kernels: [],
   networks: [],
   absent: [],
+  unreached: null,
   current: null,
 });
 
@@ -57,10 +59,15 @@ export const keyOf = (kind: Kind, row: object): string => {
   return [kind, layer ?? network, batch ?? n, precision, pass ?? work, by].join(' ');
 };
 
+/** What several rows are about: a layer's case by whomever, a network by one of them. */
+const caseOf = (kind: Kind, row: object): string =>
+  keyOf(kind, kind === 'kernels' ? { ...row, by: '' } : row);
+
 export class Ledger {
   readonly report: GpuReport;
   readonly #folder: string;
   readonly #done: Set<string>;
+  #expected: Map<string, { kind: Kind; of: string }> | null = null;
 
   /** @param ended how the process before this one ended, whose row was not finished */
   constructor(folder: string, ended = 'the process ended') {
@@ -79,7 +86,16 @@ export class Ledger {
     ]);
   }
 
+  /** Tells which rows there should be: the report says how many of them have not been reached yet. */
+  expect(tasks: readonly { kind: Kind; identity: object }[]): void {
+    this.#expected = new Map(
+      tasks.map(({ kind, identity }) => [keyOf(kind, identity), { kind, of: caseOf(kind, identity) }]),
+    );
+    this.save();
+  }
+
   save(): void {
+    if (this.#expected) this.report.unreached = this.#unreached(this.#expected);
     writeReport(this.#folder, this.report);
   }
 
@@ -99,7 +115,7 @@ export class Ledger {
     let broken = false;
     let found: object | null;
     try {
-      found = await measure();
+      found = await withPulse(key, measure);
     } catch (error) {
       const { code, message } = error as Error & { code?: string };
       found = { failure: message };
@@ -113,5 +129,17 @@ export class Ledger {
     const { seconds, failure } = (found ?? {}) as { seconds?: number; failure?: string };
     if (found) console.log(`${key}: ${seconds ? `${(seconds * 1e6).toFixed(1)} us` : failure}`);
     if (broken) throw new BrokenDevice(`${key}: ${failure}`);
+  }
+  #unreached(expected: Map<string, { kind: Kind; of: string }>): GpuReport['unreached'] {
+    const count = (kind: Kind) => {
+      const [all, left] = [new Set<string>(), new Set<string>()];
+      for (const [key, each] of expected) {
+        if (each.kind !== kind) continue;
+        all.add(each.of);
+        if (!this.#done.has(key)) left.add(each.of);
+      }
+      return { left: left.size, of: all.size };
+    };
+    return { kernels: count('kernels'), networks: count('networks') };
   }
 }

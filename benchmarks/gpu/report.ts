@@ -26,6 +26,8 @@ export interface GpuReport {
   networks: NetworkRow[];
   /** Rows that don't exist: solvers that don't take a problem. */
   absent: string[];
+  /** Layers' cases and networks' rows for which there was no time; null before the first one is measured. */
+  unreached: Record<'kernels' | 'networks', { left: number; of: number }> | null;
   /** What was being measured when this was written. */
   current: ({ kind: 'kernels' } & KernelRow) | ({ kind: 'networks' } & NetworkRow) | null;
 }
@@ -58,7 +60,10 @@ export function kernelTable({ kernels, bandwidthGigabytes, matrix }: GpuReport):
       { title: '% of matrix rate', cell: (line) => fixed(ofMatrix(line), 1) },
       { title: 'own, us', cell: ({ own }) => micro(own) },
       { title: 'cuDNN, us', cell: ({ cudnn }) => micro(cudnn) },
-      { title: "cuDNN's engine", cell: ({ cudnn }) => cudnn?.engine },
+      {
+        title: "cuDNN's engine",
+        cell: ({ cudnn }) => (cudnn?.untuned ? 'its first choice' : cudnn?.engine),
+      },
       { title: 'engines, us', cell: ({ cudnn }) => spread(cudnn) },
       { title: 'PyTorch, us', cell: ({ torch }) => micro(torch) },
       { title: 'own to cuDNN', cell: ({ own, cudnn }) => fixed(ratio(own, cudnn), 2) },
@@ -118,6 +123,7 @@ export function sums({ kernels }: GpuReport): string[] {
           parts.push(Number.isFinite(seconds) ? `${fixed(seconds * 1000, 3)} ms` : 'no time for one of them');
           if (Number.isFinite(cudnn)) parts.push(`, own kernels ${fixed(cudnn, 2)} x cuDNN`);
           if (Number.isFinite(torch)) parts.push(`, ${fixed(torch, 2)} x PyTorch`);
+          if (of.some(({ cudnn }) => cudnn?.untuned)) parts.push(' (untuned)');
           lines.push(parts.join(''));
         }
   return lines;
@@ -132,11 +138,29 @@ function peaksOf({ bandwidthGigabytes, matrix, torch }: GpuReport): string {
 8192: ${rates.join(', ') || 'none'}. ${torch ? `PyTorch ${torch}.` : 'No PyTorch.'}`;
 }
 
+/** What a reader must not overlook: steps that did not pass, and what there was no time for. */
+function reservations({ steps, unreached }: GpuReport): string[] {
+  const lines = steps
+    .filter(({ outcome }) => outcome !== 'passed')
+    .map(({ name, outcome }) => `${name}: ${outcome}`);
+  const missing = Object.entries({
+    'cases of layers': unreached?.kernels,
+    'rows of networks': unreached?.networks,
+  }).flatMap(([what, count]) => (count?.left ? [`${count.left} of ${count.of} ${what}`] : []));
+  if (missing.length > 0)
+    lines.push(
+      `not reached: ${missing.join(', ')}; "npm run gpu:check -- --continue --only measure" goes on with them`,
+    );
+  return lines;
+}
+
 const stepColumns = [
   { title: 'step', cell: ({ name }: Step) => name },
   { title: 'outcome', cell: ({ outcome }: Step) => outcome },
   { title: 'seconds', cell: ({ seconds }: Step) => seconds.toFixed(0) },
 ];
+
+const bullets = (lines: readonly string[]) => lines.map((line) => `- ${line}`).join('\n');
 
 export function toMarkdown(report: GpuReport): string {
   const { device, steps, networks } = report;
@@ -146,16 +170,15 @@ export function toMarkdown(report: GpuReport): string {
     facts.map(([name, value]) => `${name} ${value}`).join(', '),
     peaksOf(report),
     'Autotuned; cuDNN may add up in any order, as PyTorch lets it. Layers are timed as graphs of many runs on inputs ' +
-      'that take turns, for PyTorch, too.',
+      'that take turns, for PyTorch, too. Untuned ones are by the engines that cuDNN, and PyTorch, choose unmeasured.',
     '## Goals',
     'On an H100, bfloat16. Ratios to cuDNN are those of own kernels to its fastest engine; means are geometric.',
     formatMarkdown(goalColumns, verdicts(report)),
+    bullets(reservations(report)),
     '## Networks',
     formatMarkdown(networkColumns, ordered(networks)),
     '## Layers together',
-    sums(report)
-      .map((line) => `- ${line}`)
-      .join('\n'),
+    bullets(sums(report)),
     '## Layers',
     kernelTable(report),
     '## Steps',
@@ -167,7 +190,7 @@ export function toMarkdown(report: GpuReport): string {
   ].join('\n\n');
 }
 
-/** The important rows, for the end of the output: steps, networks, and every goal with what was measured. */
+/** The important rows, for the end of the output: steps, networks, every goal with what was measured, and what is missing. */
 export function toConsole(report: GpuReport): string {
   const { steps, networks } = report;
   return [
@@ -175,5 +198,8 @@ export function toConsole(report: GpuReport): string {
     peaksOf(report),
     formatTable(networkColumns, ordered(networks)),
     formatTable(goalColumns, verdicts(report)),
-  ].join('\n\n');
+    reservations(report).join('\n'),
+  ]
+    .join('\n\n')
+    .trimEnd();
 }

@@ -22,6 +22,8 @@ export interface KernelRow extends KernelIdentity {
   engine?: string;
   /** All of them that were measured, the fastest first. */
   engines?: { name: string; seconds: number }[];
+  /** cuDNN's own first choice, or PyTorch's: its engines were not measured. */
+  untuned?: true;
   /** What the pass has to move and to compute at least. */
   bytes: number;
   flops: number;

@@ -1,6 +1,7 @@
 """PyTorch on the GPU: says its version, then measures what stands in JSON lines, and answers in JSON lines.
 
-{"convolution": {n, c, h, w, k, r, s, stride, padding, groups}, "pass": ..., "precision": ..., "sets": ..., "seconds": ...}
+{"convolution": {n, c, h, w, k, r, s, stride, padding, groups}, "pass": ..., "precision": ..., "sets": ..., "seconds": ...,
+ "benchmark": whether cuDNN's engines are measured first, as everywhere else}
 {"matmul": extent, "precision": ..., "seconds": ...}
 {"network": torchvision's or "mobilenet_v1", "work": "inference" | "training", "n": ..., "precision": ...,
  "mode": "eager" | "captured" | "compile", "seconds": ...}
@@ -17,7 +18,6 @@ answers, sys.stdout = sys.stdout, sys.stderr
 assert torch.cuda.is_available(), "no GPU"
 print(json.dumps({"version": f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"}), file=answers, flush=True)
 
-torch.backends.cudnn.benchmark = True
 DTYPES = {"tf32": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 GRAPH_SECONDS = 2e-3  # as timing.ts has it
 MOST_RUNS = 512
@@ -160,6 +160,7 @@ def network(request):
 for line in sys.stdin:
     request = json.loads(line)
     tf32 = request["precision"] == "tf32"
+    torch.backends.cudnn.benchmark = request.get("benchmark", True)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
         measure = convolution if "convolution" in request else matmul if "matmul" in request else network

@@ -1,16 +1,7 @@
 /** Autotuning a whole network within a time: cuDNN builds several plans for each of its problems, some in a second. */
 import { type Device, setAutotune, synchronize } from '../../lib/index.js';
 import { observeNative } from '../../lib/native.js';
-
-/** Says something every ten seconds while it runs, so that nobody takes a long wait for a dead process. */
-export async function withPulse<T>(what: string, run: () => Promise<T>): Promise<T> {
-  const timer = setInterval(() => console.log(`… ${what}`), 10_000);
-  try {
-    return await run();
-  } finally {
-    clearInterval(timer);
-  }
-}
+import { pulseSeconds } from './plan.js';
 
 /**
  * Runs the work once with autotuning on, for so many seconds; what comes later keeps the library's own choice. Leaves
@@ -18,12 +9,12 @@ export async function withPulse<T>(what: string, run: () => Promise<T>): Promise
  */
 export async function tune(run: () => void, device: Device, seconds: number): Promise<boolean> {
   const deadline = Date.now() + seconds * 1000;
-  let pulse = Date.now();
+  let said = Date.now();
   // The queue may hold back the calls themselves: then no timer fires in between.
   const look = () => {
     if (Date.now() > deadline) setAutotune(false);
-    else if (Date.now() > pulse + 10_000) {
-      pulse = Date.now();
+    else if (Date.now() > said + 1000 * pulseSeconds) {
+      said = Date.now();
       console.log('… tuning');
     }
   };

@@ -3,6 +3,7 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import {
@@ -14,14 +15,7 @@ import {
   writeReport,
 } from '../../benchmarks/gpu/ledger.js';
 import { TorchPeer } from '../../benchmarks/gpu/peer.js';
-import {
-  closingSeconds,
-  limitOf,
-  measuringShare,
-  type Part,
-  parts,
-  phases,
-} from '../../benchmarks/gpu/plan.js';
+import { silenceSeconds } from '../../benchmarks/gpu/plan.js';
 import type { KernelRow } from '../../benchmarks/gpu/rows.js';
 import { checksOf } from '../../benchmarks/gpu/sanitizer.js';
 import { GroupConvError } from '../../lib/index.js';
@@ -98,27 +92,6 @@ test('--render draws tables and chart of a report anew', (t) => {
   });
 });
 
-test('whatever the steps before take, half of the time is for the measurements', (t) => {
-  const total = 480;
-  let left = total;
-  for (const part of parts.filter((each) => each !== 'measure')) {
-    const limit = limitOf(part, total, left, true);
-    t.true(limit >= 0);
-    left -= limit; // all of it
-  }
-  t.true(left >= measuringShare * total - 1e-9);
-  t.is(limitOf('measure', total, left, true), left - closingSeconds);
-  t.is(limitOf('sanitizer', total, 0.5 * measuringShare * total, true), 0);
-  // Where nothing is measured, tests may take what there is.
-  t.is(limitOf('suite' as Part, total, 100, false), 100);
-  const ends = Object.values(phases);
-  t.deepEqual(
-    ends,
-    [...ends].sort((a, b) => a - b),
-  );
-  t.is(ends.at(-1), 1);
-});
-
 const identity = { layer: 'l', batch: 1, precision: 'float32', pass: 'forward', bytes: 1, flops: 1 } as const;
 
 test('a row is in the report as soon as it is measured, and is measured once', async (t) => {
@@ -175,6 +148,49 @@ test('a row that ends its process, or the device, is a failure, and the next pro
       kept.kernels.map(({ by }) => by),
       ['good'],
     );
+  });
+});
+
+test('the report counts what has not been reached yet', async (t) => {
+  await inFolder(async (folder) => {
+    const ledger = new Ledger(folder);
+    const row = (batch: number, by: string) => ({
+      kind: 'kernels' as const,
+      identity: { ...identity, batch, by },
+    });
+    const expected = [row(1, 'a'), row(1, 'b'), row(2, 'a'), row(2, 'a')];
+    ledger.expect(expected);
+    const unreached = () => readReport(folder).unreached?.kernels;
+    t.deepEqual(unreached(), { left: 2, of: 2 });
+    await ledger.row('kernels', { ...identity, batch: 1, by: 'a' }, async () => ({ seconds: 1 }));
+    t.deepEqual(unreached(), { left: 2, of: 2 }, 'one of its rows is missing');
+    await ledger.row('kernels', { ...identity, batch: 1, by: 'b' }, async () => null);
+    t.deepEqual(unreached(), { left: 1, of: 2 });
+    const next = new Ledger(folder);
+    next.expect(expected);
+    t.deepEqual(unreached(), { left: 1, of: 2 });
+    await next.row('kernels', { ...identity, batch: 2, by: 'a' }, async () => ({ failure: 'no memory' }));
+    t.deepEqual(unreached(), { left: 0, of: 2 });
+  });
+});
+
+test.serial('whoever measures for long says so before it is taken for dead', async (t) => {
+  await inFolder(async (folder) => {
+    const { log } = console;
+    const lines: string[] = [];
+    mock.timers.enable({ apis: ['setInterval'] });
+    console.log = (line: string) => lines.push(line);
+    try {
+      await new Ledger(folder).row('kernels', { ...identity, by: 'slow' }, async () => {
+        mock.timers.tick(1000 * silenceSeconds);
+        return { seconds: 1 };
+      });
+      mock.timers.tick(1000 * silenceSeconds);
+    } finally {
+      console.log = log;
+      mock.timers.reset();
+    }
+    t.deepEqual(lines, [...Array(4).fill('… kernels l 1 float32 forward slow'), lines.at(-1) as string]);
   });
 });
 

@@ -243,7 +243,8 @@ test('the console ends with the networks and then the goals; the report tells of
   const at = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
   t.true(at(/^two +failed/) < at(/resnext50_32x4d +inference +256.*10\.000 +25600/));
   t.true(at(/resnext50_32x4d +inference +256/) < at(/^met +16 grouped.*forward +at most 1\.5 ms +1\.44 ms/));
-  t.regex(lines.at(-1) as string, /^not measured +resnext50_32x4d training/);
+  t.regex(lines.at(-3) as string, /^not measured +resnext50_32x4d training/);
+  t.deepEqual(lines.slice(-2), ['', 'two: failed (1)']);
   const text = toMarkdown(all);
   t.true(text.includes('the last words') && !text.includes('silence') && text.includes('name a device'));
   t.true(
@@ -251,4 +252,36 @@ test('the console ends with the networks and then the goals; the report tells of
       '16 grouped layers of ResNeXt-50, bfloat16, batch 256, forward: 1.440 ms, own kernels 2.00 x cuDNN, 3.00 x PyTorch',
     ),
   );
+});
+
+test('the last rows tell what was not run, and what there was no time for', (t) => {
+  const all = report({
+    steps: [
+      { name: 'one', outcome: 'passed', seconds: 1 },
+      { name: 'sanitizer', outcome: 'not run: it is nowhere', seconds: 0 },
+    ],
+    unreached: { kernels: { left: 131, of: 288 }, networks: { left: 0, of: 26 } },
+  });
+  const rows = [
+    'sanitizer: not run: it is nowhere',
+    'not reached: 131 of 288 cases of layers; "npm run gpu:check -- --continue --only measure" goes on with them',
+  ];
+  t.deepEqual(toConsole(all).split('\n').slice(-2), rows);
+  for (const text of rows) t.true(toMarkdown(all).includes(`- ${text}\n`));
+  const complete = {
+    ...all,
+    steps: [],
+    unreached: { kernels: { left: 0, of: 288 }, networks: { left: 0, of: 26 } },
+  };
+  t.regex(toConsole(complete).split('\n').at(-1) as string, /^not measured +resnext50_32x4d training/);
+});
+
+test('an engine that nobody has measured is not called the fastest', (t) => {
+  const kernels = everyLayer({ forward: 90, gradInput: 90, gradWeight: 90 }).map((each) => ({
+    ...each,
+    batch: 32,
+    ...(each.by === 'own' ? {} : { untuned: true as const }),
+  }));
+  t.regex(kernelTable(report({ kernels })), /conv2_3x3 .* 180\.0 .*its first choice/);
+  t.regex(sums(report({ kernels }))[0] as string, /2\.00 x cuDNN, 3\.00 x PyTorch \(untuned\)$/);
 });
