@@ -8,12 +8,14 @@ import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { askLibrary, chooseGpu, listGpus, otherArchitecture } from './device.js';
 import { readReport, reportFile, withoutFailures, writeReport } from './ledger.js';
 import { limitOf, type Part, parts, silenceSeconds } from './plan.js';
 import { render } from './render.js';
 import { type Step, toConsole } from './report.js';
 import { onDevice } from './sanitizer.js';
 import { runStep, type StepOptions } from './step.js';
+import { findTool } from './toolkit.js';
 
 const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only ${parts.join(',')}] [--architecture 90]
   --minutes       time for all of it (8); half of it and what tests leave is the measurements'
@@ -21,7 +23,8 @@ const usage = `npm run gpu:check -- [--minutes n] [--out folder] [--only ${parts
   --only          some of the steps
   --continue      adds to the report that is there what it lacks, or what failed, instead of beginning anew
   --shapes        measures these layers (a file of benchmarks/shapes) at batch 1, and nothing else
-  --architecture  compute capability to build for, without its point; asked of nvidia-smi otherwise
+  --architecture  compute capability to build for, without its point; asked of nvidia-smi otherwise. Of several GPUs all
+                  steps use the first in CUDA_VISIBLE_DEVICES, else the newest
   --render file   only draws report.md and report.svg anew from a report.json, on any machine`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -69,18 +72,20 @@ const began = Date.now();
 const secondsLeft = () => total - (Date.now() - began) / 1000;
 const has = (command: string) => spawnSync(command, ['--version']).status === 0;
 
-function architecture(): string | null {
-  if (options.architecture) return options.architecture;
-  const asked = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'], {
-    encoding: 'utf8',
-  });
-  return asked.status === 0 ? (asked.stdout.split('\n')[0] as string).trim().replace('.', '') : null;
-}
-const target = architecture();
+const gpus = listGpus();
+const visible = process.env.CUDA_VISIBLE_DEVICES;
+const chosen = chooseGpu(gpus, visible);
+const target = options.architecture ?? chosen?.gpu.architecture;
 if (!target) {
-  console.log('gpu:check: no GPU here (nvidia-smi finds none)');
+  const names = gpus.map(({ index, uuid, name }) => `${index} ${uuid} ${name}`).join('; ');
+  console.log(
+    names
+      ? `gpu:check: CUDA_VISIBLE_DEVICES=${visible} is none of ${names}`
+      : 'gpu:check: no GPU here (nvidia-smi finds none)',
+  );
   process.exit(3);
 }
+if (chosen) console.log(`gpu:check: on ${chosen.gpu.name}, ${chosen.gpu.uuid}`);
 
 if (!options.continue) rmSync(reportFile(options.out), { force: true });
 else writeReport(options.out, withoutFailures(readReport(options.out)));
@@ -112,38 +117,60 @@ async function part(
 
 // A folder of its own: the addon here has one instruction set of the CPU, which builds in a third of the time.
 const folder = 'build-gpu';
-const configuration = [
-  '-DGROUPCONV_CUDA=on',
-  `-DGROUPCONV_CUDA_ARCHITECTURES=${target}`,
-  '-DGROUPCONV_TESTS=ON',
-  ...(process.arch === 'x64' ? ['-DGROUPCONV_ONLY_ISA=avx2'] : []),
-  ...(has('ninja') ? ['-G', 'Ninja'] : []),
-].join(' ');
-const targets = 'groupconv_addon groupconv_cuda groupconv_cuda_tests';
-await part('build', 'the addon, its CUDA library and the native tests', [
-  'bash',
-  '-c',
-  `cmake -S . -B ${folder} ${configuration} && cmake --build ${folder} --parallel --target ${targets}`,
-]);
+async function build(architecture: string) {
+  const configuration = [
+    '-DGROUPCONV_CUDA=on',
+    `-DGROUPCONV_CUDA_ARCHITECTURES=${architecture}`,
+    '-DGROUPCONV_TESTS=ON',
+    ...(process.arch === 'x64' ? ['-DGROUPCONV_ONLY_ISA=avx2'] : []),
+    ...(has('ninja') ? ['-G', 'Ninja'] : []),
+  ].join(' ');
+  const targets = 'groupconv_addon groupconv_cuda groupconv_cuda_tests';
+  await part('build', `the addon, its CUDA library and the native tests, for architecture ${architecture}`, [
+    'bash',
+    '-c',
+    `cmake -S . -B ${folder} ${configuration} && cmake --build ${folder} --parallel --target ${targets}`,
+  ]);
+}
+await build(target);
 const addon = join(root, folder, 'Release', 'groupconv.node');
-const env = existsSync(addon) ? { GROUPCONV_NATIVE: addon } : {};
+const env = { ...chosen?.env, ...(existsSync(addon) && { GROUPCONV_NATIVE: addon }) };
+
+// Whatever nvidia-smi has told, this is what runs the tests and is measured.
+if (existsSync(addon)) {
+  const found = askLibrary(env);
+  const other = otherArchitecture(target, found);
+  const what = found?.name ? `cuda:0 is ${found.name}` : `no cuda:0: ${found?.reason ?? 'the library fails'}`;
+  const outcome = other ? `built for ${target}, and has ${other}` : found?.name ? 'passed' : what;
+  console.log(`gpu:check: ${what}; the build is for ${target}`);
+  if (other && !options.architecture && options.only.has('build')) await build(other);
+  else note({ name: 'the device', outcome, seconds: 0, tail: what });
+}
 const node = (...args: string[]) => [process.execPath, '--import', 'tsx', ...args] as const;
 
-await part('native', 'native tests on the GPU', [
-  ...(['ctest', '--test-dir', folder, '-R', onDevice.source] as const),
-  ...['--parallel', '4', '--timeout', '60', '--output-on-failure'],
-]);
+await part(
+  'native',
+  'native tests on the GPU',
+  [
+    ...(['ctest', '--test-dir', folder, '-R', onDevice.source] as const),
+    ...['--parallel', '4', '--timeout', '60', '--output-on-failure'],
+  ],
+  { env },
+);
 const sanitizerSeconds = limitOf('sanitizer', total, secondsLeft(), options.only.has('measure')) - 5;
-if (has('compute-sanitizer'))
+const sanitizer = findTool('compute-sanitizer', { root, build: join(root, folder) });
+const sanitizing = 'native tests under compute-sanitizer';
+if (sanitizer.path)
   await part(
     'sanitizer',
-    'native tests under compute-sanitizer',
-    node(here('sanitizer.ts'), folder, sanitizerSeconds.toFixed(0)),
+    sanitizing,
+    node(here('sanitizer.ts'), folder, sanitizerSeconds.toFixed(0), sanitizer.path),
+    { env },
   );
 else if (options.only.has('sanitizer'))
   note({
-    name: 'native tests under compute-sanitizer',
-    outcome: 'compute-sanitizer is not here',
+    name: sanitizing,
+    outcome: `not run: it is neither on PATH nor in ${sanitizer.folders.join(', ')}`,
     seconds: 0,
   });
 const suites = ['ops', 'modules', 'models', 'tensor.test.ts', 'devices.test.ts', 'mixedPrecision.test.ts'];

@@ -1,5 +1,5 @@
 /**
- * Native tests under compute-sanitizer: sanitizer.ts <folder of the tests> <seconds>. Wrong addresses everywhere; races,
+ * Native tests under compute-sanitizer: sanitizer.ts <folder of the tests> <seconds> [its path]. Wrong addresses everywhere; races,
  * barriers and uninitialised memory in a few tests of the kernels that share memory between threads. The most important
  * come first; tests that take too long under a tool count as unfinished, not as failures.
  */
@@ -43,11 +43,11 @@ interface Finding extends Check {
   output: string;
 }
 
-function run({ tool, program }: Check, folder: string, limit: number): Promise<Finding> {
+function run(sanitizer: string, { tool, program }: Check, folder: string, limit: number): Promise<Finding> {
   const start = Date.now();
   // Tests ask for more memory than there is: an API's refusal is no finding.
   const options = ['--tool', tool, '--error-exitcode', '1', '--report-api-errors', 'no'];
-  const child = spawn('compute-sanitizer', [...options, join(folder, program)], {
+  const child = spawn(sanitizer, [...options, join(folder, program)], {
     detached: true, // a process group of its own: the tool's and the test's process
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -67,14 +67,14 @@ function run({ tool, program }: Check, folder: string, limit: number): Promise<F
   });
 }
 
-async function main(folder: string, seconds: number): Promise<void> {
+async function main(folder: string, seconds: number, sanitizer: string): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   const left = () => (deadline - Date.now()) / 1000;
   const waiting = checksOf(readdirSync(folder));
   const findings: Finding[] = [];
   const worker = async () => {
     for (let next = waiting.shift(); next && left() > 1; next = waiting.shift()) {
-      const finding = await run(next, folder, Math.min(left(), seconds / 2));
+      const finding = await run(sanitizer, next, folder, Math.min(left(), seconds / 2));
       findings.push(finding);
       const { tool, program, outcome } = finding;
       console.log(`${outcome.padEnd(10)} ${tool.padEnd(9)} ${program} (${finding.seconds.toFixed(0)} s)`);
@@ -93,6 +93,6 @@ async function main(folder: string, seconds: number): Promise<void> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [folder = '.', seconds = '60'] = process.argv.slice(2);
-  await main(folder, Number(seconds));
+  const [folder = '.', seconds = '60', sanitizer = 'compute-sanitizer'] = process.argv.slice(2);
+  await main(folder, Number(seconds), sanitizer);
 }
