@@ -1,11 +1,10 @@
-// npm run gpu:pack: packs Node and the packages that gpu:check needs into .carry/gpu.tar.xz, for a machine with a GPU,
-// CMake and nvcc that has neither Node nor a network. There, beside the sources:
-//   python3 -c "import tarfile; tarfile.open('.carry/gpu.tar.xz').extractall('.')"
-//   export PATH="$PWD/.carry/bin:$PATH" && node --import tsx benchmarks/gpu/check.ts
+// npm run gpu:pack [-- file.tar.xz]: packs Node and the packages that gpu:check needs into .carry/gpu.tar.xz, for a machine
+// with a GPU, CMake and nvcc that has neither Node nor a network, and prints what to run there, beside the sources. The
+// file's name says how it is compressed.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 // Runs TypeScript; the addon's headers; the suite; ONNX files; images; the report's chart.
@@ -23,6 +22,8 @@ const roots = [
 const mostMegabytes = 50; // of 64 that travel, sources included
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const packed = resolve(process.argv[2] ?? join(root, '.carry', 'gpu.tar.xz'));
+const shown = packed.startsWith(root) ? packed.slice(root.length + 1) : packed;
 /** A package's folder as Node finds it: nested in the package that needs it, or beside one of its parents. */
 function find(name, from) {
   for (let folder = from; folder.startsWith(root); folder = dirname(folder)) {
@@ -61,12 +62,15 @@ try {
   const node = join(copy, '.carry', 'bin', 'node');
   cpSync(process.execPath, node);
   run('strip', '-s', node);
-  const packed = join(root, '.carry', 'gpu.tar.xz');
   mkdirSync(dirname(packed), { recursive: true });
-  run('tar', '-C', copy, '-cJf', packed, '.carry', 'node_modules');
+  run('tar', '-C', copy, '-caf', packed, '.carry', 'node_modules');
   const megabytes = statSync(packed).size / 2 ** 20;
-  console.log(`gpu:pack: Node and ${needed.size} packages, ${megabytes.toFixed(1)} MiB in .carry/gpu.tar.xz`);
-  if (megabytes > mostMegabytes) {
+  console.log(`gpu:pack: Node and ${needed.size} packages, ${megabytes.toFixed(1)} MiB in ${shown}
+There, beside the sources:
+  python3 -c "import tarfile; tarfile.open('${shown}').extractall('.')"
+  export PATH="$PWD/.carry/bin:$PATH"
+  node --import tsx benchmarks/gpu/check.ts`);
+  if (megabytes > mostMegabytes && packed.endsWith('.xz')) {
     console.error(`gpu:pack: more than ${mostMegabytes} MiB`);
     process.exitCode = 1;
   }
