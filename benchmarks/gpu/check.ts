@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { askLibrary, chooseGpu, listGpus, otherArchitecture } from './device.js';
 import { readReport, reportFile, withoutFailures, writeReport } from './ledger.js';
-import { limitOf, type Part, parts, silenceSeconds } from './plan.js';
+import { limitOf, type Part, parts, silenceSeconds, testSeconds } from './plan.js';
 import { render } from './render.js';
 import { type Step, toConsole } from './report.js';
 import { onDevice } from './sanitizer.js';
@@ -153,7 +153,7 @@ await part(
   'native tests on the GPU',
   [
     ...(['ctest', '--test-dir', folder, '-R', onDevice.source] as const),
-    ...['--parallel', '4', '--timeout', '60', '--output-on-failure'],
+    ...['--parallel', '4', '--timeout', String(testSeconds), '--output-on-failure'],
   ],
   { env },
 );

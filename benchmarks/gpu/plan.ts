@@ -1,9 +1,17 @@
 /** How gpu:check spends its time. */
 
 /** Steps before the measurements, with the share of the whole time that each may take at most. */
-export const shares = { build: 0.42, native: 0.1, sanitizer: 0.14, suite: 0.14 } as const;
+export const shares = { build: 0.42, native: 0.12, sanitizer: 0.14, suite: 0.14 } as const;
 export type Part = keyof typeof shares | 'measure';
 export const parts: readonly Part[] = [...(Object.keys(shares) as (keyof typeof shares)[]), 'measure'];
+
+/**
+ * Seconds for one native test: three times what the longest, conv2d_cuda_test, should take. Counted, on the emulator: 32,000
+ * launches and 73,000 copies that are waited for, at 50 us each 5 s; 1,500 plans of cuDNN, which builds one in 1 to 2 ms,
+ * 3,500 runs of them, and their kernels' way to the device, 4 s; the CPU's references, and cuDNN's opening, some more. All 31
+ * together make 70,000 launches, 140,000 copies, 2,100 plans and 31 times a CUDA context: about 60 s, four at a time.
+ */
+export const testSeconds = 40;
 
 /** What is kept for the measurements, whatever the steps before take; and for the report's tables at the very end. */
 export const measuringShare = 0.5;
@@ -20,14 +28,14 @@ export function limitOf(part: Part, total: number, left: number, measures: boole
  * Phases of the measurements, in order, with the seconds of each where there are the least, 230: half of 8 minutes without
  * the last ten. More are shared out alike; what a phase leaves is for those after it.
  *
- * Where the numbers are from: NVIDIA's cuDNN 9.28, planning without a GPU, builds a plan that needs no compilation in
- * milliseconds, and compiles another in half a second; autotuning measures up to eight of those for a problem and two of
- * these for each of its recipes, which makes 20 s for ResNeXt-50's inference and 10 to 15 s for its training. The rest is
- * assumed, and to be seen on the first GPU: that PyTorch starts in 8 s, chooses among a convolution's engines in 0.3 s, and
- * compiles a network in 15 to 35 s.
+ * Where the numbers are from: NVIDIA's cuDNN 9.28, planning without a GPU, builds a plan that needs no compilation in 1 to 2
+ * ms, and compiles another in half a second; autotuning measures up to eight of those for a problem and two of these for
+ * each of its recipes, which makes 20 s for ResNeXt-50's inference and 10 to 15 s for its training, and 27 s for the 54 that
+ * the goal layers have. The rest is assumed, and to be seen on the first GPU: that PyTorch starts in 8 s, chooses among a
+ * convolution's engines in 0.2 s, and compiles a network in 15 to 35 s.
  */
 export const phaseSeconds = {
-  /** PyTorch's start; peaks in 3 precisions; 48 cases: own kernels 0.1 s, cuDNN autotuned 0.5 s, PyTorch 0.4 s. */
+  /** PyTorch's start; peaks in 3 precisions; 48 cases: own kernels 0.1 s, cuDNN autotuned 0.6 s, PyTorch 0.3 s. */
   'goal layers': 8 + 3 * 2 + 48 * 1,
   /** 3 works: ours 2 s, PyTorch 6 s, since it chooses engines. */
   networks: 3 * (2 + 6),

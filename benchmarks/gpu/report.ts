@@ -190,7 +190,7 @@ export function toMarkdown(report: GpuReport): string {
   ].join('\n\n');
 }
 
-/** The important rows, for the end of the output: steps, networks, every goal with what was measured, and what is missing. */
+/** The important rows, for the end of the output: steps, networks, all goals with what was measured, and what is missing. */
 export function toConsole(report: GpuReport): string {
   const { steps, networks } = report;
   return [

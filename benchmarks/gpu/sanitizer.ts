@@ -1,7 +1,7 @@
 /**
- * Native tests under compute-sanitizer: sanitizer.ts <folder of the tests> <seconds> [its path]. Wrong addresses everywhere; races,
- * barriers and uninitialised memory in a few tests of the kernels that share memory between threads. The most important
- * come first; tests that take too long under a tool count as unfinished, not as failures.
+ * Native tests under compute-sanitizer: sanitizer.ts <folder of the tests> <seconds> [its path]. Wrong addresses
+ * everywhere; races, barriers and uninitialised memory in a few tests of the kernels that share memory between threads.
+ * The most important come first; tests that take too long under a tool count as unfinished, not as failures.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
