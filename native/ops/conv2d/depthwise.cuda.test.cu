@@ -33,7 +33,7 @@ void check_case(const Case& c, DType dtype) {
   const Shape y{p.n, p.k, p.p, p.q};
   std::ostringstream what;
   what << p;
-  const auto check = [&](double tolerance, const test::Run& run) {
+  const auto check = [&](const auto& tolerance, const test::Run& run) {
     test::check_on_cuda(conv2d_registry(), dtype, tolerance, what.str(), run);
   };
   for (const Activation activation : {Activation::None, Activation::Relu, Activation::Relu6})
@@ -51,7 +51,7 @@ void check_case(const Case& c, DType dtype) {
       conv2d_grad_input(*on.activation(y, 6), *on.parameter(weight, 2), geometry, *dx, mode);
       return Tensors{dx};
     });
-    check(tolerance(DType::Float32), [&](const Place& on) {
+    check(test::parameter_tolerance(dtype, tolerance(DType::Float32)), [&](const Place& on) {
       const TensorPtr dweight = fresh ? on.parameter_target(weight) : on.parameter(weight, 5);
       conv2d_grad_weight(*on.activation(c.x, 1), *on.activation(y, 6), geometry, *dweight, mode);
       return Tensors{dweight};
