@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { leastBytes, measureSolver, setsOf, solversOf } from '../../benchmarks/gpu/kernels.js';
+import { isGrouped, leastBytes, measureSolver, setsOf, solversOf } from '../../benchmarks/gpu/kernels.js';
 import { readReport, writeReport } from '../../benchmarks/gpu/ledger.js';
 import { measureNetwork } from '../../benchmarks/gpu/networks.js';
 import { measureCopy, measureMatrixRates } from '../../benchmarks/gpu/peaks.js';
@@ -14,6 +14,7 @@ import { passes } from '../../benchmarks/gpu/rows.js';
 import { timeOnDevice } from '../../benchmarks/gpu/timing.js';
 import { tune } from '../../benchmarks/gpu/tuning.js';
 import { readNetworks } from '../../benchmarks/networks.js';
+import { readShapes } from '../../benchmarks/shapes.js';
 import { capture, clearTuning, devices, memory, randn } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
 
@@ -141,6 +142,19 @@ onDevice('what is measured holds no memory afterwards', async (t) => {
       32,
     );
     t.is(held(), before, work);
+  }
+});
+
+onDevice('what there was no time for is counted, and measured by the next run', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'groupconv-gpu-late-'));
+  try {
+    const cases = 3 * 3 * readShapes('smallest').filter(isGrouped).length; // precisions, passes
+    t.is(measure(folder, '--seconds', '0', '--shapes', 'smallest').status, 0);
+    t.deepEqual(readReport(folder).unreached?.kernels, { left: cases, of: cases });
+    t.is(measure(folder, '--seconds', '100', '--shapes', 'smallest').status, 0);
+    t.deepEqual(readReport(folder).unreached?.kernels, { left: 0, of: cases });
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
 
