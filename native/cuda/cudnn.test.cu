@@ -279,7 +279,7 @@ void libraries_that_will_not_do_are_told() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   graphs_say_what_is_meant();
   wrong_graphs_are_refused();
@@ -287,8 +287,9 @@ int main() {
   nothing_is_read_where_it_is_written();
   want_of_memory_settles_a_choice();
   libraries_that_will_not_do_are_told();
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }
 #else
 int main() {}  // the real one is run by conv2d's and linear's tests
 #endif

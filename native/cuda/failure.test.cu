@@ -116,13 +116,14 @@ void test_findings_belong_to_their_point() {
 }  // namespace
 }  // namespace groupconv::cuda
 
-int main() {
+static void tests() {
   using namespace groupconv::cuda;
   test_after_a_failure_everything_tells_it();
   test_what_comes_after_an_error_is_waited_for();
   test_findings_belong_to_their_point();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }
 #else
 int main() {}  // a failure lasts until the process ends
 #endif

@@ -107,7 +107,7 @@ void test_a_graph_lets_go() {
 }  // namespace
 }  // namespace groupconv::cuda
 
-int main() {
+static void tests() {
   using namespace groupconv::cuda;
   test_large_transfers();
 #ifdef GROUPCONV_EMULATED
@@ -115,5 +115,6 @@ int main() {
   test_a_recording_takes_what_there_is();
   test_a_graph_lets_go();
 #endif
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -44,10 +44,11 @@ bool right() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice("reduce", "barrier exchange launch block thread");
   test::prove("reduce",
               [] { test::for_thread_orders([](const char* order) { CHECK_NOTE(right(), order); }); });
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -55,8 +55,9 @@ void check_shapes() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   groupconv::test::must_notice("relayout", "barrier launch block thread");
   groupconv::check_shapes();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

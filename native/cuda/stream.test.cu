@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/recording.h"
 #include "core/tensor.h"
+#include "cuda/device.testing.h"
 #include "cuda/engine.h"
 #include "cuda/launch.h"
 
@@ -326,7 +327,7 @@ void test_stop_of_a_source() {
 }  // namespace
 }  // namespace groupconv::cuda
 
-int main() {
+static void tests() {
   using namespace groupconv::cuda;
   test_data();
   test_layouts();
@@ -347,5 +348,6 @@ int main() {
   test_timing();
   test_stop();
   test_stop_of_a_source();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

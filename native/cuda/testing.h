@@ -20,6 +20,7 @@
 #include "core/tensor.h"
 #include "cpu/guarded.h"
 #include "cpu/stream.h"
+#include "cuda/device.testing.h"
 #include "cuda/engine.h"
 #include "cuda/guarded_stream.h"
 #include "cuda/offer.h"
@@ -57,13 +58,9 @@ inline const std::shared_ptr<Stream>& cpu_stream() {
   return stream;
 }
 
-// The first device, with a stand-in for cuDNN on the emulator. The operators' lists get their CUDA solvers
-// here.
+// The first device. The operators' lists get their CUDA solvers here.
 inline const std::shared_ptr<GuardedStream>& cuda_stream() {
   static const auto stream = [] {
-#ifdef GROUPCONV_CUDNN_STANDIN
-    setenv("GROUPCONV_CUDNN", GROUPCONV_CUDNN_STANDIN, 0);
-#endif
     for (const cuda::SolverOffer& offer : cuda::offers())
       AnyRegistry::find(offer.op).adopt(DeviceKind::Cuda, offer.solvers.data(),
                                         static_cast<int>(offer.solvers.size()), offer.problem_bytes,

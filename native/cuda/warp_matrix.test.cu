@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "cuda/async_copy.h"
+#include "cuda/device.testing.h"
 #include "cuda/engine.h"
 #include "cuda/launch.h"
 
@@ -167,12 +168,13 @@ void check_all() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
 #ifdef GROUPCONV_EMULATED
   emulator::order = emulator::Order::Backward;
   groupconv::check_all();
   emulator::order = emulator::Order::Forward;
 #endif
   groupconv::check_all();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

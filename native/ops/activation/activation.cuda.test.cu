@@ -24,7 +24,7 @@ void mistake(ActivationProblem& p) {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   using enum Nonlinearity;
   test::must_notice(activation_registry(), "packs", "stride launch block thread",
@@ -57,5 +57,6 @@ int main() {
                 return test::Tensors{dx};
               });
       }
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -16,7 +16,7 @@ TensorPtr summand(const test::Place& on, const Shape& shape) {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(add_registry(), "packs", "stride launch block thread",
                     {{"the last element is left out", [](auto& p, auto&) { --p.broadcast.lanes; }},
@@ -50,5 +50,6 @@ int main() {
               });
         }
     }
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -207,7 +207,7 @@ void check_doors() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(
       batch_norm_registry(), "channelRows", "barrier stride launch block thread",
@@ -224,5 +224,6 @@ int main() {
   groupconv::check_masks();
   groupconv::check_one_target();
   groupconv::check_doors();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

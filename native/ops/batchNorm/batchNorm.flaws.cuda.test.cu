@@ -137,12 +137,13 @@ void check_sums() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   groupconv::test::must_notice("sum of lines", "barrier launch thread");
   groupconv::test::must_notice("statistics", "barrier launch block thread");
   groupconv::test::must_notice("sums", "barrier launch block thread");
   groupconv::check_sum_of_lines();
   groupconv::check_statistics();
   groupconv::check_sums();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -26,7 +26,7 @@ test::Tensors of_values(const test::Place& on, const Shape& shape, int64_t image
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(bias_grad_registry(), "parts", "barrier launch block thread",
                     {{"the last channel is left out", [](auto& p, auto&) { --p.c; }},
@@ -60,5 +60,6 @@ int main() {
           test::check_on_cuda(bias_grad_registry(), dtype, test::rounding(dtype), "of values",
                               [&](const test::Place& on) { return of_values(on, shape, images, mode); });
     }
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -20,7 +20,7 @@ test::Tensors clip(const test::Place& on, const std::vector<Shape>& shapes, doub
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(clip_grad_norm_registry(), "batches", "barrier exchange stride launch block thread",
                     {{"the last chunk is left out", [](auto& p, auto&) { --p.chunks; }},
@@ -44,5 +44,6 @@ int main() {
   CHECK(std::isnan(test::download(*endless)[0]));
   CHECK(std::isnan(test::download(*clip_grad_norm({lost.get()}, 1))[0]));
   CHECK(std::isnan(test::download(*lost)[1]));
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

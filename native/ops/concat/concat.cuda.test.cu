@@ -40,7 +40,7 @@ void check_integers() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(concat_registry(), "copies", "stride launch block thread",
                     {{"the last of a part is left out", [](auto& p, auto&) { --p.count; }},
@@ -65,5 +65,6 @@ int main() {
       check({2, 16, 30, 31}, 1, {5, 11}, dtype, channels_last);
     }
   check_integers();
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

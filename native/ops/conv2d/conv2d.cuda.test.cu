@@ -153,7 +153,7 @@ void say_what_is_noticed() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   say_what_is_noticed();
   check_mixture();
@@ -172,5 +172,6 @@ int main() {
       check_gradients(shapes, dtype, mode, text.str() + " gradients");
   }
   std::printf("%d problems\n", taken);
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -230,7 +230,7 @@ void unordered_filters_are_noticed() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   engines_keep_to_the_settings();
   nothing_is_compiled_unasked();
@@ -245,8 +245,9 @@ int main() {
   unordered_filters_are_noticed();
   odd_filters_have_room();
   CHECK(standin().orphans == 0);
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }
 #else
 int main() {}  // engines of the real one are what they are
 #endif

@@ -176,7 +176,7 @@ void every_recipe_is_measured() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   measured_engines_are_told();
   measured_engines_are_remembered();
@@ -184,8 +184,9 @@ int main() {
   broken_engines_are_passed_over();
   every_recipe_is_measured();
   CHECK(standin().orphans == 0);
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }
 #else
 int main() {}  // engines of the real one are what they are
 #endif

@@ -127,7 +127,7 @@ void what_lacks_memory_is_not_measured_again() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   groupconv::test::cuda_stream();
   groupconv::measuring_names_every_contender();
   groupconv::what_was_measured_is_kept_and_taken();
@@ -135,5 +135,6 @@ int main() {
   groupconv::what_lacks_memory_is_not_measured_again();
 #endif
   CHECK_NOTE(groupconv::test::cuda_stream()->intact(), "written beside an allocation");
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -202,7 +202,7 @@ void check_windows() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   for (const char* name : groupconv::kNames)
     groupconv::test::must_notice(name, "barrier launch block thread");
   groupconv::check_windows<3, 1>();
@@ -212,5 +212,6 @@ int main() {
   groupconv::check_cases();
   groupconv::check_long_walks();
   groupconv::check_flaws();
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

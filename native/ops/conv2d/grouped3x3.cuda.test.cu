@@ -98,10 +98,11 @@ void check_flaws() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   groupconv::check_all();
 #ifdef GROUPCONV_EMULATED
   groupconv::check_flaws();
 #endif
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

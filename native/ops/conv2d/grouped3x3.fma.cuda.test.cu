@@ -116,11 +116,12 @@ void check_flaws() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   groupconv::check_what_is_accepted();
   groupconv::check_all();
 #ifdef GROUPCONV_EMULATED
   groupconv::check_flaws();
 #endif
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -74,7 +74,7 @@ void check_fill(DType dtype) {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(convert_registry(), "direct", "stride launch block thread",
                     {{"the last element is left out", [](auto& p, auto&) { --p.size; }},
@@ -87,5 +87,6 @@ int main() {
   for (const DType from : kEvery)
     for (const DType to : kEvery) test::prove("convert, direct", [&] { check_cast(from, to); });
   for (const DType dtype : kEvery) test::prove("fill, direct", [&] { check_fill(dtype); });
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -50,7 +50,7 @@ void check_wrong_labels() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(cross_entropy_registry(), "rows", "barrier exchange atomic launch block thread",
                     {{"the last class is left out", [](auto& p, auto&) { --p.classes; }},
@@ -69,5 +69,6 @@ int main() {
       }
   test::prove("crossEntropy, rows",
               [] { test::for_thread_orders([](const char*) { check_wrong_labels(); }); });
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

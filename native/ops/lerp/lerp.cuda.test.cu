@@ -22,7 +22,7 @@ test::Tensors moved(const test::Place& on, const std::vector<Shape>& shapes, dou
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(lerp_registry(), "batches", "stride launch block thread",
                     {{"the last chunk is left out", [](auto& p, auto&) { --p.chunks; }},
@@ -40,5 +40,6 @@ int main() {
   const test::Place cuda{test::cuda_stream(), DType::Float32};
   for (const uint32_t end : {0, 1})
     CHECK(test::download(*moved(cuda, {{300}}, end)[0]) == test::hashed_values(end, 300));
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

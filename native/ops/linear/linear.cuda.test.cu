@@ -103,7 +103,7 @@ void say_what_is_noticed() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   say_what_is_noticed();
   for (const DType dtype : test::kDTypes)
@@ -123,5 +123,6 @@ int main() {
   // a GPU may be lucky
   test::for_thread_orders([](const char* order) { CHECK_NOTE(!right(product<NoBarrier>()), order); });
 #endif
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

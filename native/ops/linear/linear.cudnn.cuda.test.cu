@@ -153,7 +153,7 @@ void refusals_lead_to_the_tiles() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::cuda_stream();
   linear_registry().force("cudnn");
@@ -162,8 +162,9 @@ int main() {
   replays_cast_what_has_changed();
   refusals_lead_to_the_tiles();
   linear_registry().force("");
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }
 #else
 int main() {}  // whether cuDNN refuses is up to the real one
 #endif

@@ -97,11 +97,12 @@ void problems_are_told_apart() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   groupconv::test::cuda_stream();
   groupconv::measuring_names_every_contender();
   groupconv::what_was_measured_is_kept_and_taken();
   groupconv::problems_are_told_apart();
   CHECK_NOTE(groupconv::test::cuda_stream()->intact(), "written beside an allocation");
-  return groupconv::test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -2,7 +2,7 @@
 #include "cuda/testing.h"
 #include "ops/mul/mul.h"
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(mul_registry(), "packs", "stride launch block thread",
                     {{"the last element is left out", [](auto& p, auto&) { --p.broadcast.lanes; }},
@@ -33,5 +33,6 @@ int main() {
         mul_grad(*x, *factors, *sum, GradMode::Accumulate);
         return test::Tensors{y, dx, sum};
       });
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -96,7 +96,7 @@ void say_what_is_noticed() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   say_what_is_noticed();
   for (const float momentum : {0.0f, 0.9f})
@@ -106,5 +106,6 @@ int main() {
   check_sgd(true, 0.9f, 0.1f, true);
   for (const double eps : {1e-8, 0.01}) check_adamw(false, eps);
   check_adamw(true, 1e-8);
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

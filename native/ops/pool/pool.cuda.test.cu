@@ -92,7 +92,7 @@ void check_flaws() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(
       pool_registry(), "gather", "stride launch block thread",
@@ -128,5 +128,6 @@ int main() {
     }
   test::for_thread_orders([](const char*) { check_by_hand(); });
   check_flaws();
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -61,7 +61,7 @@ const RandomPosition* truncated(const RandomPosition& position) {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(random_registry(), "philox", "stride launch block thread",
                     {{"the ends change places", [](auto& p, auto&) { std::swap(p.a, p.b); }},
@@ -80,5 +80,6 @@ int main() {
         check([&](const char* order) { check_dropout({test::cuda_stream(), dtype}, shape, offset, order); });
   }
   CHECK(test::cuda_stream()->intact());
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }

@@ -48,7 +48,7 @@ void check_ends() {
 }  // namespace
 }  // namespace groupconv
 
-int main() {
+static void tests() {
   using namespace groupconv;
   test::must_notice(softmax_registry(), "rows", "barrier exchange stride launch block thread",
                     {{"the last class is left out", [](auto& p, auto&) { --p.count; }},
@@ -72,5 +72,6 @@ int main() {
       }
   }
   check_ends();
-  return test::report();
 }
+
+int main() { return groupconv::test::on_a_device(tests); }
