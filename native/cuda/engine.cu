@@ -26,7 +26,7 @@ struct EngineContext final : CudaContext {
     if (stream) cudaStreamDestroy(stream);
   }
   Faults* faults() const override { return found->lend(); }
-  void* scratch(size_t bytes) const override { return memory.at_least(bytes, *this, index); }
+  void* scratch(size_t bytes) const override { return memory.at_least(bytes, *this); }
   void* allocate(size_t bytes) const override {
     for (bool again = false;; again = true) {
       void* block = nullptr;
@@ -37,11 +37,10 @@ struct EngineContext final : CudaContext {
   }
   size_t make_room() const override { return memory.is_capturing() || !when_full ? 0 : when_full(); }
   cudnn::Session* cudnn() const override {
-    if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, device);
+    if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, name);
     return session.get();
   }
-  int index = 0;
-  std::string device;
+  std::string name;
   std::function<size_t()> when_full;
   std::unique_ptr<Findings> found;
   mutable Scratch memory;
@@ -71,8 +70,8 @@ class CudaEngine final : public Engine {
   explicit CudaEngine(int device) : device_(device), properties_(properties_of(device)) {
     check(cudaSetDevice(device), "opening the device");
     check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "stream");
-    context_.index = device;
-    context_.device = properties_.name;
+    context_.device = device;
+    context_.name = properties_.name;
     context_.multiprocessors = properties_.multiprocessors;
     context_.capability = 10 * properties_.major + properties_.minor;
     context_.found = std::make_unique<Findings>(context_.stream);

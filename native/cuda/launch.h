@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/solver.h"
 #include "cuda/fault.h"
+#include "cuda/shared_memory.h"
 
 namespace groupconv::cuda {
 
@@ -26,6 +27,7 @@ inline void check(cudaError_t status, const char* what) {
 
 struct CudaContext : ExecutionContext {
   cudaStream_t stream = nullptr;
+  int device = 0;
   int multiprocessors = 1;
   int capability = 0;  // 10 * major + minor
   virtual ~CudaContext() = default;
@@ -52,13 +54,10 @@ template <class... Parameters, class... Arguments>
 void launch(const ExecutionContext& context, dim3 grid, dim3 block, size_t shared_bytes,
             void (*kernel)(Parameters...), const Arguments&... arguments) {
   cudaStream_t stream = cuda_context(context).stream;
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), cuda_context(context).device, shared_bytes);
 #ifdef GROUPCONV_EMULATED
   emulator::launch(stream, grid, block, shared_bytes, kernel, static_cast<Parameters>(arguments)...);
 #else
-  if (shared_bytes > 48 * 1024)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-          "shared memory");
   kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
 #endif
   check(cudaGetLastError(), "launch");

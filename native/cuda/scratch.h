@@ -37,13 +37,13 @@ class Scratch {
     return std::exchange(captured_, {});
   }
   bool is_capturing() const { return capturing_; }
-  void* at_least(size_t bytes, const CudaContext& context, int device) {
+  void* at_least(size_t bytes, const CudaContext& context) {
     if (!block_ || bytes > block_->bytes) {
       if (block_ && !capturing_) check(cudaStreamSynchronize(context.stream), "scratch memory");
       block_.reset();
       void* const data = context.allocate(bytes);
       if (!data) check(cudaErrorMemoryAllocation, "scratch memory");
-      block_ = std::make_shared<DeviceBlock>(device, data, bytes);
+      block_ = std::make_shared<DeviceBlock>(context.device, data, bytes);
       if (capturing_) captured_.push_back(block_);
     }
     return block_->data;

@@ -53,17 +53,16 @@ void run(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes, const s
 
 // On an emulated stream: at once, or kept while it is captured. Errors become the stream's.
 void submit(void* stream, std::function<void()> work);
-// Whether a GPU would take the launch; cudaGetLastError tells why not.
-bool accepts_launch(Dim3 grid, Dim3 block, size_t shared_bytes);
+// Whether the current device would take the launch; cudaGetLastError tells why not.
+bool accepts_launch(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes);
 // Launches are looked at and not run: for sizes that only a GPU computes.
 extern bool only_checked;
 template <class... Parameters>
 void launch(void* stream, Dim3 grid, Dim3 block, size_t shared_bytes, void (*kernel)(Parameters...),
             Parameters... arguments) {
-  if (!accepts_launch(grid, block, shared_bytes) || only_checked) return;
-  submit(stream, [=] {
-    run(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [&] { kernel(arguments...); });
-  });
+  const auto* const address = reinterpret_cast<const void*>(kernel);
+  if (!accepts_launch(address, grid, block, shared_bytes) || only_checked) return;
+  submit(stream, [=] { run(address, grid, block, shared_bytes, [&] { kernel(arguments...); }); });
 }
 
 // A new start after a failure, which a GPU has not got without a new process.

@@ -10,8 +10,12 @@
 
 namespace emulator {
 
-// Why no GPU would launch this; empty where it would.
-std::string refusal_of(Dim3 grid, Dim3 block, size_t shared_bytes);
+// Why no GPU would launch this, or not with what is allowed for the kernel on this device; empty where it
+// would.
+std::string refusal_of(const void* kernel, int device, Dim3 grid, Dim3 block, size_t shared_bytes);
+// Dynamic shared memory that a kernel may have on a device. Set: whether any GPU has so much.
+size_t allowed_shared(const void* kernel, int device);
+bool allow_shared(const void* kernel, int device, size_t bytes);
 
 // A block's dynamic shared memory, poisoned, between guards, aligned as shared_memory() says.
 class SharedMemory {

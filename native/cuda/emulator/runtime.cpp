@@ -157,8 +157,8 @@ size_t emulator::events() { return events_there; }
 
 bool emulator::only_checked = false;
 
-bool emulator::accepts_launch(Dim3 grid, Dim3 block, size_t shared_bytes) {
-  last_refusal = refusal_of(grid, block, shared_bytes);
+bool emulator::accepts_launch(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes) {
+  last_refusal = refusal_of(kernel, current_device, grid, block, shared_bytes);
   if (!last_refusal.empty()) keep(cudaErrorInvalidConfiguration);
   return last_refusal.empty();
 }
@@ -175,6 +175,7 @@ const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess                     ? "no error"
          : error == cudaErrorMemoryAllocation     ? "out of memory"
          : error == cudaErrorDevicesUnavailable   ? "CUDA-capable device(s) is/are busy or unavailable"
+         : error == cudaErrorInvalidValue         ? "invalid argument"
          : error == cudaErrorInvalidConfiguration ? last_refusal.c_str()
                                                   : failure.c_str();
 }
@@ -191,6 +192,15 @@ cudaError_t cudaSetDevice(int device) {
   open_device();
   if (is_listed("GROUPCONV_EMULATED_BUSY", device)) return keep(cudaErrorDevicesUnavailable);
   return cudaSuccess;  // whatever has failed there: others tell it
+}
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  if (status() != cudaSuccess) return status();
+  const bool allowed = emulator::allow_shared(kernel, current_device, static_cast<size_t>(value));
+  return allowed ? cudaSuccess : keep(cudaErrorInvalidValue);
+}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  attributes->maxDynamicSharedSizeBytes = static_cast<int>(emulator::allowed_shared(kernel, current_device));
+  return status();
 }
 cudaError_t cudaGetDeviceCount(int* count) {
   const char* devices = std::getenv("GROUPCONV_EMULATED_DEVICES");
