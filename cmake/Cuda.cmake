@@ -49,62 +49,65 @@ CUDNN_ROOT, or run npm run cuda:toolchain")
   return()
 endif()
 
+include(cmake/CudaCode.cmake)
+execute_process(COMMAND "${nvcc}" --list-gpu-code OUTPUT_VARIABLE known)
+groupconv_gpu_code("${known}" "${GROUPCONV_CUDA_ARCHITECTURES}")
+if(NOT gpu_code)
+  groupconv_without_cuda("${nvcc} compiles for none of ${GROUPCONV_CUDA_ARCHITECTURES}")
+  return()
+endif()
+groupconv_find_toolkit("${nvcc}")
+set(flags)
+if(cuda_include)
+  list(APPEND flags "-I${cuda_include}")
+endif()
+if(cuda_lib)
+  list(APPEND flags "-L${cuda_lib}")
+endif()
+# What enabling the language would stop at, the CPU's part included: an nvcc that the host's compiler is too new for, or
+# whose toolkit lacks something.
+if(NOT GROUPCONV_NVCC_THAT_WORKS STREQUAL "${nvcc}")
+  file(WRITE "${CMAKE_BINARY_DIR}/nvcc/works.cu" "__global__ void f() {}\nint main() { f<<<1, 1>>>(); }\n")
+  execute_process(COMMAND "${nvcc}" "-ccbin=${CMAKE_CXX_COMPILER}" -std=c++20 ${flags} works.cu -o works
+    WORKING_DIRECTORY "${CMAKE_BINARY_DIR}/nvcc" RESULT_VARIABLE failed OUTPUT_VARIABLE words ERROR_VARIABLE words)
+  if(failed)
+    groupconv_without_cuda("${nvcc} builds no program: ${words}")
+    return()
+  endif()
+  set(GROUPCONV_NVCC_THAT_WORKS "${nvcc}" CACHE INTERNAL "")
+endif()
+
 set(CMAKE_CUDA_COMPILER "${nvcc}" CACHE FILEPATH "nvcc" FORCE)
 set(CMAKE_CUDA_HOST_COMPILER "${CMAKE_CXX_COMPILER}")
 set(CMAKE_CUDA_ARCHITECTURES OFF) # spelled out below: CMake's own list depends on its version
-# pip's toolkit has lib, where nvcc's profile names lib64.
-set(CMAKE_CUDA_FLAGS_INIT "-L${toolkit}/lib")
+list(JOIN flags " " CMAKE_CUDA_FLAGS_INIT)
 enable_language(CUDA)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc 13 has it
-
-# Machine code for each architecture, from the intermediate code of the oldest of its generation: that is where nvcc's
-# time goes. The newest one's intermediate code (PTX) comes along.
-execute_process(COMMAND "${nvcc}" --list-gpu-code OUTPUT_VARIABLE known)
-list(SORT GROUPCONV_CUDA_ARCHITECTURES COMPARE NATURAL)
-set(architectures)
-set(generations)
-foreach(architecture ${GROUPCONV_CUDA_ARCHITECTURES})
-  if(known MATCHES "sm_${architecture}[^0-9a-z]")
-    list(APPEND architectures ${architecture})
-    math(EXPR generation "${architecture} / 10")
-    list(APPEND generations ${generation})
-    if(NOT oldest_${generation})
-      set(oldest_${generation} ${architecture})
-    endif()
-    set(code_${generation} "${code_${generation}},sm_${architecture}")
-  endif()
-endforeach()
-if(NOT architectures)
-  message(FATAL_ERROR "${nvcc} compiles for none of ${GROUPCONV_CUDA_ARCHITECTURES}")
-endif()
-set(code_${generation} "${code_${generation}},compute_${oldest_${generation}}")
-list(GET architectures 0 oldest)
-list(REMOVE_DUPLICATES generations)
-set(gpu_code)
-foreach(generation ${generations})
-  string(SUBSTRING "${code_${generation}}" 1 -1 code)
-  list(APPEND gpu_code "--generate-code=arch=compute_${oldest_${generation}},code=[${code}]")
-endforeach()
 
 # Objects, because solvers make themselves known, which an archive would drop.
 add_library(groupconv_cuda_units OBJECT ${GROUPCONV_CUDA_UNITS})
 # nvcc takes ten times as long as the host's compiler: units without device code are left to that. A unit taken for one
 # of them by mistake does not compile, because launch() is nvcc's alone.
-foreach(unit ${GROUPCONV_CUDA_UNITS})
-  file(STRINGS ${unit} kernels REGEX "__global__|__device__|launch\\(context|\\.cuda\\.h\"" LIMIT_COUNT 1)
-  if(NOT kernels)
-    set_source_files_properties(${unit} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
-  endif()
-endforeach()
+function(groupconv_leave_to_the_host)
+  foreach(unit ${ARGN})
+    file(STRINGS ${unit} kernels REGEX "__global__|__device__|launch\\((context|engine)|\\.cuda\\.h\"" LIMIT_COUNT 1)
+    if(NOT kernels)
+      set_source_files_properties(${unit} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
+    endif()
+  endforeach()
+endfunction()
+groupconv_leave_to_the_host(${GROUPCONV_CUDA_UNITS})
 set_target_properties(groupconv_cuda_units PROPERTIES
   CUDA_VISIBILITY_PRESET hidden CUDA_COMPILER_LAUNCHER "${CMAKE_SOURCE_DIR}/cmake/keepUsage.sh")
 target_include_directories(groupconv_cuda_units PUBLIC native)
-target_include_directories(groupconv_cuda_units SYSTEM PUBLIC "${toolkit}/include")
-target_compile_definitions(groupconv_cuda_units PRIVATE GROUPCONV_OLDEST_CAPABILITY=${oldest})
+target_include_directories(groupconv_cuda_units SYSTEM PUBLIC
+  $<$<BOOL:${cuda_include}>:${cuda_include}> ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+target_compile_definitions(groupconv_cuda_units PRIVATE "GROUPCONV_GPU_CODE=\"${gpu_code_names}\"")
 target_compile_options(groupconv_cuda_units
   PUBLIC "$<$<COMPILE_LANGUAGE:CUDA>:${gpu_code};--expt-relaxed-constexpr;--extended-lambda;-Xptxas=-v>"
   PRIVATE "$<IF:$<COMPILE_LANGUAGE:CUDA>,-Xcompiler=-Wall$<COMMA>-Wextra,-Wall;-Wextra>")
-target_link_directories(groupconv_cuda_units PUBLIC "${toolkit}/lib" "${toolkit}/lib64")
+target_link_directories(groupconv_cuda_units PUBLIC
+  $<$<BOOL:${cuda_lib}>:${cuda_lib}> ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES})
 target_link_libraries(groupconv_cuda_units PUBLIC CUDNN::headers cudart_static Threads::Threads rt ${CMAKE_DL_LIBS})
 
 add_library(groupconv_cuda SHARED)
@@ -115,5 +118,4 @@ target_link_libraries(groupconv_cuda PRIVATE groupconv_cuda_units)
 target_link_options(groupconv_cuda PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/native/cuda/library.exports
   -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete)
 
-list(JOIN architectures " " architectures)
-message(STATUS "groupconv: CUDA library with nvcc ${nvcc_version} and cuDNN ${CUDNN_VERSION}, for ${architectures}")
+message(STATUS "groupconv: CUDA library with nvcc ${nvcc_version} and cuDNN ${CUDNN_VERSION}, ${gpu_code_names}")

@@ -32,7 +32,7 @@ endif()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(CUDNN REQUIRED_VARS CUDNN_INCLUDE_DIR VERSION_VAR CUDNN_VERSION)
-if(CUDNN_FOUND AND NOT TARGET CUDNN::headers)
+if(CUDNN_FOUND AND NOT TARGET CUDNN::headers AND NOT CMAKE_SCRIPT_MODE_FILE)
   add_library(CUDNN::headers INTERFACE IMPORTED)
   target_include_directories(CUDNN::headers SYSTEM INTERFACE "${CUDNN_INCLUDE_DIR}")
 endif()

@@ -5,16 +5,17 @@
 #include "cuda/cudnn/library.h"
 #include "cuda/driver.h"
 #include "cuda/engine.h"
+#include "cuda/gpu_code.h"
 
 namespace groupconv::cuda {
 namespace {
 
-// The least that kernels were compiled for; 80 is 8.0. The emulator does without cuDNN, unless one is named.
+// What kernels were compiled to. The emulator does without cuDNN, unless one is named.
 #ifdef GROUPCONV_EMULATED
-constexpr int kOldestCapability = 80;
+constexpr const char* kGpuCode = "sm_80 sm_86 sm_89 sm_90 sm_100 sm_120 compute_120";
 bool needs_cudnn() { return std::getenv("GROUPCONV_CUDNN") != nullptr; }
 #else
-constexpr int kOldestCapability = GROUPCONV_OLDEST_CAPABILITY;
+constexpr const char* kGpuCode = GROUPCONV_GPU_CODE;
 bool needs_cudnn() { return true; }
 #endif
 
@@ -25,9 +26,9 @@ std::string capability_text(int capability) {
 // Why this device can't run the library's kernels; empty where it can.
 std::string unfit(const DeviceProperties& device) {
   const int capability = 10 * device.major + device.minor;
-  if (capability >= kOldestCapability) return "";
+  if (runs_on(kGpuCode, capability)) return "";
   return device.name + " has compute capability " + capability_text(capability) +
-         ", the kernels of this build need " + capability_text(kOldestCapability);
+         ", the kernels of this build are for " + kGpuCode + "; see GROUPCONV_CUDA_ARCHITECTURES";
 }
 
 // Why none of the devices can be used; empty where one can.

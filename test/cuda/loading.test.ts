@@ -325,7 +325,7 @@ withEmulator('an old device beside one that does', async (t) => {
       ['cuda:1', true],
     ],
   );
-  const reason = /emulated device has compute capability 5\.0, the kernels of this build need 8\.0/;
+  const reason = /emulated device has compute capability 5\.0, the kernels of this build are for sm_80 sm_86 /;
   t.regex(told.devices[0]?.reason ?? '', reason);
   t.is(told.devices[1]?.reason, undefined);
 
@@ -333,4 +333,11 @@ withEmulator('an old device beside one that does', async (t) => {
   t.is(old.code, 'DEVICE_UNAVAILABLE');
   t.regex(old.message, reason);
   await isRefused(t, { ...variables, GROUPCONV_EMULATED_CAPABILITIES: '5.0,6.1' }, reason);
+});
+
+withEmulator('a newer device, for which there is neither machine code nor PTX', async (t) => {
+  const variables = { GROUPCONV_CUDA_LIBRARY: emulatedLibrary, GROUPCONV_EMULATED_CAPABILITIES: '11.0' };
+  await isRefused(t, variables, /compute capability 11\.0, .* are for sm_80 .*compute_120/);
+  for (const GROUPCONV_EMULATED_CAPABILITIES of ['8.9', '10.3', '12.1', '13.0'])
+    t.is((await ask({ ...variables, GROUPCONV_EMULATED_CAPABILITIES })).device, 'cuda:0');
 });
