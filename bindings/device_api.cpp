@@ -101,10 +101,15 @@ napi_value cuda_library(Environment& environment) {
     row.Set("memoryBytes", static_cast<double>(device.memory_bytes));
     const auto index = static_cast<int>(devices.Length());
     row.Set("reason", device.reason.empty() ? environment.failure_of(index) : device.reason);
+    row.Set("cudnnReason", library.backend ? library.backend->why_without_cudnn(index) : "");
     devices.Set(devices.Length(), row);
   }
   told.Set("devices", devices);
   return told;
+}
+
+std::string device_failure(Environment& environment, Device device) {
+  return environment.failure_of(device.index);
 }
 
 // Throws DEVICE_UNAVAILABLE.
@@ -224,6 +229,8 @@ void bind_device_api(Napi::Env env, Napi::Object exports) {
   bind<cuda_library>(env, exports, "cudaLibrary");
   // openDevice(device): it is opened by whatever first uses it, too
   bind<open_device>(env, exports, "openDevice");
+  // deviceFailure(device): why a CUDA device that was opened can't be used any more
+  bind<device_failure>(env, exports, "deviceFailure");
   // reshape(handle, shape): handle on the same memory
   bind<[](const Tensor& x, const Shape& shape) { return x.view(shape); }>(env, exports, "reshape");
   // synchronize(device, undefined): Promise<undefined>

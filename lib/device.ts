@@ -31,12 +31,17 @@ export interface DeviceInfo {
   driver?: string;
   cudnn?: string;
   cudnnPath?: string;
+  /** CUDA: why convolutions there do without cuDNN, which did not start; told once one of them has asked for it. */
+  cudnnReason?: string;
 }
 
 let defaultDevice: Device | undefined;
 let library: CudaLibrary | undefined;
 
-/** CUDA devices that have been opened, those that could not be, with the reasons, and what `'cuda'` is. */
+/**
+ * CUDA devices that have been opened, those that could not be or have failed since, with the reasons, and what `'cuda'`
+ * is.
+ */
 const opened = new Set<number>();
 const unopened = new Map<number, string>();
 let firstCuda: number | undefined;
@@ -66,7 +71,7 @@ export function resolveDevice(device: Device = currentDefault()): Device {
     if (first === undefined)
       throw new GroupConvError(
         'DEVICE_UNAVAILABLE',
-        devices.map((_, index) => `cuda:${index}: ${reasonAgainst(index)}`).join('; '),
+        devices.map((_, index) => `cuda:${index}: ${unopened.get(index) ?? reasonAgainst(index)}`).join('; '),
       );
     return `cuda:${first}`;
   }
@@ -81,14 +86,25 @@ export function resolveDevice(device: Device = currentDefault()): Device {
   return `cuda:${index}`;
 }
 
-/** The first CUDA device that can be opened, of those that may be tried; from then on always the same. */
+/**
+ * The first CUDA device that can be opened, of those that may be tried; from then on always the same, until it fails,
+ * which lasts.
+ */
 function firstUsable(mayTry: (index: number) => boolean): number | undefined {
   const { reason, devices } = cudaLibrary();
   if (reason !== '') return undefined;
-  firstCuda ??= devices
+  if (firstCuda !== undefined && !hasFailed(firstCuda)) return firstCuda;
+  firstCuda = devices
     .map((_, index) => index)
-    .find((index) => mayTry(index) && reasonAgainst(index) === '');
+    .find((index) => mayTry(index) && reasonAgainst(index) === '' && !hasFailed(index));
   return firstCuda;
+}
+
+/** Whether a device that was opened can be used no more. */
+function hasFailed(index: number): boolean {
+  const failure = native.deviceFailure(index);
+  if (failure !== '') unopened.set(index, failure);
+  return failure !== '';
 }
 
 /** Opens a CUDA device; why it can't be used, or nothing. */
@@ -133,12 +149,13 @@ export function devices(): DeviceInfo[] {
   if (reason !== '') return [cpu, { device: 'cuda', available: false, reason, ...known }];
   return [
     cpu,
-    ...found.map(({ reason: unfit, ...each }, index) => {
+    ...found.map(({ reason: unfit, cudnnReason, ...each }, index) => {
       const against = unfit || unopened.get(index);
       return {
         device: `cuda:${index}` as const,
         available: !against,
         ...(against && { reason: against }),
+        ...(cudnnReason && { cudnnReason }),
         ...each,
         ...known,
       };

@@ -60,6 +60,8 @@ export interface CudaLibrary {
     memoryBytes: number;
     /** Why this one can't be used, or no more. */
     reason: string;
+    /** Why cuDNN can't be used there. */
+    cudnnReason: string;
   }[];
 }
 
@@ -76,6 +78,7 @@ export interface Native {
   transfer(x: Handle, device: DeviceIndex): Handle;
   cudaLibrary(): CudaLibrary;
   openDevice(device: DeviceIndex): void;
+  deviceFailure(device: DeviceIndex): string;
   reshape(x: Handle, shape: readonly number[]): Handle;
   synchronize(device: DeviceIndex, value: undefined): Promise<undefined>;
   memory(device: DeviceIndex): [number, number, number, number, number];

@@ -1,6 +1,7 @@
 // The library's door.
 #include "cuda/backend.h"
 
+#include "cuda/cudnn/session.h"
 #include "cuda/discover.h"
 #include "cuda/engine.h"
 #include "cuda/offer.h"
@@ -35,8 +36,13 @@ constexpr const char* kKind = "emulated";
 constexpr const char* kKind = "CUDA";
 #endif
 
-const Backend backend{kBackendVersion, kKind, []() -> const std::vector<SolverOffer>& { return offers(); },
-                      discover,        open,  attach_settings};
+const Backend backend{kBackendVersion,
+                      kKind,
+                      []() -> const std::vector<SolverOffer>& { return offers(); },
+                      discover,
+                      cudnn::why_without,
+                      open,
+                      attach_settings};
 
 }  // namespace
 }  // namespace groupconv::cuda

@@ -15,7 +15,7 @@
 
 namespace groupconv::cuda {
 
-constexpr int kBackendVersion = 4;
+constexpr int kBackendVersion = 5;
 
 struct Settings;
 
@@ -62,6 +62,9 @@ class Engine {
   // thread where solvers need more than there is left. The blocks may be in use by what was launched before.
   virtual void when_full(std::function<size_t()> make_room) = 0;
 
+  // Gives back what solvers had for their work, when that is done. On the launching thread.
+  virtual void release_scratch() = 0;
+
   // In order; page-locked host memory must live until the copy is done.
   virtual void to_device(void* to, const void* from, size_t bytes) = 0;
   virtual void to_host(void* to, const void* from, size_t bytes) = 0;
@@ -95,6 +98,8 @@ struct Backend {
   const char* kind;  // "CUDA", or "emulated": on the host, for tests
   const std::vector<SolverOffer>& (*solvers)();
   const Discovery& (*discover)();
+  // Why convolutions on a device do without the cuDNN that was found; empty where they need not. Any thread.
+  std::string (*why_without_cudnn)(int device);
   // DEVICE_UNAVAILABLE where `discover` has a reason or no such device, or where the device can't be opened.
   std::unique_ptr<Engine> (*open)(int device);
   // The addon's settings, which the library reads from now on.

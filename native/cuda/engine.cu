@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "cuda/captures.h"
 #include "cuda/cudnn/session.h"
 #include "cuda/findings.h"
 #include "cuda/scratch.h"
@@ -22,7 +23,10 @@ void* block_or_null(cudaError_t status, void* block, const char* what) {
 
 struct EngineContext final : CudaContext {
   ~EngineContext() override {
-    session.reset();
+    const WithoutCaptures alone(captures_of(device));
+    session.close();
+    memory.give_back();
+    found.reset();
     if (stream) cudaStreamDestroy(stream);
   }
   Faults* faults() const override { return found->lend(); }
@@ -35,23 +39,26 @@ struct EngineContext final : CudaContext {
       if (block || again || make_room() == 0) return block;
     }
   }
-  size_t make_room() const override { return memory.is_capturing() || !when_full ? 0 : when_full(); }
-  cudnn::Session* cudnn() const override {
-    if (!session && cudnn::library().usable()) session = std::make_unique<cudnn::Session>(stream, name);
-    return session.get();
+  size_t make_room() const override {
+    if (memory.is_capturing()) return 0;
+    cudaStreamSynchronize(stream);  // what has failed is told by whatever is tried next
+    return memory.give_back() + (when_full ? when_full() : 0);
   }
+  cudnn::Session* cudnn() const override { return session.get(*this, name, memory.is_capturing()); }
   std::string name;
   std::function<size_t()> when_full;
   std::unique_ptr<Findings> found;
   mutable Scratch memory;
-  mutable std::unique_ptr<cudnn::Session> session;
+  mutable cudnn::LazySession session;
 };
 
 struct CudaGraph final : Graph {
   explicit CudaGraph(int device) : device(device) {}
   ~CudaGraph() override {
+    const WithoutCaptures alone(captures_of(device));
     cudaSetDevice(device);
     if (executable) cudaGraphExecDestroy(executable);
+    scratch.clear();
   }
   const int device;
   cudaGraphExec_t executable = nullptr;
@@ -61,8 +68,16 @@ struct CudaGraph final : Graph {
 
 // What `record` returns.
 struct Point {
-  cudaEvent_t event;
-  Faults* found;
+  explicit Point(Findings& findings) : findings(findings), found(findings.collect()) {}
+  ~Point() {
+    if (event) cudaEventDestroy(event);
+    findings.give_back(found);
+  }
+  Point(const Point&) = delete;
+  Faults take() { return findings.give_back(std::exchange(found, nullptr)); }
+  Findings& findings;
+  Faults* found;  // on its way to the host; null where there is nothing to find
+  cudaEvent_t event = nullptr;
 };
 
 class CudaEngine final : public Engine {
@@ -118,6 +133,12 @@ class CudaEngine final : public Engine {
   }
   void when_full(std::function<size_t()> make_room) override { context_.when_full = std::move(make_room); }
 
+  void release_scratch() override {
+    use_device();
+    check(cudaStreamSynchronize(context_.stream), "scratch memory");
+    context_.memory.give_back();
+  }
+
   void to_device(void* to, const void* from, size_t bytes) override {
     use_device();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context_.stream), "copy to the device");
@@ -134,9 +155,9 @@ class CudaEngine final : public Engine {
 
   void* record() override {
     use_device();
+    std::unique_ptr<Point> point;
     try {
-      auto point = std::make_unique<Point>();
-      point->found = context_.found->collect();
+      point = std::make_unique<Point>(*context_.found);
       check(cudaEventCreateWithFlags(&point->event, cudaEventDisableTiming | cudaEventBlockingSync), "event");
       check(cudaEventRecord(point->event, context_.stream), "event");
       return point.release();
@@ -149,8 +170,7 @@ class CudaEngine final : public Engine {
     const std::unique_ptr<Point> point(static_cast<Point*>(event));
     cudaSetDevice(device_);
     const cudaError_t status = cudaEventSynchronize(point->event);
-    cudaEventDestroy(point->event);
-    const Faults found = context_.found->give_back(point->found);
+    const Faults found = point->take();
     check(status, "a kernel that ran before");
     tell(found);
   }
@@ -164,13 +184,16 @@ class CudaEngine final : public Engine {
 
   void begin_capture() override {
     use_device();
+    WhileCapturing capturing(captures_of(device_));
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeRelaxed), "capture");
+    capturing_ = std::move(capturing);
     context_.memory.begin_capture();
     lent_before_ = context_.found->exchange_lent(false);
   }
   std::unique_ptr<Graph> end_capture() override {
-    cudaGraph_t captured = nullptr;
     auto graph = std::make_unique<CudaGraph>(device_);
+    const WhileCapturing until_the_end(std::move(capturing_));  // and before the graph goes, should this fail
+    cudaGraph_t captured = nullptr;
     graph->scratch = context_.memory.end_capture();
     graph->reports = context_.found->exchange_lent(lent_before_);
     check(cudaStreamEndCapture(context_.stream, &captured), "capture");
@@ -193,6 +216,7 @@ class CudaEngine final : public Engine {
   const int device_;
   const DeviceProperties properties_;
   EngineContext context_;
+  WhileCapturing capturing_;  // of the launching thread
   bool lent_before_ = false;  // the memory for findings, when a capture began
 };
 

@@ -1,11 +1,16 @@
-// What a failed device makes of everything that follows, and which wait tells what kernels have found. On the
-// emulator, whose device recovers, and whose streams are as late as they are told to be.
+// What a failed device makes of everything that follows, and which wait tells what kernels have found. The
+// emulator's device recovers, and its streams are as late as they are told to be; a GPU fails for good, so
+// that is a child process's.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 
 #include "cuda/testing.h"
 
 #ifdef GROUPCONV_EMULATED
 #include "cuda/emulator/control.h"
+#endif
 
 namespace groupconv::cuda {
 namespace {
@@ -17,6 +22,7 @@ using test::Values;
 
 std::shared_ptr<CudaStream> open() { return std::make_shared<CudaStream>(0, open_engine(0)); }
 
+#ifdef GROUPCONV_EMULATED
 __global__ void hang() {
   if (threadIdx.x == 0) __syncthreads();
   __shfl_xor_sync(0xffffffffu, 1, 1);
@@ -50,10 +56,36 @@ void test_after_a_failure_everything_tells_it() {
   CHECK(download(*there) == Values(4, 1.0f));
 }
 
+#else
+__global__ void write_nowhere() { *reinterpret_cast<volatile int*>(size_t{16}) = 1; }
+
+// Nobody has waited yet when it happens.
+void test_after_a_failure_everything_tells_it() {
+  const auto stream = open();
+  const TensorPtr there = upload(stream, {4}, Values(4, 1.0f));
+  stream->synchronize();
+  CHECK(stream->failure().empty());
+  stream->submit([](const ExecutionContext& context) { launch(context, 1, 1, 0, write_nowhere); });
+  const auto told = [&](const std::function<void()>& call) {
+    check_throws(ErrorCode::DeviceFailure, "illegal memory access", call);
+  };
+  told([&] { stream->synchronize(); });
+  told([&] {
+    stream->submit([](const ExecutionContext& context) { launch(context, 1, 1, 0, write_nowhere); });
+    stream->synchronize();
+  });
+  told([&] { stream->allocate(size_t{64} << 20); });
+  told([&] { download(*there); });
+  CHECK(stream->failure().find("illegal memory access") != std::string::npos);
+  told([&] { open(); });
+}
+#endif
+
 __global__ void find(Faults* faults, int64_t place, int32_t value, int64_t bound) {
   if (threadIdx.x == 0) report(faults, Fault::CrossEntropyLabel, place, value, bound);
 }
 
+#ifdef GROUPCONV_EMULATED
 // Page-locked memory is used again only when its copy has run, whatever has gone wrong before.
 void test_what_comes_after_an_error_is_waited_for() {
   const size_t events = emulator::events();
@@ -81,6 +113,25 @@ void test_what_comes_after_an_error_is_waited_for() {
   CHECK(emulator::events() == events);
 }
 
+// A point that can't be marked leaves nothing behind.
+void test_a_failed_point_lets_go() {
+  const auto engine = open_engine(0);
+  const size_t events = emulator::events(), blocks = emulator::host_blocks();
+  for (int i = 0; i < 3; ++i) {
+    cuda_context(engine->context()).faults();
+    engine->begin_capture();
+    check_throws(ErrorCode::DeviceFailure, "an event during a capture", [&] {
+      cuda_context(engine->context()).faults();
+      engine->record();
+    });
+    emulator::forget_failure();
+    engine->end_capture();
+  }
+  CHECK(emulator::events() == events && emulator::host_blocks() <= blocks + 1);
+}
+
+#endif
+
 // Whatever else has run by the time a point is waited for.
 void test_findings_belong_to_their_point() {
   const auto engine = open_engine(0);
@@ -91,7 +142,9 @@ void test_findings_belong_to_their_point() {
   const auto told = [&](const char* what, void* point) {
     check_throws(ErrorCode::InvalidArgument, what, [&] { engine->wait(point); });
   };
+#ifdef GROUPCONV_EMULATED
   emulator::set_deferred(true);
+#endif
   finds(5, -1, 3);
   finds(9, 8, 4);
   void* const first = engine->record();
@@ -110,20 +163,33 @@ void test_findings_belong_to_their_point() {
     engine->launch(*graph);
     told("label 9 of sample 3, 6 classes", engine->record());
   }
+#ifdef GROUPCONV_EMULATED
   emulator::set_deferred(false);
+#endif
 }
 
 }  // namespace
 }  // namespace groupconv::cuda
 
+#ifdef GROUPCONV_EMULATED
 static void tests() {
   using namespace groupconv::cuda;
   test_after_a_failure_everything_tells_it();
   test_what_comes_after_an_error_is_waited_for();
   test_findings_belong_to_their_point();
+  test_a_failed_point_lets_go();
 }
 
 int main() { return groupconv::test::on_a_device(tests); }
 #else
-int main() {}  // a failure lasts until the process ends
+// A process that has met CUDA can't be divided.
+int main() {
+  using namespace groupconv;
+  const pid_t child = fork();
+  if (child == 0) _exit(test::on_a_device(cuda::test_after_a_failure_everything_tells_it));
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return 1;
+  if (WEXITSTATUS(status) != 0) return WEXITSTATUS(status);
+  return test::on_a_device(cuda::test_findings_belong_to_their_point);
+}
 #endif

@@ -37,7 +37,8 @@ struct CudaContext : ExecutionContext {
   virtual void* scratch(size_t bytes) const = 0;
   // Device memory that is the caller's until cudaFree; null where there is none.
   virtual void* allocate(size_t bytes) const = 0;
-  // Gives back memory that is kept for reuse, when there is none left; how many bytes. None during a capture.
+  // Gives back memory that is kept for reuse, when there is none left, and what `scratch` has lent; how many
+  // bytes. None during a capture.
   virtual size_t make_room() const = 0;
   // The device's cuDNN, opened when it is first asked for; null where there is none.
   virtual cudnn::Session* cudnn() const = 0;

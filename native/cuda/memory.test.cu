@@ -68,6 +68,29 @@ void test_kept_blocks_make_room() {
   emulator::set_memory(~size_t{0});
 }
 
+// Neither what solvers had for their work, some of which ask for very much: tensors need it more, and so do
+// other solvers.
+void test_scratch_makes_room() {
+  const auto stream = std::make_shared<CudaStream>(0, open_engine(0));
+  constexpr size_t kBytes = size_t{8} << 20;
+  const auto scratch = [&](size_t bytes) {
+    stream->submit([=](const ExecutionContext& context) { cuda_context(context).scratch(bytes); });
+    stream->synchronize();
+  };
+  scratch(kBytes);
+  emulator::set_memory(emulator::memory_in_use() + kBytes / 2);
+  void* const block = stream->allocate(kBytes);
+  CHECK(block != nullptr);
+  stream->release(block, kBytes);
+  scratch(kBytes);  // from what the stream keeps
+  stream->submit([=](const ExecutionContext& context) {
+    const CudaContext& there = cuda_context(context);
+    CHECK(there.make_room() == kBytes && there.make_room() == 0);
+  });
+  stream->synchronize();
+  emulator::set_memory(~size_t{0});
+}
+
 // A recording that holds much asks for more than it needs, and is content with that.
 void test_a_recording_takes_what_there_is() {
   const auto stream = std::make_shared<CudaStream>(0, open_engine(0));
@@ -112,6 +135,7 @@ static void tests() {
   test_large_transfers();
 #ifdef GROUPCONV_EMULATED
   test_kept_blocks_make_room();
+  test_scratch_makes_room();
   test_a_recording_takes_what_there_is();
   test_a_graph_lets_go();
 #endif

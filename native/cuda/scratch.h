@@ -37,6 +37,13 @@ class Scratch {
     return std::exchange(captured_, {});
   }
   bool is_capturing() const { return capturing_; }
+  // How many bytes are free now. Not during a capture, and once what uses them has run.
+  size_t give_back() {
+    if (!block_ || block_.use_count() > 1) return 0;  // none, or a graph's, too
+    const size_t bytes = block_->bytes;
+    block_.reset();
+    return bytes;
+  }
   void* at_least(size_t bytes, const CudaContext& context) {
     if (!block_ || bytes > block_->bytes) {
       if (block_ && !capturing_) check(cudaStreamSynchronize(context.stream), "scratch memory");

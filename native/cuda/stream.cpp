@@ -212,6 +212,7 @@ Stream::Work CudaStream::repeating(std::shared_ptr<const RecordedWork> work) {
 void* CudaStream::take(size_t bytes) {
   void* block = arena_.allocate(bytes);
   if (!block) {
+    launches_.submit([this](const ExecutionContext&) { engine_->release_scratch(); });
     drain();  // kept blocks may be in use by queued work
     arena_.trim();
     block = arena_.allocate(bytes);

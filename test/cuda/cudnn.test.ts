@@ -3,10 +3,12 @@
  * (native/cuda/emulator/cudnn). Skipped where `npm run test:native` has not built both, unless
  * GROUPCONV_CUDA_TESTS=required.
  */
+import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import * as lib from '../../lib/index.js';
 import { native } from '../../lib/native.js';
@@ -81,6 +83,23 @@ withStandin('measured engines are saved with the solvers, and loaded', async (t)
   lib.clearTuning();
   t.is(lib.loadTuning(path).unknown, 0);
   t.deepEqual(native.tuning(), saved);
+});
+
+withStandin('cuDNN that does not start is done without, and told', async (t) => {
+  const script = `
+    import { conv2d, devices, randn } from ${JSON.stringify(new URL('../../lib/index.ts', import.meta.url).href)};
+    const told = () => devices().find(({ device }) => device === 'cuda:0')?.cudnnReason ?? '';
+    const before = told();
+    const y = conv2d(randn([1, 16, 5, 5], { device: 'cuda' }), randn([8, 16, 1, 1], { device: 'cuda' }));
+    const { length } = await y.data();
+    console.log(JSON.stringify({ before, length, after: told() }));`;
+  const options = { env: { ...process.env, GROUPCONV_STANDIN_FAILING_STARTS: '2' } };
+  const args = ['--import=tsx', '--input-type=module', '-e', script];
+  const { stdout } = await promisify(execFile)(process.execPath, args, options);
+  const { before, length, after } = JSON.parse(stdout);
+  t.is(before, '');
+  t.is(length, 200, 'it is computed all the same');
+  t.regex(after, /^cuDNN does not start: cuDNN: handle: /);
 });
 
 test('switches take true or false', (t) => {

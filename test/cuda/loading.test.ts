@@ -48,14 +48,19 @@ interface Told {
   message: string;
 }
 
-/** What a new process is told that has these variables and asks for a device. */
-async function ask(variables: NodeJS.ProcessEnv, device = 'cuda'): Promise<Told> {
+/** What a new process prints that runs one of the helpers with these variables. */
+async function printed(helper: string, variables: NodeJS.ProcessEnv, ...args: string[]) {
   const env = { ...process.env, ...variables };
   for (const [name, value] of Object.entries(variables)) if (value === undefined) delete env[name];
   delete env.GROUPCONV_DEVICE;
-  const script = join(root, 'test', 'helpers', 'cudaDevices.ts');
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', script, device], { env });
+  const script = join(root, 'test', 'helpers', helper);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', script, ...args], { env });
   return JSON.parse(stdout);
+}
+
+/** What a new process is told that has these variables and asks for a device. */
+function ask(variables: NodeJS.ProcessEnv, device = 'cuda'): Promise<Told> {
+  return printed('cudaDevices.ts', variables, device);
 }
 
 /** The process can't use CUDA, says so in all ways, and 'auto' computes on the CPU. */
@@ -325,7 +330,8 @@ withEmulator('an old device beside one that does', async (t) => {
       ['cuda:1', true],
     ],
   );
-  const reason = /emulated device has compute capability 5\.0, the kernels of this build are for sm_80 sm_86 /;
+  const reason =
+    /emulated device has compute capability 5\.0, the kernels of this build are for sm_80 sm_86 /;
   t.regex(told.devices[0]?.reason ?? '', reason);
   t.is(told.devices[1]?.reason, undefined);
 
@@ -340,4 +346,23 @@ withEmulator('a newer device, for which there is neither machine code nor PTX', 
   await isRefused(t, variables, /compute capability 11\.0, .* are for sm_80 .*compute_120/);
   for (const GROUPCONV_EMULATED_CAPABILITIES of ['8.9', '10.3', '12.1', '13.0'])
     t.is((await ask({ ...variables, GROUPCONV_EMULATED_CAPABILITIES })).device, 'cuda:0');
+});
+
+withEmulator('a device that fails while it is in use is left alone', async (t) => {
+  const { before, failure, after, again } = await printed('failingDevice.ts', {
+    GROUPCONV_CUDA_LIBRARY: emulatedLibrary,
+    GROUPCONV_CUDNN: undefined,
+    GROUPCONV_EMULATED_DEVICES: '1',
+    GROUPCONV_EMULATED_LAUNCHES: '3',
+  });
+  t.deepEqual([before.auto, before.cuda, before.devices[0].available], ['cuda:0', 'cuda:0', true]);
+  t.is(failure, 'DEVICE_FAILURE');
+  for (const { auto, cuda, devices } of [after, again]) {
+    const reason = /it has failed, and works again in a new process: a launch too many/;
+    t.false(devices[0].available);
+    t.regex(devices[0].reason, reason);
+    t.is(auto, 'cpu');
+    t.regex(cuda, /^DEVICE_UNAVAILABLE: cuda:0: it has failed/);
+    t.regex(cuda, reason);
+  }
 });

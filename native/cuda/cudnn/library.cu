@@ -7,6 +7,8 @@
 #include <sstream>
 
 #ifdef GROUPCONV_EMULATED
+#include <cuda_runtime.h>
+
 #include "cuda/emulator/cudnn/standin.h"
 #include "cuda/emulator/emulator.h"
 #endif
@@ -136,8 +138,11 @@ std::string try_to_open(const std::string& candidate, Library& opened) {
     return reason;
   }
 #ifdef GROUPCONV_EMULATED
-  if (void* standin = dlsym(handle, kCudnnStandin))
-    reinterpret_cast<decltype(&groupconv_cudnn_standin)>(standin)()->submit = emulator::submit;
+  if (void* standin = dlsym(handle, kCudnnStandin)) {
+    CudnnStandin& state = *reinterpret_cast<decltype(&groupconv_cudnn_standin)>(standin)();
+    state.submit = emulator::submit;
+    state.wait_for_device = [] { cudaDeviceSynchronize(); };
+  }
 #endif
   opened.handle = handle;
   opened.path = file_of(reinterpret_cast<void*>(opened.functions.get_version), candidate);

@@ -16,7 +16,8 @@ struct Prepared {
   bool settled = false;  // measured, or remembered from a measurement
 };
 
-// Whether a problem has been refused by the cuDNN of every device that has been in use. Any thread.
+// Whether a problem has been refused by the cuDNN of every device that has been in use, or cuDNN started on
+// none of them. Any thread.
 bool is_refused_everywhere(const std::vector<int32_t>& key);
 
 class Session {
@@ -39,5 +40,22 @@ class Session {
   Handle handle_ = nullptr;
   std::string place_;
 };
+
+// A stream's session, made when it is first asked for. Where cuDNN does not start, although memory has been
+// given back for it, that is final: convolutions do without, and `why_without` tells.
+class LazySession {
+ public:
+  // On the launching thread; null where there is none.
+  Session* get(const CudaContext& context, const std::string& device, bool capturing);
+  void close() { session_.reset(); }
+
+ private:
+  std::unique_ptr<Session> session_;
+  bool asked_ = false;
+};
+
+// Why convolutions on a device do without the cuDNN that there is; empty where they need not, as far as is
+// known. Any thread.
+std::string why_without(int device);
 
 }  // namespace groupconv::cuda::cudnn

@@ -11,6 +11,8 @@ void set_deferred(bool deferred);
 // Bytes of device memory, of which all devices together have so many to give.
 void set_memory(size_t bytes);
 size_t memory_in_use();
+// Of page-locked memory, that are in use.
+size_t host_blocks();
 // That were made and not destroyed.
 size_t events();
 

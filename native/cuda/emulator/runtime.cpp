@@ -1,10 +1,11 @@
-// The emulated runtime: memory is the host's, poisoned when it is new; a stream runs its work when it gets
-// it, or when somebody waits for it. Environment variables make devices:
+// The emulated runtime: a stream runs its work when it gets it, or when somebody waits for it. Environment
+// variables make devices:
 //
 //   GROUPCONV_EMULATED_DEVICES=2              so many; else one
 //   GROUPCONV_EMULATED_CAPABILITIES=5.0,9.0   of what capability they are; else 9.0
 //   GROUPCONV_EMULATED_FULL=0,1               those that have no memory
 //   GROUPCONV_EMULATED_BUSY=0                 those that another process has for itself
+//   GROUPCONV_EMULATED_LAUNCHES=100           what is launched after so many fails, and all that follows
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -23,9 +24,12 @@
 
 #include "cuda/emulator/control.h"
 #include "cuda/emulator/refusal.h"
+#include "cuda/emulator/state.h"
 
 struct EmulatedStream {
-  bool capturing = false;
+  const int device;
+  std::atomic<bool> capturing{false};
+  cudaStreamCaptureMode mode{};
   std::vector<std::function<void()>> captured;
   std::recursive_mutex running;  // one at a time, in order
   std::mutex mutex;
@@ -39,23 +43,23 @@ struct EmulatedGraph {
   std::vector<std::function<void()>> work;
 };
 
+using namespace emulator;
+
 namespace {
 
 // A call that could not be done is also told by the next cudaGetLastError of its thread.
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local std::string last_refusal;
-cudaError_t keep(cudaError_t error) { return last_error = error; }
 
 thread_local int current_device = 0;
 std::atomic<uint64_t> opened_devices{0};
-void open_device() { opened_devices |= uint64_t{1} << current_device; }
 
 // As on a GPU, a failure stays: every later call tells it, on every thread.
 std::mutex failure_mutex;
 std::string failure;
-cudaError_t status() {
+void fail(const std::string& what) {
   const std::lock_guard<std::mutex> lock(failure_mutex);
-  return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+  failure = what;
 }
 
 // The entries of a list in the environment.
@@ -81,8 +85,7 @@ void run_now(const std::function<void()>& work) {
   try {
     work();
   } catch (const std::exception& error) {
-    const std::lock_guard<std::mutex> lock(failure_mutex);
-    failure = error.what();
+    fail(error.what());
   }
 }
 void run_pending(EmulatedStream* stream) {
@@ -95,40 +98,37 @@ void run_pending(EmulatedStream* stream) {
   }
   for (const auto& work : pending) run_now(work);
 }
-void run_all_pending() {
-  const std::lock_guard<std::mutex> lock(streams_mutex);
-  for (EmulatedStream* stream : streams) run_pending(stream);
-}
-
-std::mutex memory_mutex;
-std::map<void*, size_t> blocks;  // the devices'
-size_t memory_there = ~size_t{0}, memory_used = 0;
-
-cudaError_t allocate(void** block, size_t bytes) {
-  open_device();
-  if (status() != cudaSuccess) return status();
-  *block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  if (!*block) return keep(cudaErrorMemoryAllocation);
-  std::memset(*block, 0xcd, bytes);
-  return cudaSuccess;
-}
-cudaError_t release(void* block) {
-  open_device();
-  run_all_pending();
-  std::free(block);
-  return status();
-}
-
 // What would make a capture invalid fails.
 cudaError_t outside_of_capture(cudaStream_t stream, const char* what) {
-  if (stream && stream->capturing) {
-    const std::lock_guard<std::mutex> lock(failure_mutex);
-    failure = std::string(what) + " during a capture";
-  }
+  if (stream && stream->capturing) fail(std::string(what) + " during a capture");
   return status();
+}
+
+// Of those that GROUPCONV_EMULATED_LAUNCHES grants.
+bool is_a_launch_too_many() {
+  static const char* const granted = std::getenv("GROUPCONV_EMULATED_LAUNCHES");
+  static std::atomic<int> left{granted ? std::atoi(granted) : 0};
+  return granted && left-- <= 0;
 }
 
 }  // namespace
+
+cudaError_t emulator::keep(cudaError_t error) { return last_error = error; }
+void emulator::open_device() { opened_devices |= uint64_t{1} << current_device; }
+cudaError_t emulator::status() {
+  const std::lock_guard<std::mutex> lock(failure_mutex);
+  return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+}
+void emulator::run_all_pending() {
+  const std::lock_guard<std::mutex> lock(streams_mutex);
+  for (EmulatedStream* stream : streams) run_pending(stream);
+}
+void emulator::disturb_captures() {
+  const std::lock_guard<std::mutex> lock(streams_mutex);
+  for (const EmulatedStream* stream : streams)
+    if (stream->capturing && stream->mode != cudaStreamCaptureModeRelaxed)
+      fail("memory comes or goes during a capture");
+}
 
 void emulator::submit(void* stream, std::function<void()> work) {
   auto* target = static_cast<EmulatedStream*>(stream);
@@ -145,19 +145,13 @@ void emulator::set_deferred(bool on) {
   deferred = on;
   if (!on) run_all_pending();
 }
-void emulator::set_memory(size_t bytes) {
-  const std::lock_guard<std::mutex> lock(memory_mutex);
-  memory_there = bytes;
-}
-size_t emulator::memory_in_use() {
-  const std::lock_guard<std::mutex> lock(memory_mutex);
-  return memory_used;
-}
 size_t emulator::events() { return events_there; }
 
 bool emulator::only_checked = false;
 
 bool emulator::accepts_launch(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes) {
+  if (is_a_launch_too_many()) fail("a launch too many");
+  if (status() != cudaSuccess) return false;
   last_refusal = refusal_of(kernel, current_device, grid, block, shared_bytes);
   if (!last_refusal.empty()) keep(cudaErrorInvalidConfiguration);
   return last_refusal.empty();
@@ -193,6 +187,16 @@ cudaError_t cudaSetDevice(int device) {
   if (is_listed("GROUPCONV_EMULATED_BUSY", device)) return keep(cudaErrorDevicesUnavailable);
   return cudaSuccess;  // whatever has failed there: others tell it
 }
+cudaError_t cudaDeviceSynchronize() {
+  open_device();
+  const std::lock_guard<std::mutex> lock(streams_mutex);
+  for (EmulatedStream* stream : streams) {
+    if (stream->device != current_device) continue;
+    run_pending(stream);
+    outside_of_capture(stream, "a wait for the device");
+  }
+  return status();
+}
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
   if (status() != cudaSuccess) return status();
   const bool allowed = emulator::allow_shared(kernel, current_device, static_cast<size_t>(value));
@@ -220,26 +224,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->totalGlobalMem = size_t{4} << 30;
   return cudaSuccess;
 }
-cudaError_t cudaMalloc(void** block, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(memory_mutex);
-  if (status() == cudaSuccess && bytes > memory_there - std::min(memory_there, memory_used))
-    return keep(cudaErrorMemoryAllocation);
-  const cudaError_t result = allocate(block, bytes);
-  if (result == cudaSuccess) memory_used += blocks[*block] = bytes;
-  return result;
-}
-cudaError_t cudaFree(void* block) {
-  run_all_pending();
-  const std::lock_guard<std::mutex> lock(memory_mutex);
-  if (const auto found = blocks.find(block); found != blocks.end()) {
-    memory_used -= found->second;
-    blocks.erase(found);
-  }
-  return release(block);
-}
-cudaError_t cudaMallocHost(void** block, size_t bytes) { return allocate(block, bytes); }
-cudaError_t cudaFreeHost(void* block) { return release(block); }
-
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   emulator::submit(stream, [=] { std::memcpy(to, from, bytes); });
   return status();
@@ -250,7 +234,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (is_listed("GROUPCONV_EMULATED_FULL", current_device)) return keep(cudaErrorMemoryAllocation);
-  *stream = new EmulatedStream;
+  *stream = new EmulatedStream{current_device};
   const std::lock_guard<std::mutex> lock(streams_mutex);
   streams.push_back(*stream);
   return status();
@@ -292,7 +276,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEven
   return status();
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  stream->mode = mode;
   stream->capturing = true;
   return status();
 }

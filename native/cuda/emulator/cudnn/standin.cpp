@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 
@@ -22,7 +23,12 @@ struct HandleOf {
 };
 
 CudnnStandin& state() {
-  static CudnnStandin state;
+  static CudnnStandin state = [] {
+    CudnnStandin first;
+    if (const char* failing = std::getenv("GROUPCONV_STANDIN_FAILING_STARTS"))
+      first.failing_starts = std::atoi(failing);
+    return first;
+  }();
   return state;
 }
 
@@ -163,11 +169,16 @@ EXPORTED const char* cudnnGetErrorString(Status status) {
   return status == standin::kNotSupported ? "not supported" : "bad parameter";
 }
 EXPORTED Status cudnnCreate(HandleOf** handle) {
+  if (standin::state().failing_starts > 0) {
+    --standin::state().failing_starts;
+    return 1001;  // not initialized
+  }
   *handle = new HandleOf;
   return standin::kSuccess;
 }
 EXPORTED Status cudnnDestroy(HandleOf* handle) {
   if (handle->plans > 0) ++standin::state().orphans;
+  if (standin::state().wait_for_device) standin::state().wait_for_device();
   delete handle;
   return standin::kSuccess;
 }

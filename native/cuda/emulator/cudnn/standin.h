@@ -21,6 +21,7 @@ struct CudnnStandin {
   int compiled = 0;                   // of those: 0's with an epilogue
   int restored = 0;                   // that came from their text
   int orphans = 0;                    // handles that went before their plans
+  int failing_starts = 0;             // so many handles can't be made; GROUPCONV_STANDIN_FAILING_STARTS
   bool refuse = false;                // finds no engine for anything
   bool only_wide_gradients = false;   // gradWeight's result must be float32
   bool fail_to_execute = false;       // says NOT_SUPPORTED only when a plan is run
@@ -30,6 +31,8 @@ struct CudnnStandin {
   std::string broken;                 // this one says EXECUTION_FAILED: "engine 0 7=1"
   // What work is given to: the emulator's streams. Without it, it is done at once.
   std::function<void(void* stream, std::function<void()>)> submit;
+  // How it waits for the current device, when a handle goes.
+  std::function<void()> wait_for_device;
 };
 
 // The shared library exports it beside cuDNN's functions.
