@@ -1,12 +1,10 @@
 // cuDNN's engines, measured: the fastest is taken, and kept for other programs. The stand-in's engines are
-// made to tell.
+// made to tell; of real ones it is enough that the choice leads to itself again.
 #include <algorithm>
 
-#include "cuda/cudnn/library.h"
+#include "cuda/cudnn/session.h"
 #include "cuda/settings.h"
 #include "cuda/testing.h"
-
-#ifdef GROUPCONV_CUDNN_STANDIN
 #include "ops/conv2d/conv2d.cudnn.testing.cuda.h"
 
 namespace groupconv {
@@ -17,9 +15,57 @@ using test::on_cpu;
 using test::on_cuda;
 using test::Place;
 using test::run;
-using test::standin;
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// What a stream's cuDNN has been prepared to, "fused engine 0 7=1"; of several convolutions, the last.
+std::string prepared_on(Stream& stream) {
+  std::string names;
+  stream.submit([&](const ExecutionContext& context) {
+    for (const auto& [key, way] : cuda::cuda_context(context).cudnn()->prepared)
+      names = std::string(name_of(way.assembly->recipe)) + ' ' + way.plan->name();
+  });
+  stream.synchronize();
+  return names;
+}
+
+// With and without an epilogue, which an engine may take in: the choice is measured, told, and comes back in
+// another stream with the same bits as before.
+void choices_lead_to_themselves() {
+  for (const bool with_epilogue : {true, false}) {
+    EngineCase c;
+    c.x = Shape{8, 64, 14, 14}, c.weight = Shape{64, 64, 3, 3};
+    c.geometry = {{1, 1}, {1, 1}, {1, 1, 1, 1}, 1};
+    c.with_epilogue = with_epilogue;
+    std::atomic<bool> autotune{true};
+    std::vector<TunedChoice> kept;
+    cuda::Settings settings;
+    settings.autotune = &autotune;
+    settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
+    settings.find_engine = [&](const std::string& place, const std::vector<int32_t>& problem) {
+      for (const TunedChoice& choice : kept)
+        if (place == choice.place && problem == choice.problem) return choice.solver;
+      return std::string();
+    };
+    cuda::attach_settings(settings);
+    const test::Values expected = run(on_cpu(DType::BFloat16), c);
+    std::vector<test::Values> results;
+    for (int program = 0; program < 2; ++program) {
+      const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
+      results.push_back(run(Place{stream, DType::BFloat16}, c));
+      CHECK(kept.size() == 1);
+      if (!kept.empty()) CHECK_NOTE(prepared_on(*stream) == first_line(kept[0].solver), kept[0].solver);
+      stream->stop();
+      autotune = false;
+    }
+    cuda::attach_settings(cuda::addon_settings());
+    CHECK(test::relative_error(results[0], expected) < 2 * test::rounding(DType::BFloat16));
+    CHECK(test::same_bits(results[0], results[1]));
+  }
+}
+
+#ifdef GROUPCONV_CUDNN_STANDIN
+using test::standin;
 
 // The stand-in's engines for a case, as they are told while autotuning is on.
 std::vector<cuda::MeasuredEngine> measured(const Place& on, const EngineCase& c) {
@@ -173,20 +219,24 @@ void every_recipe_is_measured() {
   CHECK(kept.size() == 1 && kept[0].solver.substr(0, 6) == "plain ");
 }
 
+#endif
+
 }  // namespace
 }  // namespace groupconv
 
 static void tests() {
   using namespace groupconv;
+  if (!test::has_cudnn()) return;
+  test::cuda_stream();
+  choices_lead_to_themselves();
+#ifdef GROUPCONV_CUDNN_STANDIN
   measured_engines_are_told();
   measured_engines_are_remembered();
   sums_are_split();
   broken_engines_are_passed_over();
   every_recipe_is_measured();
   CHECK(standin().orphans == 0);
+#endif
 }
 
 int main() { return groupconv::test::on_a_device(tests); }
-#else
-int main() {}  // engines of the real one are what they are
-#endif

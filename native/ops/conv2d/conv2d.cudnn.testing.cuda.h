@@ -1,10 +1,12 @@
-// One convolution for the tests of cuDNN's engines, on the CPU's reference and on the emulated device.
+// One convolution for the tests of cuDNN's engines, on the CPU's reference and on the device.
 #pragma once
 #include <string>
 
-#include "cuda/standin.testing.h"
 #include "cuda/testing.h"
 #include "ops/conv2d/conv2d.h"
+#ifdef GROUPCONV_CUDNN_STANDIN
+#include "cuda/standin.testing.h"
+#endif
 
 namespace groupconv::test {
 
@@ -33,10 +35,12 @@ inline Values run(const Place& on, const EngineCase& c, const std::string& solve
 inline Place on_cuda(DType dtype) { return {cuda_stream(), dtype}; }
 inline Place on_cpu(DType dtype) { return {cpu_stream(), dtype}; }
 
+#ifdef GROUPCONV_CUDNN_STANDIN
 // The engine that it gets, as the stand-in names it.
 inline std::string engine_for(DType dtype, const EngineCase& c) {
   run(on_cuda(dtype), c);
   return standin().executed.back();
 }
+#endif
 
 }  // namespace groupconv::test
