@@ -155,7 +155,7 @@ await part(
     ...(['ctest', '--test-dir', folder, '-R', onDevice.source] as const),
     ...['--parallel', '4', '--timeout', String(testSeconds), '--output-on-failure'],
   ],
-  { env },
+  { env: { ...env, GROUPCONV_CUDA_TESTS: 'required' } }, // without a device they fail, instead of being skipped
 );
 const sanitizerSeconds = limitOf('sanitizer', total, secondsLeft(), options.only.has('measure')) - 5;
 const sanitizer = findTool('compute-sanitizer', { root, build: join(root, folder) });

@@ -19,7 +19,10 @@ const sharing = [
   'batchNorm_cuda_test',
 ];
 /** Programs of tests that use the GPU are named after their files. */
-export const onDevice = /(_cuda|^memory|^relayout|^stream|^reduce|^warp_matrix)_test$/;
+export const onDevice =
+  /(_cuda|^memory|^relayout|^stream|^reduce|^warp_matrix|^shared_memory|^captures|^cudnn_session|^failure)_test$/;
+/** It fails on purpose. */
+const unfit = 'failure_test';
 
 export interface Check {
   tool: 'memcheck' | (typeof tools)[number];
@@ -29,7 +32,9 @@ export interface Check {
 /** What to run, the most important first. @param programs all that there are */
 export function checksOf(programs: readonly string[]): Check[] {
   const selected = sharing.filter((program) => programs.includes(program));
-  const others = programs.filter((program) => onDevice.test(program) && !selected.includes(program));
+  const others = programs.filter(
+    (program) => onDevice.test(program) && program !== unfit && !selected.includes(program),
+  );
   return [
     ...selected.map((program) => ({ tool: 'memcheck' as const, program })),
     ...tools.flatMap((tool) => selected.map((program) => ({ tool, program }))),
