@@ -80,7 +80,8 @@ endif()
 set(CMAKE_CUDA_COMPILER "${nvcc}" CACHE FILEPATH "nvcc" FORCE)
 set(CMAKE_CUDA_HOST_COMPILER "${CMAKE_CXX_COMPILER}")
 set(CMAKE_CUDA_ARCHITECTURES OFF) # spelled out below: CMake's own list depends on its version
-list(JOIN flags " " CMAKE_CUDA_FLAGS_INIT)
+list(TRANSFORM flags REPLACE "(.+)" "\"\\1\"" OUTPUT_VARIABLE quoted)
+list(JOIN quoted " " CMAKE_CUDA_FLAGS_INIT)
 enable_language(CUDA)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc 13 has it
 
@@ -104,7 +105,8 @@ target_include_directories(groupconv_cuda_units SYSTEM PUBLIC
   $<$<BOOL:${cuda_include}>:${cuda_include}> ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 target_compile_definitions(groupconv_cuda_units PRIVATE "GROUPCONV_GPU_CODE=\"${gpu_code_names}\"")
 target_compile_options(groupconv_cuda_units
-  PUBLIC "$<$<COMPILE_LANGUAGE:CUDA>:${gpu_code};--expt-relaxed-constexpr;--extended-lambda;-Xptxas=-v>"
+  PUBLIC "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--extended-lambda>"
+  PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${gpu_code};-Xptxas=-v>"
   PRIVATE "$<IF:$<COMPILE_LANGUAGE:CUDA>,-Xcompiler=-Wall$<COMMA>-Wextra,-Wall;-Wextra>")
 target_link_directories(groupconv_cuda_units PUBLIC
   $<$<BOOL:${cuda_lib}>:${cuda_lib}> ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES})

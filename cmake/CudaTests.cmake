@@ -8,6 +8,9 @@ if(TARGET groupconv_cuda_units)
   set(units groupconv_cuda_units)
   list(FILTER GROUPCONV_CUDA_TEST_UNITS EXCLUDE REGEX "emulator")
   groupconv_leave_to_the_host(${GROUPCONV_CUDA_TEST_UNITS})
+  set(GROUPCONV_CUDA_TEST_ARCHITECTURES "${GROUPCONV_CUDA_ARCHITECTURES}" CACHE STRING
+      "Compute capabilities of which the tests' own kernels are compiled for those that nvcc knows")
+  groupconv_gpu_code("${known}" "${GROUPCONV_CUDA_TEST_ARCHITECTURES}")
 else()
   set(units groupconv_cuda_emulated_units)
   add_library(${units} OBJECT ${GROUPCONV_CUDA_UNITS} ${GROUPCONV_EMULATOR_UNITS})
@@ -53,6 +56,7 @@ foreach(unit ${GROUPCONV_CUDA_TEST_UNITS})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(${name} PRIVATE groupconv_core ${units})
   target_compile_options(${name} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:${gpu_code}>"
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-unknown-pragmas -Wno-maybe-uninitialized>)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77) # kSkipped: there is no device

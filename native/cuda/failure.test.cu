@@ -186,7 +186,11 @@ int main() { return groupconv::test::on_a_device(tests); }
 int main() {
   using namespace groupconv;
   const pid_t child = fork();
-  if (child == 0) _exit(test::on_a_device(cuda::test_after_a_failure_everything_tells_it));
+  if (child == 0) {
+    const int status = test::on_a_device(cuda::test_after_a_failure_everything_tells_it);
+    std::fflush(stdout);
+    _exit(status);
+  }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return 1;
   if (WEXITSTATUS(status) != 0) return WEXITSTATUS(status);

@@ -226,6 +226,7 @@ test('PyTorch answers, or is ended when it takes too long, and is started anew',
 
 test('compute-sanitizer looks at kernels that share memory first, with all its tools', (t) => {
   const programs = ['add_cuda_test', 'conv2d_test', 'grouped3x3_cuda_test', 'reduce_test', 'stream_test'];
+  programs.push('failure_test');
   const checks = checksOf(programs).map(({ tool, program }) => `${tool} ${program}`);
   t.deepEqual(checks.slice(0, 3), [
     'memcheck grouped3x3_cuda_test',
@@ -237,6 +238,10 @@ test('compute-sanitizer looks at kernels that share memory first, with all its t
   t.false(
     checks.some((each) => each.endsWith('conv2d_test')),
     'the CPU has no say there',
+  );
+  t.false(
+    checks.some((each) => each.endsWith('failure_test')),
+    'what fails on purpose is no finding',
   );
 });
 
