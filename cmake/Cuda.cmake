@@ -80,8 +80,7 @@ endif()
 set(CMAKE_CUDA_COMPILER "${nvcc}" CACHE FILEPATH "nvcc" FORCE)
 set(CMAKE_CUDA_HOST_COMPILER "${CMAKE_CXX_COMPILER}")
 set(CMAKE_CUDA_ARCHITECTURES OFF) # spelled out below: CMake's own list depends on its version
-list(TRANSFORM flags REPLACE "(.+)" "\"\\1\"" OUTPUT_VARIABLE quoted)
-list(JOIN quoted " " CMAKE_CUDA_FLAGS_INIT)
+list(JOIN flags " " CMAKE_CUDA_FLAGS_INIT) # unquoted: CMake takes them apart at spaces to identify the compiler
 enable_language(CUDA)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc 13 has it
 
