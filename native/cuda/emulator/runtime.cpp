@@ -27,6 +27,7 @@
 #include "cuda/emulator/state.h"
 
 struct EmulatedStream {
+  explicit EmulatedStream(int device) : device(device) {}
   const int device;
   std::atomic<bool> capturing{false};
   cudaStreamCaptureMode mode{};
@@ -234,7 +235,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (is_listed("GROUPCONV_EMULATED_FULL", current_device)) return keep(cudaErrorMemoryAllocation);
-  *stream = new EmulatedStream{current_device};
+  *stream = new EmulatedStream(current_device);
   const std::lock_guard<std::mutex> lock(streams_mutex);
   streams.push_back(*stream);
   return status();
