@@ -125,11 +125,7 @@ withTwo('a module goes on training where it is moved', (t) => {
       }
       optimizer.dispose();
     });
-  for (const [device, empty] of [
-    [first, null],
-    [second, first],
-    [first, second],
-  ] as const) {
+  for (const device of [first, second, first]) {
     moving.zeroGrad();
     staying.zeroGrad();
     moving.to(device);
@@ -140,7 +136,6 @@ withTwo('a module goes on training where it is moved', (t) => {
       isClose(t, value.to('float32'), staying.stateDict().get(name)?.to('float32') ?? null);
     }
     for (const parameter of moving.parameters()) t.is(parameter.grad?.device, device);
-    t.not(empty, device);
   }
   moving.dispose();
   staying.dispose();
