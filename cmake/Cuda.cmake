@@ -64,6 +64,11 @@ endif()
 if(cuda_lib)
   list(APPEND flags "-L${cuda_lib}")
 endif()
+# CMake takes flags apart at spaces when it identifies the compiler.
+if("${flags}" MATCHES " ")
+  groupconv_without_cuda("${nvcc}: CMake can't use a toolkit whose path has spaces")
+  return()
+endif()
 # What enabling the language would stop at, the CPU's part included: an nvcc that the host's compiler is too new for, or
 # whose toolkit lacks something.
 if(NOT GROUPCONV_NVCC_THAT_WORKS STREQUAL "${nvcc}")
@@ -80,7 +85,7 @@ endif()
 set(CMAKE_CUDA_COMPILER "${nvcc}" CACHE FILEPATH "nvcc" FORCE)
 set(CMAKE_CUDA_HOST_COMPILER "${CMAKE_CXX_COMPILER}")
 set(CMAKE_CUDA_ARCHITECTURES OFF) # spelled out below: CMake's own list depends on its version
-list(JOIN flags " " CMAKE_CUDA_FLAGS_INIT) # unquoted: CMake takes them apart at spaces to identify the compiler
+list(JOIN flags " " CMAKE_CUDA_FLAGS_INIT)
 enable_language(CUDA)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc 13 has it
 

@@ -43,7 +43,7 @@ interface Choice {
 /**
  * Writes what was measured or loaded so far to a JSON file, a line per choice. The file appears complete or not at all.
  * cuDNN's plans bring the kernels that it compiled for them: loaded, they are there in a millisecond instead of half a
- * second. They are code, which runs on the GPU: load files of yours only.
+ * second.
  * @throws INVALID_FILE when it can't be written
  */
 export async function saveTuning(path: string): Promise<void> {
@@ -75,6 +75,7 @@ function parse(text: string): Choice[] {
 /**
  * Takes the choices of a file that saveTuning wrote; they are used whether or not autotuning is on. Those made for
  * another instruction set or number of threads wait until that is in use.
+ * Kernels in it are code that runs on the GPU: load files of yours only.
  *
  * @returns how many choices were taken, and how many name an operator or solver that this build lacks
  * @throws INVALID_FILE, and takes nothing, when the file is missing or no tuning

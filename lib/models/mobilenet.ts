@@ -1,8 +1,6 @@
 import { Module } from '../module.js';
-import { ReLU } from '../modules/activation.js';
-import { BatchNorm2d } from '../modules/batchNorm2d.js';
 import { runChain } from '../modules/chain.js';
-import { Conv2d } from '../modules/conv2d.js';
+import { convNormActivation, type Layers } from '../modules/convNormActivation.js';
 import { DepthwiseSeparable } from '../modules/depthwiseSeparable.js';
 import { Linear } from '../modules/linear.js';
 import { AdaptiveAvgPool2d } from '../modules/pool.js';
@@ -32,8 +30,6 @@ const table: readonly (readonly [outChannels: number, stride: number])[] = [
   [1024, 1],
 ];
 
-type Layers = Sequential<Tensor4D, Tensor4D>;
-
 /** MobileNet v1 (Howard et al. 2017): a 3x3 convolution, thirteen {@link DepthwiseSeparable}s, pool, classifier. */
 export class MobileNetV1 extends Module {
   readonly stem: Layers;
@@ -49,11 +45,7 @@ export class MobileNetV1 extends Module {
     const { inChannels, numClasses } = withDefaults('mobilenet_v1', options, mobileNetDefaults);
     const scaled = (channels: number) => Math.max(8, Math.floor(channels * widthMultiplier));
     let channels = scaled(STEM_CHANNELS);
-    this.stem = new Sequential<Tensor4D, Tensor4D>(
-      new Conv2d(inChannels, channels, 3, { stride: 2, padding: 1, bias: false }),
-      new BatchNorm2d(channels),
-      new ReLU(),
-    );
+    this.stem = convNormActivation(inChannels, channels, 3, { stride: 2, activation: 'relu' });
     const blocks = table.map(([outChannels, stride]) => {
       const block = new DepthwiseSeparable(channels, scaled(outChannels), { stride });
       channels = scaled(outChannels);

@@ -1,4 +1,5 @@
 // A device's use of cuDNN: how it starts, or does not; plans that are captured and run; memory.
+#include "cuda/autotuning.testing.h"
 #include "cuda/cudnn/session.h"
 
 #include <cstring>
@@ -123,21 +124,15 @@ void want_of_memory_settles_a_choice() {
   operands.x = ones.blocks[0], operands.filter = ones.blocks[1], operands.y = ones.blocks[2];
   const auto again = [&] { CHECK(run(one_pixel(), operands, engine->context())); };
   again();
-  std::atomic<bool> autotune{true};
-  int kept = 0;
-  Settings settings;
-  settings.autotune = &autotune;
-  settings.put_engine = [&](const TunedChoice&) { ++kept; };
-  attach_settings(settings);
+  test::Autotuning tuning;
   engine->begin_capture();
   const auto graph = engine->end_capture();  // holds the engine's workspace, or measuring would have that
   emulator::set_memory(emulator::memory_in_use());
   again();
   const int plans = standin().plans;
   for (int i = 0; i < 3; ++i) again();
-  CHECK(standin().plans == plans && kept == 0);
+  CHECK(standin().plans == plans && tuning.kept.empty());
   emulator::set_memory(~size_t{0});
-  attach_settings(addon_settings());
   const Session& session = *cuda_context(engine->context()).cudnn();
   CHECK(session.retired.size() == 1);
 }
@@ -180,7 +175,6 @@ void without_a_start_nothing_is_accepted() {
 
 static void tests() {
   using namespace groupconv::cuda::cudnn;
-  if (!groupconv::test::has_cudnn()) return;
 #ifdef GROUPCONV_CUDNN_STANDIN
   without_a_start_nothing_is_accepted();
   a_start_that_fails_is_final();

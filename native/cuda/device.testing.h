@@ -6,7 +6,6 @@
 #include <string>
 
 #include "core/check.h"
-#include "cuda/cudnn/library.h"
 #include "cuda/discover.h"
 
 namespace groupconv::test {
@@ -14,7 +13,7 @@ namespace groupconv::test {
 constexpr int kSkipped = 77;  // the exit status that CTest is told of
 
 // What main returns. Runs the tests, on the emulator with a stand-in for cuDNN; or says why there is no
-// device to run them on, which is a failure where GROUPCONV_CUDA_TESTS=required.
+// device to run them on, cuDNN included, which is a failure where GROUPCONV_CUDA_TESTS=required.
 template <class Tests>
 int on_a_device(const Tests& tests) {
 #ifdef GROUPCONV_CUDNN_STANDIN
@@ -34,13 +33,6 @@ int on_a_device(const Tests& tests) {
     CHECK_NOTE(false, error.what());
   }
   return report();
-}
-
-// Whether the tests of cuDNN have one; says so where they have not.
-inline bool has_cudnn() {
-  const cuda::cudnn::Library& found = cuda::cudnn::library();
-  if (!found.usable()) std::printf("skipped, %s\n", found.reason.c_str());
-  return found.usable();
 }
 
 }  // namespace groupconv::test

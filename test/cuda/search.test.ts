@@ -199,6 +199,12 @@ withCMake("an nvcc that doesn't work stops nobody who hasn't asked for it", (t) 
     on.stderr,
     /GROUPCONV_CUDA=on: .*nvcc builds\s+no\s+program:\s+the\s+host\s+compiler\s+is\s+too\s+new/s,
   );
+  const spaced = tree('a toolkit', ['bin/nvcc', 'include/cuda_runtime.h', 'include/cudnn_version.h']);
+  env.CUDACXX = join(spaced, 'bin/nvcc');
+  env.CUDNN_ROOT = spaced;
+  const spaces = configure('spaces', '-DGROUPCONV_CUDA=auto');
+  t.is(spaces.status, 0, spaces.stderr);
+  t.regex(spaces.stdout, /no CUDA library \(.*CMake can't use a toolkit whose path has spaces/);
   const none = configure('none', '-DGROUPCONV_CUDA=auto', '-DGROUPCONV_CUDA_ARCHITECTURES=75');
   t.is(none.status, 0, none.stderr);
   t.regex(none.stdout, /no CUDA library \(.*nvcc compiles for none of 75/);

@@ -2,14 +2,15 @@
 // made to tell; of real ones it is enough that the choice leads to itself again.
 #include <algorithm>
 
+#include "cuda/autotuning.testing.h"
 #include "cuda/cudnn/session.h"
-#include "cuda/settings.h"
 #include "cuda/testing.h"
 #include "ops/conv2d/conv2d.cudnn.testing.cuda.h"
 
 namespace groupconv {
 namespace {
 
+using test::Autotuning;
 using test::EngineCase;
 using test::on_cpu;
 using test::on_cuda;
@@ -37,28 +38,18 @@ void choices_lead_to_themselves() {
     c.x = Shape{8, 64, 14, 14}, c.weight = Shape{64, 64, 3, 3};
     c.geometry = {{1, 1}, {1, 1}, {1, 1, 1, 1}, 1};
     c.with_epilogue = with_epilogue;
-    std::atomic<bool> autotune{true};
-    std::vector<TunedChoice> kept;
-    cuda::Settings settings;
-    settings.autotune = &autotune;
-    settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
-    settings.find_engine = [&](const std::string& place, const std::vector<int32_t>& problem) {
-      for (const TunedChoice& choice : kept)
-        if (place == choice.place && problem == choice.problem) return choice.solver;
-      return std::string();
-    };
-    cuda::attach_settings(settings);
+    Autotuning tuning;
     const test::Values expected = run(on_cpu(DType::BFloat16), c);
     std::vector<test::Values> results;
     for (int program = 0; program < 2; ++program) {
       const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
       results.push_back(run(Place{stream, DType::BFloat16}, c));
-      CHECK(kept.size() == 1);
-      if (!kept.empty()) CHECK_NOTE(prepared_on(*stream) == first_line(kept[0].solver), kept[0].solver);
+      CHECK(tuning.kept.size() == 1);
+      for (const TunedChoice& choice : tuning.kept)
+        CHECK_NOTE(prepared_on(*stream) == first_line(choice.solver), choice.solver);
       stream->stop();
-      autotune = false;
+      tuning.on = false;
     }
-    cuda::attach_settings(cuda::addon_settings());
     CHECK(test::relative_error(results[0], expected) < 2 * test::rounding(DType::BFloat16));
     CHECK(test::same_bits(results[0], results[1]));
   }
@@ -69,15 +60,9 @@ using test::standin;
 
 // The stand-in's engines for a case, as they are told while autotuning is on.
 std::vector<cuda::MeasuredEngine> measured(const Place& on, const EngineCase& c) {
-  std::atomic<bool> autotune{true};
-  std::vector<cuda::MeasuredEngine> told;
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  settings.tell_engines = [&](const std::vector<cuda::MeasuredEngine>& engines) { told = engines; };
-  cuda::attach_settings(settings);
+  Autotuning tuning;
   run(on, c);
-  cuda::attach_settings(cuda::addon_settings());
-  return told;
+  return tuning.told;
 }
 
 // Each of them, with its seconds; but for those that fail.
@@ -107,12 +92,8 @@ void measured_engines_are_told() {
 void measured_engines_are_remembered() {
   EngineCase c;
   c.x = Shape{1, 32, 6, 6};
-  std::atomic<bool> autotune{true};
-  std::vector<TunedChoice> kept;
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
-  cuda::attach_settings(settings);
+  Autotuning tuning;
+  std::vector<TunedChoice>& kept = tuning.kept;
   const test::Values expected = run(on_cpu(DType::BFloat16), c);
   const test::Values measured = run(on_cuda(DType::BFloat16), c);
   CHECK(test::relative_error(measured, expected) < test::rounding(DType::BFloat16));
@@ -124,10 +105,7 @@ void measured_engines_are_remembered() {
   CHECK(standin().plans == plans && kept.size() == 1);  // once
 
   // Another program: remembers, without measuring.
-  autotune = false;
-  settings.find_engine = [&](const std::string& place, const std::vector<int32_t>& problem) {
-    return place == kept[0].place && problem == kept[0].problem ? kept[0].solver : std::string();
-  };
+  tuning.on = false;
   const auto afresh = [&] {
     const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
     const test::Values values = run(Place{stream, DType::BFloat16}, c);
@@ -136,20 +114,19 @@ void measured_engines_are_remembered() {
     return standin().executed.back();
   };
   const std::string solver = kept[0].solver;
-  const int built = standin().plans;
+  const int built = standin().plans, restored = standin().restored;
   CHECK(afresh() == "engine 0 7=1");
-  CHECK(standin().plans == built && standin().restored == 1);  // from what it had been compiled to
+  CHECK(standin().plans == built && standin().restored == restored + 1);  // from what it had been compiled to
   for (const std::string& other : {first_line(solver), first_line(solver) + "\nof another version"}) {
     kept[0].solver = other;
     CHECK(afresh() == "engine 0 7=1");
   }
-  CHECK(standin().plans == built + 2 && standin().restored == 1);
+  CHECK(standin().plans == built + 2 && standin().restored == restored + 1);
   for (const char* unknown :
        {"fused engine 77", "fused engine 0 9=1", "wrong engine 0 7=1", "fused", "plain engine x"}) {
     kept[0].solver = unknown;
     CHECK(afresh() == "engine 0 7=0");  // cuDNN's first
   }
-  cuda::attach_settings(cuda::addon_settings());
 }
 
 // The gradient of a weight: in float32, where its sum is split among the blocks that the filter leaves
@@ -165,16 +142,10 @@ void sums_are_split() {
     conv2d_registry().force("");
     return test::download(*target);
   };
-  std::atomic<bool> autotune{true};
-  std::vector<TunedChoice> kept;
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
-  cuda::attach_settings(settings);
+  Autotuning tuning;
   const test::Values split = dweight(on_cuda(DType::BFloat16));
-  cuda::attach_settings(cuda::addon_settings());
-  CHECK(kept.size() == 1);
-  const std::string choice = first_line(kept[0].solver);
+  CHECK(tuning.kept.size() == 1);
+  const std::string choice = first_line(tuning.kept.at(0).solver);
   CHECK_NOTE(choice == "plain engine 0 7=0 17=2" || choice == "plain engine 0 7=1 17=2", choice);
   CHECK(test::relative_error(split, dweight(on_cpu(DType::BFloat16))) < 1e-6);
 }
@@ -184,16 +155,12 @@ void broken_engines_are_passed_over() {
   EngineCase c;
   c.x = Shape{1, 32, 9, 6};
   const test::Values expected = run(on_cpu(DType::BFloat16), c);
-  std::atomic<bool> autotune{true};
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  cuda::attach_settings(settings);
+  Autotuning tuning;
   standin().broken = "engine 0 7=1";
   const auto stream = std::make_shared<cuda::CudaStream>(0, cuda::open_engine(0));
   const test::Values values = run(Place{stream, DType::BFloat16}, c);
   stream->stop();
   standin().broken.clear();
-  cuda::attach_settings(cuda::addon_settings());
   CHECK(test::relative_error(values, expected) < test::rounding(DType::BFloat16));
   CHECK(standin().executed.back() == "engine 0 7=0");
 }
@@ -202,21 +169,15 @@ void broken_engines_are_passed_over() {
 void every_recipe_is_measured() {
   EngineCase c;
   c.x = Shape{1, 32, 12, 6};
-  std::atomic<bool> autotune{true};
-  std::vector<TunedChoice> kept;
-  cuda::Settings settings;
-  settings.autotune = &autotune;
-  settings.put_engine = [&](const TunedChoice& choice) { kept.push_back(choice); };
-  cuda::attach_settings(settings);
+  Autotuning tuning;
   standin().copies = 8;
   standin().slow_epilogues = true;
   const int plans = standin().plans;
   run(on_cuda(DType::BFloat16), c);
   standin().slow_epilogues = false;
   standin().copies = 1;
-  cuda::attach_settings(cuda::addon_settings());
   CHECK(standin().plans - plans <= 8);
-  CHECK(kept.size() == 1 && kept[0].solver.substr(0, 6) == "plain ");
+  CHECK(tuning.kept.size() == 1 && tuning.kept[0].solver.substr(0, 6) == "plain ");
 }
 
 #endif
@@ -226,7 +187,6 @@ void every_recipe_is_measured() {
 
 static void tests() {
   using namespace groupconv;
-  if (!test::has_cudnn()) return;
   test::cuda_stream();
   choices_lead_to_themselves();
 #ifdef GROUPCONV_CUDNN_STANDIN

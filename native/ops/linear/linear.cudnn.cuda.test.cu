@@ -163,7 +163,6 @@ void refusals_lead_to_the_tiles() {
 
 static void tests() {
   using namespace groupconv;
-  if (!test::has_cudnn()) return;
   test::cuda_stream();
   linear_registry().force("cudnn");
   weights_are_cast_once();
