@@ -153,8 +153,8 @@ const char* name_of(Recipe recipe) {
 
 std::vector<Recipe> recipes_for(const Convolution& v) {
   if (v.pass == Pass::Forward && has_epilogue(v)) return {Recipe::Fused, Recipe::Plain};
-  // cuDNN 9.28 writes float32 from 16 bits with one engine, which is compiled, for Hopper and Blackwell
-  // alone; in 16 bits it has dozens, and they are ready.
+  // cuDNN 9.28 writes float32 from 16 bits with one engine, which is compiled, on Hopper and for some layers
+  // on Blackwell (npm run cuda:plans counts them); in 16 bits it has engines for all, and they are ready.
   if (v.pass == Pass::GradWeight && v.dtype != DType::Float32) return {Recipe::Narrow, Recipe::Plain};
   return {Recipe::Plain};
 }

@@ -60,7 +60,8 @@ bool read_layer(const std::string& line, std::string& name, Convolution& v) {
 struct Tally {
   const deviceless::Gpu& gpu;
   int problems = 0, failures = 0, plans = 0, compiled = 0;
-  int waiting = 0;                        // problems for which an engine has to be compiled
+  int waiting = 0;         // problems for which an engine has to be compiled
+  int sums = 0, wide = 0;  // gradients of weights from 16 bits, and those with float32 on offer
   double slowest = 0, slowest_again = 0;  // seconds for compiling a plan, and for building it from its text
   size_t workspace_bytes = 0;             // the most that a plan asks for
 };
@@ -104,7 +105,8 @@ bool is_worth_compiling(const Convolution& v, Recipe recipe) {
 void check(const std::string& layer, const Arithmetic& arithmetic, const Convolution& v, Handle handle,
            Tally& tally) {
   ++tally.problems;
-  bool is_offered = false, is_ready = false;
+  const bool is_sum = v.pass == Pass::GradWeight && v.dtype != DType::Float32;
+  bool is_offered = false, is_ready = false, is_wide = false;
   std::string wrong;
   for (const bool compiled : {false, true})
     for (const Recipe recipe : recipes_for(v)) try {
@@ -113,7 +115,9 @@ void check(const std::string& layer, const Arithmetic& arithmetic, const Convolu
         const auto first = std::find_if(configs.begin(), configs.end(), [&](const Descriptor& each) {
           return is_compiled(each) == compiled;
         });
-        if (first == configs.end() || (compiled && is_ready && !is_worth_compiling(v, recipe))) continue;
+        if (first == configs.end()) continue;
+        is_wide = is_wide || recipe == Recipe::Plain;
+        if (compiled && is_ready && !is_worth_compiling(v, recipe)) continue;
         is_offered = true;
         is_ready = is_ready || !compiled;
         wrong += wrong_with(assembly, std::move(*first), handle, tally);
@@ -121,6 +125,8 @@ void check(const std::string& layer, const Arithmetic& arithmetic, const Convolu
         wrong += error.what();
       }
   tally.waiting += is_offered && !is_ready;
+  tally.sums += is_sum;
+  tally.wide += is_sum && is_wide;
   if (is_offered && wrong.empty()) return;
   ++tally.failures;
   std::printf("%s, %s, %s: %s\n", layer.c_str(), arithmetic.name, name_of(v.pass),
@@ -171,10 +177,12 @@ int check_files(int count, char** files) {
     std::printf(
         "%-8s (%d): %d of %d convolutions planned, %d of them after compiling; %d plans, workspaces of up to "
         "%.0f MB; "
-        "%d compiled, in up to %.1f s, and from their text in up to %.1f ms\n",
+        "%d compiled, in up to %.1f s, and from their text in up to %.1f ms; float32 gradients from 16 bits: "
+        "%d of "
+        "%d\n",
         gpu.name, gpu.architecture, tally.problems - tally.failures, tally.problems, tally.waiting,
         tally.plans, static_cast<double>(tally.workspace_bytes) / 1e6, tally.compiled, tally.slowest,
-        tally.slowest_again * 1e3);
+        tally.slowest_again * 1e3, tally.wide, tally.sums);
     std::fflush(stdout);
     failures += tally.failures;
   }
