@@ -177,9 +177,8 @@ int check_files(int count, char** files) {
     std::printf(
         "%-8s (%d): %d of %d convolutions planned, %d of them after compiling; %d plans, workspaces of up to "
         "%.0f MB; "
-        "%d compiled, in up to %.1f s, and from their text in up to %.1f ms; float32 gradients from 16 bits: "
-        "%d of "
-        "%d\n",
+        "%d compiled, in up to %.1f s, and from their text in up to %.1f ms; %d of %d float32 gradients of "
+        "16 bits\n",
         gpu.name, gpu.architecture, tally.problems - tally.failures, tally.problems, tally.waiting,
         tally.plans, static_cast<double>(tally.workspace_bytes) / 1e6, tally.compiled, tally.slowest,
         tally.slowest_again * 1e3, tally.wide, tally.sums);
